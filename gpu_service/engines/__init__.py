@@ -1,0 +1,1 @@
+"""The engines: one file a kind, one line in the registry."""

@@ -1,0 +1,61 @@
+"""The one interface every engine has."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.domain.answers import Answer, Task
+
+#: Mono, 16 kHz, -1..1, shape (n_samples,).
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One segment on its way into an engine."""
+
+    samples: Samples
+    tenant: str  #: clips of different tenants never share a window
+    language: str | None = None  #: ISO 639-1 where the uploader said so
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    tasks: frozenset[Task]
+    max_duration_s: float  #: a longer clip is a mistake of the caller
+    rate_hz: int = 16_000
+    languages: frozenset[str] | None = None  #: None = any the model knows
+    versions: dict[str, str] = field(default_factory=dict)  #: checkpoint, revision, library, dtype
+
+
+class Engine(Protocol):
+    """A model that answers. Not thread-safe: one call at a time, the server sees to it."""
+
+    name: str
+
+    def capabilities(self) -> Capabilities:
+        """What it can do; answers before `load` too."""
+        ...
+
+    def load(self) -> None:
+        """Get ready to answer. Loading twice is loading once.
+
+        Raises:
+            WeightsRefused: files missing or with another digest than pinned.
+        """
+        ...
+
+    def unload(self) -> None:
+        """Give the memory back. Unloading what is not loaded does nothing."""
+        ...
+
+    def infer(self, task: Task, batch: Sequence[Clip]) -> list[Answer]:
+        """Answer every clip, in order, times relative to the clip's own start.
+
+        Raises:
+            EngineUnavailable: no clip was answered; asking again may help.
+        """
+        ...

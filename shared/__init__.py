@@ -1,0 +1,1 @@
+"""What every edge rests on: the domain, the ports, the flows, the adapters."""

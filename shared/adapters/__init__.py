@@ -1,0 +1,1 @@
+"""Vendor words and vendor errors stop here."""

@@ -1,0 +1,1 @@
+"""The rules, pure: time and randomness are arguments."""

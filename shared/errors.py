@@ -1,0 +1,229 @@
+"""Every failure we understand, and what should happen next.
+
+A failure we do not understand stays a plain exception: it crashes loudly, is
+redelivered, and ends among the dead letters with its cause for a person to read.
+
+The docstring of each leaf is its default message and is written for whoever reads
+it on a page or in an alert. `docs/errors.md` is generated from this file.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Layer(StrEnum):
+    """Where the failure was understood."""
+
+    VALIDATION = "validation"  #: the input or the request is at fault
+    CONTEXT = "context"  #: a part we lean on (store, broker, settings) did not answer
+    RESOURCE = "resource"  #: memory, disk, a device or a quota ran out
+    EXECUTION = "execution"  #: the work itself (decoder, model) failed
+
+
+class Severity(StrEnum):
+    """Cloud Logging severities, so a log line needs no translation."""
+
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+Detail = str | int | float | bool | None
+
+
+class EarwitnessError(Exception):
+    """A failure whose place, weight and remedy are known.
+
+    Subclasses state all three in their class header; forgetting one is a TypeError
+    at import. `code` is the class name in snake_case: it stands in results, HTTP
+    errors and metrics and never changes once released.
+    """
+
+    layer: ClassVar[Layer]
+    severity: ClassVar[Severity]
+    retryable: ClassVar[bool]
+    code: ClassVar[str]
+
+    def __init_subclass__(cls, *, layer: Layer, severity: Severity, retryable: bool) -> None:
+        cls.layer, cls.severity, cls.retryable = layer, severity, retryable
+        cls.code = "".join(f"_{c.lower()}" if c.isupper() else c for c in cls.__name__).lstrip("_")
+
+    def __init__(self, message: str = "", **context: Detail) -> None:
+        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
+        self.context = context
+
+
+def leaves(
+    family: type[EarwitnessError] = EarwitnessError,
+) -> Iterator[type[EarwitnessError]]:
+    """Every declared failure below `family`, in the order of declaration."""
+    for child in family.__subclasses__():
+        yield child
+        yield from leaves(child)
+
+
+class RefusedAudio(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """This recording cannot be heard. Check the file and upload it again."""
+
+
+class EmptyAudio(RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False):
+    """The file is empty. Upload it again once it has been written completely."""
+
+
+class NotAudio(RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False):
+    """The file holds no audio, whatever its name says. Upload a sound or video file."""
+
+
+class UnsupportedAudio(
+    RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """This container or codec is not heard. Convert the file to WAV, FLAC, MP3, Ogg, M4A or WebM."""
+
+
+class DamagedAudio(
+    RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """The header is cut short or broken and no sound can be read. Export the file again."""
+
+
+class NoAudioTrack(
+    RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """The video has no audio track. Upload a file that has one."""
+
+
+class UnusualSignal(
+    RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """More than 8 channels, or a sample rate outside 4 to 384 kHz. Convert the file first."""
+
+
+class AudioTooLong(
+    RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """The recording is longer than the tenant's tier allows. Split it or raise the tier."""
+
+
+class AudioTooLarge(
+    RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """The file is larger than the tenant's tier allows. Compress or split it, or raise the tier."""
+
+
+class ReferencesElsewhere(
+    RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """The file is a playlist or refers to other files. Upload the sound itself."""
+
+
+class DecoderLimit(
+    RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """Decoding took more memory or time than a file of this kind may. Convert it to WAV or FLAC."""
+
+
+class OutsideTenantFolder(
+    RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """The object does not lie in a tenant's folder. Name it uploads/{tenant}/{file}."""
+
+
+class UnknownTenant(
+    RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """No tenant has this name. Create it with `earwitness tenants set NAME --tier free`."""
+
+
+class InvalidWish(
+    RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """A setting in the upload's metadata is not understood. Correct it and upload again."""
+
+
+class InvalidRequest(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
+):
+    """The request is not understood. Compare it with the API description."""
+
+
+class InvalidSettings(
+    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.CRITICAL, retryable=False
+):
+    """The settings are wrong. Correct each one named here and start again."""
+
+
+class NotFound(EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False):
+    """There is nothing under this id. List what there is with `earwitness ls`."""
+
+
+class Forbidden(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """This request may not be made from there. Open the page itself, or use an API key."""
+
+
+class WrongState(EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False):
+    """The recording is in a state in which this cannot be done."""
+
+
+class StaleLease(EarwitnessError, layer=Layer.CONTEXT, severity=Severity.WARNING, retryable=False):
+    """Another worker holds this job now; nothing was written."""
+
+
+class ForgedTicket(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """The push carries no valid token of ours and was not looked at."""
+
+
+class StoreUnavailable(
+    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.ERROR, retryable=True
+):
+    """The store did not answer in time. The work waits and is tried again."""
+
+
+class DiskFull(EarwitnessError, layer=Layer.RESOURCE, severity=Severity.CRITICAL, retryable=True):
+    """The disk is full. Free some space; what waits goes on by itself."""
+
+
+class BrokerUnavailable(
+    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.ERROR, retryable=True
+):
+    """The broker did not confirm. The message stays in the outbox and is sent later."""
+
+
+class ServiceFull(EarwitnessError, layer=Layer.RESOURCE, severity=Severity.INFO, retryable=True):
+    """Every place is taken. The ticket comes again; nobody has lost an attempt."""
+
+
+class DecoderDied(EarwitnessError, layer=Layer.EXECUTION, severity=Severity.ERROR, retryable=True):
+    """The decoder died while reading this recording."""
+
+
+class EngineUnavailable(
+    EarwitnessError, layer=Layer.EXECUTION, severity=Severity.ERROR, retryable=True
+):
+    """The engine could not answer."""
+
+
+class EngineDied(EarwitnessError, layer=Layer.EXECUTION, severity=Severity.ERROR, retryable=True):
+    """The engine's process died while it listened to this recording."""
+
+
+class WeightsRefused(
+    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.CRITICAL, retryable=False
+):
+    """The model's files are missing or not the ones pinned here. Nothing was loaded."""
+
+
+class SandboxUnavailable(
+    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.CRITICAL, retryable=False
+):
+    """No sandbox can be had here for the decoder, so the service does not start.
+
+    Set EARWITNESS_ALLOW_UNSANDBOXED=1 to decode without one, for files you trust.
+    """
