@@ -138,9 +138,7 @@ class UnknownTenant(
     """No tenant has this name. Create it with `earwitness tenants set NAME --tier free`."""
 
 
-class InvalidWish(
-    RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
-):
+class InvalidWish(RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False):
     """A setting in the upload's metadata is not understood. Correct it and upload again."""
 
 

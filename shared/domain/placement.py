@@ -1,0 +1,82 @@
+"""Admission of one recording: limits, quota, lane and tag, decided in one pure step."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from shared.domain.fairness import tag
+from shared.domain.lanes import Candidate, rank
+from shared.domain.recording import Ledger, Placement, Recording
+from shared.domain.sound import Limits
+from shared.domain.tenants import BURST_WINDOW_S, Rules, Tenant
+from shared.errors import AudioTooLarge, AudioTooLong
+
+
+def check_limits(size_bytes: int, seconds: float | None, limits: Limits) -> None:
+    """Refuse what the tier does not allow, as far as the header tells.
+
+    Raises:
+        AudioTooLarge, AudioTooLong: repeating will not help.
+    """
+    if size_bytes > limits.max_bytes:
+        mb = limits.max_bytes / 1e6
+        raise AudioTooLarge(
+            f"The file is {size_bytes / 1e6:,.1f} MB; the tier allows {mb:,.1f} MB."
+            " Compress or split it, or raise the tier."
+        )
+    if seconds is not None and seconds > limits.max_seconds:
+        raise AudioTooLong(
+            f"The recording is {seconds:,.0f} s long; the tier allows {limits.max_seconds:,.0f} s."
+            " Split it or raise the tier."
+        )
+
+
+def _today(ledger: Ledger, now: datetime) -> Ledger:
+    """The ledger with its counts set to zero where their day or window is over."""
+    day = now.astimezone(UTC).date().isoformat()
+    if ledger.day != day:
+        ledger = replace(ledger, day=day, files=0, seconds=0.0)
+    if now.timestamp() - ledger.burst_from >= BURST_WINDOW_S:
+        ledger = replace(ledger, burst_from=now.timestamp(), burst_files=0)
+    return ledger
+
+
+def _over_quota(ledger: Ledger, seconds: float, rules: Rules) -> bool:
+    files_over = rules.files_a_day is not None and ledger.files + 1 > rules.files_a_day
+    seconds_over = (
+        rules.seconds_a_day is not None and ledger.seconds + seconds > rules.seconds_a_day
+    )
+    return files_over or seconds_over
+
+
+def next_midnight(now: datetime) -> datetime:
+    """When daily quotas begin anew: 00:00 UTC."""
+    day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day + timedelta(days=1)
+
+
+def place(recording: Recording, tenant: Tenant, ledger: Ledger, now: datetime) -> Placement:
+    """Choose lane and tag, and charge the tenant's ledger.
+
+    A recording over the day's quota is deferred to the next midnight UTC and charged to
+    the burst and the tag only: its files and seconds count on the day it is heard.
+    """
+    rules, ledger = tenant.rules, _today(ledger, now)
+    candidate = Candidate(
+        path=recording.path,
+        tier=tenant.tier,
+        wishes=recording.wishes,
+        seconds=recording.seconds,
+        burst_left=rules.burst_files - ledger.burst_files,
+    )
+    ranking = rank(candidate)
+    tags = tag(now.timestamp(), ledger.next_tag, recording.seconds, rules.weight)
+    late = _over_quota(ledger, recording.seconds or 0.0, rules)
+    charged = replace(
+        ledger,
+        next_tag=tags.next_tag,
+        files=ledger.files + (not late),
+        seconds=ledger.seconds + (0.0 if late else recording.seconds or 0.0),
+        burst_files=ledger.burst_files + (ranking.rule == "pro_short"),
+    )
+    until = next_midnight(now) if late else None
+    return Placement(ranking.lane, ranking.rule, tags.start_tag, until, charged)

@@ -1,0 +1,174 @@
+"""A recording, the job on it, and the messages about both."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from shared.domain.lanes import Lane
+from shared.domain.states import State
+from shared.domain.tenants import Tier
+from shared.domain.wishes import Wishes
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedObject:
+    """One generation of one object, as the storage event announces it."""
+
+    bucket: str
+    name: str  #: uploads/{tenant}/{path}
+    generation: int
+    size_bytes: int
+    content_type: str
+    metadata: tuple[tuple[str, str], ...]  #: the uploader's own, sorted by key
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something did not work: a code of `shared.errors` and a sentence for the user."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What the list shows of one recording; the transcript lies in the results."""
+
+    id: str
+    tenant: str
+    bucket: str
+    name: str  #: the whole object name
+    path: str  #: the name inside the tenant's folder; shown to people, always escaped
+    generation: int
+    size_bytes: int
+    content_type: str
+    state: State
+    tier: Tier
+    lane: Lane | None  #: None while rejected at the door
+    rule: str | None  #: the lane rule that applied
+    wishes: Wishes
+    received_at: datetime
+    updated_at: datetime
+    kept_until: datetime
+    seconds: float | None = None  #: estimated at intake, measured once decoded
+    deferred_until: datetime | None = None
+    error: Failure | None = None
+    review: bool = False
+    attempts: int = 0
+    progress: float = 0.0  #: share of the sound heard so far, 0..1
+    language: str | None = None
+    confidence: float | None = None
+    result: str | None = None  #: results/{tenant}/{id}/{token}, set by `complete`
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What a tenant has used, as the store holds it; changed only inside intake's commit."""
+
+    next_tag: float = 0.0
+    day: str = ""  #: UTC date of the two counts below, ISO
+    files: int = 0
+    seconds: float = 0.0
+    burst_from: float = 0.0  #: seconds since the epoch
+    burst_files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where an admitted recording goes."""
+
+    lane: Lane
+    rule: str
+    start_tag: float
+    deferred_until: datetime | None
+    ledger: Ledger  #: the tenant's, after this recording
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write about one job, until it ends or is taken over.
+
+    `token` is the fencing token: it grows with every lease of the job, and the store
+    refuses whatever carries an older one.
+    """
+
+    recording: Recording
+    token: int
+    worker: str
+    until: datetime
+    attempt: int  #: from 1; the same after a hand-over
+
+
+class Topic(StrEnum):
+    LANE_HIGH = "lane-high"
+    LANE_LOW = "lane-low"
+    JOBS_DEAD = "jobs-dead"
+    EVENTS = "recording-events"
+    METRICS = "inference-metrics"
+
+
+LANE_TOPIC = {Lane.HIGH: Topic.LANE_HIGH, Lane.LOW: Topic.LANE_LOW}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An effect recorded with the state it belongs to, published afterwards."""
+
+    topic: Topic
+    recording_id: str
+    body: dict[str, str | int | float | bool | None]
+    event_id: str  #: consumers drop what they have seen
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One line of a recording's history."""
+
+    state: State
+    at: datetime
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Answers already paid for, kept so that nobody pays twice.
+
+    `plan` names the cut of the segments; `body` is the JSON of one decided segment.
+    """
+
+    plan: str
+    task: str
+    index: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What `complete` makes visible, in one commit."""
+
+    result: str  #: where the results lie
+    seconds: float
+    language: str | None
+    confidence: float | None
+    review: bool
+    passages: tuple["Passage", ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stretch of transcript that search can find."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One hit of a search."""
+
+    recording: Recording
+    passage: Passage
+    snippet: str  #: the text with hits between \\x02 and \\x03, never HTML

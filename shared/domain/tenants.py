@@ -1,0 +1,90 @@
+"""Tenants, their tiers, and what a tier allows."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from shared.domain.sound import Limits
+
+MB, GB = 1_000_000, 1_000_000_000
+HOUR_S = 3600.0
+#: The tenant of the first run and of every request without a key on 127.0.0.1.
+DEMO = "demo"
+
+
+class Tier(StrEnum):
+    FREE = "free"
+    PRO = "pro"
+    ENTERPRISE = "enterprise"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a tier allows; None means without limit. DESIGN section 4 is the source."""
+
+    max_bytes: int
+    max_seconds: float
+    files_a_day: int | None
+    seconds_a_day: float | None
+    keep_days: int | None  #: exactly one of keep_days and keep_months is set
+    keep_months: int | None
+    weight: float  #: share in fair queueing: a weight of 4 waits a quarter as long
+    burst_files: int = 0  #: short files a tenant may send to the high lane per BURST_WINDOW_S
+    residency: bool = False
+
+
+#: Seconds; the window in which `burst_files` are counted, and the longest "short" file.
+BURST_WINDOW_S, BURST_CLIP_S = 600.0, 60.0
+
+TIERS: dict[Tier, Rules] = {
+    Tier.FREE: Rules(200 * MB, 1 * HOUR_S, 50, 5 * HOUR_S, 30, None, weight=1.0),
+    Tier.PRO: Rules(2 * GB, 4 * HOUR_S, 2_000, 200 * HOUR_S, None, 6, weight=4.0, burst_files=30),
+    Tier.ENTERPRISE: Rules(5 * GB, 12 * HOUR_S, None, None, 365, None, weight=8.0),
+}
+
+#: Rules a tenant may be given of its own, by name (`earwitness tenants set`).
+OVERRIDABLE = frozenset(
+    {"max_bytes", "max_seconds", "files_a_day", "seconds_a_day", "keep_days", "weight"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Owns recordings. `overrides` replace single rules of its tier."""
+
+    id: str
+    tier: Tier
+    created_at: datetime
+    overrides: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def rules(self) -> Rules:
+        changes = dict(self.overrides)
+        if "keep_days" in changes:
+            changes["keep_months"] = None  # type: ignore[assignment]  # one of the two holds
+        whole = {"max_bytes", "files_a_day", "keep_days"}
+        typed = {k: int(v) if k in whole and v is not None else v for k, v in changes.items()}
+        return replace(TIERS[self.tier], **typed)  # type: ignore[arg-type]  # keys are OVERRIDABLE
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(max_seconds=self.rules.max_seconds, max_bytes=self.rules.max_bytes)
+
+
+def add_months(at: datetime, months: int) -> datetime:
+    """`at` some calendar months later; a day that does not exist becomes the month's last.
+
+    31 August + 6 months is 28 (or 29) February: never a day later than promised months end.
+    """
+    years, month0 = divmod(at.month - 1 + months, 12)
+    first = at.replace(year=at.year + years, month=month0 + 1, day=1)
+    last = (first.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+    return first.replace(day=min(at.day, last.day))
+
+
+def kept_until(received_at: datetime, rules: Rules) -> datetime:
+    """When the promise to keep a recording ends, counted in UTC."""
+    at = received_at.astimezone(UTC)
+    if rules.keep_months is not None:
+        return add_months(at, rules.keep_months)
+    return at + timedelta(days=rules.keep_days or 0)

@@ -1,0 +1,48 @@
+"""What an uploader may ask for, in the object's custom metadata (`x-goog-meta-*`)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.errors import InvalidWish
+
+LANGUAGE = re.compile(r"[a-z]{2,3}")
+ENGINE = re.compile(r"[a-z0-9_-]{1,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """Empty wishes are the default: mixed channels, the tenant's cascade, language detected."""
+
+    language: str | None = None  #: ISO 639-1 or -3
+    engine: str | None = None  #: asked instead of the cascade's first choice
+    separate: bool = False  #: keep the channels apart (agent and customer of a call)
+    bulk: bool = False  #: no hurry: the low lane
+    replay: bool = False  #: heard again from the dead letters
+
+
+def _matching(pattern: re.Pattern[str], key: str, value: str | None) -> str | None:
+    if value is not None and not pattern.fullmatch(value):
+        raise InvalidWish(f"The upload's metadata says {key}={value[:40]!r}; that is not a {key}.")
+    return value
+
+
+def _one_of(key: str, value: str | None, choices: tuple[str, ...]) -> str | None:
+    if value is not None and value not in choices:
+        options = " or ".join(choices)
+        raise InvalidWish(f"The upload's metadata says {key}={value[:40]!r}; use {options}.")
+    return value
+
+
+def wishes(metadata: Mapping[str, str]) -> Wishes:
+    """Read the keys we know; others are the uploader's own and are left alone.
+
+    Raises:
+        InvalidWish: a known key has a value we cannot honour. Repeating will not help.
+    """
+    return Wishes(
+        language=_matching(LANGUAGE, "language", metadata.get("language")),
+        engine=_matching(ENGINE, "engine", metadata.get("engine")),
+        separate=_one_of("channels", metadata.get("channels"), ("mix", "separate")) == "separate",
+        bulk=_one_of("lane", metadata.get("lane"), ("bulk", "auto")) == "bulk",
+    )
