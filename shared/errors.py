@@ -81,7 +81,7 @@ class NotAudio(RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, 
 class UnsupportedAudio(
     RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
 ):
-    """This container or codec is not heard. Convert the file to WAV, FLAC, MP3, Ogg, M4A or WebM."""
+    """This container or codec is not heard. Convert it to WAV, FLAC, MP3, Ogg, M4A or WebM."""
 
 
 class DamagedAudio(

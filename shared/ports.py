@@ -35,6 +35,7 @@ Clock = Callable[[], datetime]
 #: Uniform in 0..1.
 Chance = Callable[[], float]
 Place = Callable[[Ledger], Placement]
+PlaceAgain = Callable[[Recording, Ledger], Placement]
 
 
 class Tenants(Protocol):
@@ -151,11 +152,13 @@ class Jobs(Protocol):
         """
         ...
 
-    def give_back(self, lease: Lease, cause: Failure, not_before: datetime) -> None:
+    def give_back(self, lease: Lease, cause: Failure, not_before: datetime, now: datetime) -> None:
         """Let go before work on the sound began: the attempt is not counted."""
         ...
 
-    def fail(self, lease: Lease, cause: Failure, not_before: datetime | None) -> None:
+    def fail(
+        self, lease: Lease, cause: Failure, not_before: datetime | None, now: datetime
+    ) -> None:
         """Record a failed attempt.
 
         With `not_before` the job is ready again from then on; with None it is dead, and
@@ -204,8 +207,12 @@ class Jobs(Protocol):
         """
         ...
 
-    def undefer(self, now: datetime) -> int:
-        """Queue the deferred recordings whose time has come, ringing for each."""
+    def undefer(self, now: datetime, place: PlaceAgain) -> int:
+        """Place the deferred recordings whose time has come again, oldest first.
+
+        Each is queued and rung for, or deferred anew where the day's quota is used up
+        again. Returns how many were queued.
+        """
         ...
 
     def waiting(self, now: datetime) -> dict[Lane, int]:

@@ -1,0 +1,134 @@
+"""The embedded store's tables, as steps from one schema version to the next.
+
+A released step is never edited; a change is a new step at the end. `Database` applies what
+is missing when it opens a file, in one transaction, and refuses files of a newer version.
+"""
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE tenants (
+        id TEXT PRIMARY KEY,
+        tier TEXT NOT NULL,
+        overrides TEXT NOT NULL,
+        created_us INTEGER NOT NULL,
+        ledger TEXT NOT NULL
+    ) STRICT;
+
+    CREATE TABLE recordings (
+        id TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        bucket TEXT NOT NULL,
+        name TEXT NOT NULL,
+        path TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        content_type TEXT NOT NULL,
+        state TEXT NOT NULL,
+        tier TEXT NOT NULL,
+        lane TEXT,
+        rule TEXT,
+        wishes TEXT NOT NULL,
+        received_us INTEGER NOT NULL,
+        updated_us INTEGER NOT NULL,
+        kept_until_us INTEGER NOT NULL,
+        seconds REAL,
+        deferred_until_us INTEGER,
+        error_code TEXT,
+        error_message TEXT,
+        review INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        progress REAL NOT NULL DEFAULT 0,
+        language TEXT,
+        confidence REAL,
+        result TEXT
+    ) STRICT;
+    CREATE INDEX recordings_newest ON recordings (received_us DESC, id DESC);
+    CREATE INDEX recordings_of_tenant ON recordings (tenant, received_us DESC, id DESC);
+    CREATE INDEX recordings_by_state ON recordings (state, received_us DESC, id DESC);
+    CREATE INDEX recordings_deferred ON recordings (deferred_until_us) WHERE state = 'deferred';
+
+    CREATE TABLE jobs (
+        recording_id TEXT PRIMARY KEY REFERENCES recordings (id),
+        lane TEXT NOT NULL,
+        state TEXT NOT NULL,  -- ready, leased, deferred, over, dead, discarded
+        start_tag REAL NOT NULL,
+        not_before_us INTEGER NOT NULL DEFAULT 0,
+        token INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        handed_over INTEGER NOT NULL DEFAULT 0,
+        worker TEXT,
+        lease_until_us INTEGER
+    ) STRICT;
+    CREATE INDEX jobs_ready ON jobs (lane, start_tag, recording_id) WHERE state = 'ready';
+    CREATE INDEX jobs_leased ON jobs (lease_until_us) WHERE state = 'leased';
+    CREATE INDEX jobs_dead ON jobs (recording_id) WHERE state = 'dead';
+
+    CREATE TABLE checkpoints (
+        recording_id TEXT NOT NULL,
+        task TEXT NOT NULL,
+        idx INTEGER NOT NULL,
+        plan TEXT NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (recording_id, task, idx)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE history (
+        recording_id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        at_us INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (recording_id, seq)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY,
+        event_id TEXT NOT NULL UNIQUE,
+        topic TEXT NOT NULL,
+        recording_id TEXT NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX outbox_of_recording ON outbox (recording_id);
+
+    CREATE TABLE published (
+        seq INTEGER PRIMARY KEY,
+        event_id TEXT NOT NULL UNIQUE,
+        topic TEXT NOT NULL,
+        recording_id TEXT NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+
+    CREATE VIRTUAL TABLE passages USING fts5 (
+        text, recording_id UNINDEXED, tenant UNINDEXED, start_s UNINDEXED, end_s UNINDEXED,
+        tokenize = "unicode61 remove_diacritics 2"
+    );
+
+    CREATE TABLE objects (
+        name TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        content_type TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        created_us INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        PRIMARY KEY (name, generation)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX objects_by_content ON objects (sha256);
+
+    CREATE TABLE storage_events (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        generation INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE inbox_seen (
+        path TEXT PRIMARY KEY,
+        size_bytes INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        name TEXT NOT NULL,
+        generation INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
+)

@@ -1,0 +1,183 @@
+"""One SQLite file: connections, commits, migrations, and SQLite's errors in our words."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from shared.adapters.embedded.schema import MIGRATIONS
+from shared.errors import DiskFull, InvalidSettings, StoreUnavailable
+
+#: Milliseconds a commit waits for another process's before it is StoreUnavailable.
+BUSY_MS = 5_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def to_us(at: datetime) -> int:
+    """Microseconds since the epoch: exact, sortable, and free of time zones."""
+    return (at - EPOCH) // MICROSECOND
+
+
+def from_us(us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=us)
+
+
+class Database:
+    """A file shared by threads and processes; `:memory:` for tests.
+
+    WAL with synchronous=FULL: what was committed survives a power cut (SQLite's
+    documentation of WAL, "Performance Considerations"). secure_delete overwrites what is
+    deleted. Each thread has its own connection; in memory, all share one behind a lock.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """Open or create the file and bring its schema up to date.
+
+        Raises:
+            InvalidSettings: the file was written by a newer version; nothing was changed.
+            StoreUnavailable, DiskFull: opening again may help.
+        """
+        self.path = str(path)
+        self._in_memory = self.path == ":memory:"
+        self._lock = threading.RLock()
+        self._local = threading.local()
+        self._shared = self._connect() if self._in_memory else None
+        self._migrate()
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(
+            self.path,
+            timeout=BUSY_MS / 1000,
+            isolation_level=None,
+            check_same_thread=not self._in_memory,
+            cached_statements=256,
+        )
+        db.row_factory = sqlite3.Row
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+            db.execute(f"PRAGMA {pragma}")
+        return db
+
+    def connection(self) -> sqlite3.Connection:
+        """This thread's connection, for reads outside a commit."""
+        if self._shared is not None:
+            return self._shared
+        found: sqlite3.Connection | None = getattr(self._local, "db", None)
+        if found is None:
+            with translated():
+                found = self._local.db = self._connect()
+        return found
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One commit; inside another `write` of this thread it joins that one.
+
+        Joining is how many writes share one fsync: `with db.write(): a(); b()`.
+        """
+        with translated(), self._one_at_a_time():
+            db = self.connection()
+            if db.in_transaction:
+                yield db
+                return
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                # A failed COMMIT (full disk) may have rolled back by itself already.
+                with suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Statements that change nothing."""
+        with translated(), self._one_at_a_time():
+            yield self.connection()
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        if not self._in_memory:
+            yield
+            return
+        with self._lock:
+            yield
+
+    def data_version(self) -> int:
+        """A number that changes when another connection has committed."""
+        with self.read() as db:
+            version: int = db.execute("PRAGMA data_version").fetchone()[0]
+            return version
+
+    def backup(self, to: Path) -> None:
+        """Copy the whole store, consistently, while others go on writing."""
+        with self.read() as db, sqlite3.connect(to) as target:
+            db.backup(target)
+        target.close()
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        db = self._shared or getattr(self._local, "db", None)
+        if db is not None:
+            db.close()
+            self._local.db = None
+
+    def _migrate(self) -> None:
+        with self.read() as db:
+            version = schema_version(db)
+        if version > len(MIGRATIONS):
+            raise InvalidSettings(
+                f"The store has schema version {version}; this Earwitness knows {len(MIGRATIONS)}."
+                " Start the newer version again, or restore a backup made before the upgrade."
+            )
+        if version == len(MIGRATIONS):
+            return
+        with self.write() as db:
+            # Another process may have migrated between the look and the lock.
+            for step in MIGRATIONS[schema_version(db) :]:
+                for statement in _statements(step):
+                    db.execute(statement)
+            db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def schema_version(db: sqlite3.Connection) -> int:
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a migration; `executescript` would commit first and lose the transaction."""
+    statement = ""
+    for part in script.split(";"):
+        statement += part + ";"
+        if sqlite3.complete_statement(statement):
+            if statement.strip(" \n;"):
+                yield statement
+            statement = ""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """SQLite's errors in our words; what is neither busy nor full is a bug and stays itself."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            raise DiskFull from error
+        if code in _UNAVAILABLE:
+            raise StoreUnavailable(detail=str(error)) from error
+        raise
+
+
+_UNAVAILABLE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+    }
+)

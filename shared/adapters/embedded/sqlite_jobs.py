@@ -1,0 +1,341 @@
+"""Implements `Jobs` on SQLite: each method is one commit."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from sqlite3 import Connection, Row
+
+from shared.adapters.embedded.sqlite_database import Database, to_us
+from shared.adapters.embedded.sqlite_rows import (
+    fetch_recording,
+    put_out,
+    recording,
+    remember,
+)
+from shared.adapters.embedded.sqlite_tenants import ledger, write_ledger
+from shared.domain.lanes import Lane
+from shared.domain.messages import announcement, dead_letter, ticket
+from shared.domain.recording import Checkpoint, Failure, Lease, Message, Outcome, Recording
+from shared.domain.retry import Again, after_failure
+from shared.domain.states import State, check
+from shared.errors import NotFound, StaleLease, WrongState
+from shared.ports import PlaceAgain
+
+#: Why a lease was taken back, for the history and the dead letter.
+LOST = Failure("worker_lost", "The process that worked on this recording died or fell silent.")
+
+_LEASE = """
+    UPDATE jobs SET state = 'leased', token = token + 1, attempts = attempts + 1 - handed_over,
+        handed_over = 0, worker = ?, lease_until_us = ?
+    WHERE recording_id = (
+        SELECT recording_id FROM jobs WHERE state = 'ready' AND lane = ? AND not_before_us <= ?
+        ORDER BY start_tag, recording_id LIMIT 1)
+    RETURNING recording_id, token, attempts
+"""
+_LET_GO = "worker = NULL, lease_until_us = NULL"
+
+
+class SqliteJobs:
+    def __init__(self, db: Database, retry_base_s: float = 2.0) -> None:
+        self._db = db
+        self._retry_base_s = retry_base_s
+
+    def lease_next(
+        self, lanes: Sequence[Lane], worker: str, now: datetime, lease_s: float
+    ) -> Lease | None:
+        until = now + timedelta(seconds=lease_s)
+        with self._db.write() as db:
+            for lane in lanes:
+                given = (worker, to_us(until), lane.value, to_us(now))
+                row = db.execute(_LEASE, given).fetchone()
+                if row is not None:
+                    return _leased(db, row, worker, now, until)
+        return None
+
+    def extend(self, lease: Lease, now: datetime, lease_s: float) -> Lease:
+        until = now + timedelta(seconds=lease_s)
+        with self._db.write() as db:
+            _held(db, lease)
+            db.execute(
+                "UPDATE jobs SET lease_until_us = ? WHERE recording_id = ?",
+                (to_us(until), lease.recording.id),
+            )
+        return replace(lease, until=until)
+
+    def checkpoint(
+        self, lease: Lease, done: Sequence[Checkpoint], progress: float, now: datetime
+    ) -> None:
+        rid = lease.recording.id
+        with self._db.write() as db:
+            _held(db, lease)
+            db.executemany(
+                "INSERT OR REPLACE INTO checkpoints (recording_id, task, idx, plan, body)"
+                " VALUES (?, ?, ?, ?, ?)",
+                [(rid, c.task, c.index, c.plan, c.body) for c in done],
+            )
+            db.execute(
+                "UPDATE recordings SET progress = ?, updated_us = ? WHERE id = ?",
+                (progress, to_us(now), rid),
+            )
+
+    def checkpoints(self, lease: Lease, plan: str) -> list[Checkpoint]:
+        with self._db.read() as db:
+            rows = db.execute(
+                "SELECT * FROM checkpoints WHERE recording_id = ? AND plan = ? ORDER BY task, idx",
+                (lease.recording.id, plan),
+            ).fetchall()
+        return [Checkpoint(r["plan"], r["task"], r["idx"], r["body"]) for r in rows]
+
+    def hand_over(self, lease: Lease, now: datetime) -> None:
+        with self._db.write() as db:
+            _held(db, lease)
+            db.execute(
+                f"UPDATE jobs SET state = 'ready', handed_over = 1, {_LET_GO}"  # noqa: S608
+                " WHERE recording_id = ?",
+                (lease.recording.id,),
+            )
+            reason = "handed over with what was heard so far"
+            seq = _move(db, lease.recording, State.QUEUED, now, lease.worker, reason)
+            lane = lease.recording.lane or Lane.LOW
+            put_out(db, [ticket(lease.recording.id, lane, seq)])
+
+    def give_back(self, lease: Lease, cause: Failure, not_before: datetime, now: datetime) -> None:
+        with self._db.write() as db:
+            _held(db, lease)
+            _ready_again(db, lease.recording.id, not_before, spent=False)
+            _move(db, lease.recording, State.QUEUED, now, lease.worker, cause.code)
+
+    def fail(
+        self, lease: Lease, cause: Failure, not_before: datetime | None, now: datetime
+    ) -> None:
+        with self._db.write() as db:
+            _held(db, lease)
+            _failed(db, lease.recording, cause, not_before, now, lease.worker)
+
+    def reject(self, lease: Lease, cause: Failure, now: datetime) -> None:
+        with self._db.write() as db:
+            _held(db, lease)
+            _over(db, lease.recording.id)
+            _note_error(db, lease.recording.id, cause)
+            seq = _move(db, lease.recording, State.REJECTED, now, lease.worker, cause.code)
+            put_out(db, [announcement(lease.recording, "rejected", now, seq)])
+
+    def complete(
+        self, lease: Lease, outcome: Outcome, effects: Sequence[Message], now: datetime
+    ) -> Recording:
+        rid = lease.recording.id
+        with self._db.write() as db:
+            _held(db, lease)
+            _over(db, rid)
+            db.execute(
+                "UPDATE recordings SET result = ?, seconds = ?, language = ?, confidence = ?,"
+                " review = ?, progress = 1, error_code = NULL, error_message = NULL WHERE id = ?",
+                (
+                    *(outcome.result, outcome.seconds, outcome.language, outcome.confidence),
+                    *(int(outcome.review), rid),
+                ),
+            )
+            db.executemany(
+                "INSERT INTO passages (text, recording_id, tenant, start_s, end_s)"
+                " VALUES (?, ?, ?, ?, ?)",
+                [
+                    (p.text, rid, lease.recording.tenant, p.start_s, p.end_s)
+                    for p in outcome.passages
+                ],
+            )
+            seq = _move(db, lease.recording, State.DONE, now, lease.worker, "heard")
+            put_out(db, [announcement(lease.recording, "done", now, seq), *effects])
+            return _known(db, rid)
+
+    def replay(self, recording_id: str, actor: str, now: datetime) -> Recording:
+        with self._db.write() as db:
+            known = _known(db, recording_id)
+            _dead_or_raise(db, known)
+            db.execute(
+                "UPDATE jobs SET state = 'ready', attempts = 0, handed_over = 0, lane = 'low',"
+                " not_before_us = 0, start_tag = ? WHERE recording_id = ?",
+                (now.timestamp(), recording_id),
+            )
+            db.execute(
+                "UPDATE recordings SET lane = 'low', rule = 'replay', attempts = 0, progress = 0,"
+                " error_code = NULL, error_message = NULL WHERE id = ?",
+                (recording_id,),
+            )
+            seq = _move(db, known, State.QUEUED, now, actor, "replayed")
+            put_out(db, [ticket(recording_id, Lane.LOW, seq)])
+            return _known(db, recording_id)
+
+    def discard(self, recording_id: str, actor: str, now: datetime) -> Recording:
+        with self._db.write() as db:
+            known = _known(db, recording_id)
+            if _job_state(db, recording_id) == "discarded":
+                return known
+            _dead_or_raise(db, known)
+            db.execute(
+                "UPDATE jobs SET state = 'discarded' WHERE recording_id = ?", (recording_id,)
+            )
+            remember(db, recording_id, State.DEAD, now, actor, "discarded")
+            return known
+
+    def dead(self, tenant: str | None = None, limit: int = 100) -> list[Recording]:
+        with self._db.read() as db:
+            rows = db.execute(
+                "SELECT r.* FROM jobs j JOIN recordings r ON r.id = j.recording_id"
+                " WHERE j.state = 'dead' AND (? IS NULL OR r.tenant = ?)"
+                " ORDER BY r.updated_us DESC, r.id DESC LIMIT ?",
+                (tenant, tenant, limit),
+            ).fetchall()
+        return [recording(row) for row in rows]
+
+    def take_back(self, now: datetime, worker: str | None = None) -> int:
+        which = "worker = ?" if worker else "lease_until_us <= ?"
+        with self._db.write() as db:
+            rows = db.execute(
+                f"SELECT recording_id, attempts FROM jobs WHERE state = 'leased' AND {which}",  # noqa: S608
+                (worker or to_us(now),),
+            ).fetchall()
+            for row in rows:
+                self._lost(db, _known(db, row["recording_id"]), row["attempts"], now)
+            return len(rows)
+
+    def _lost(self, db: Connection, known: Recording, attempts: int, now: datetime) -> None:
+        # Nobody waits for this answer, so there is nothing to spread: no jitter.
+        step = after_failure(attempts, 0.0, self._retry_base_s)
+        until = now + timedelta(seconds=step.after_s) if isinstance(step, Again) else None
+        _failed(db, known, LOST, until, now, "reconcile")
+
+    def undefer(self, now: datetime, place: PlaceAgain) -> int:
+        with self._db.write() as db:
+            rows = db.execute(
+                "SELECT * FROM recordings WHERE state = 'deferred' AND deferred_until_us <= ?"
+                " ORDER BY received_us, id",
+                (to_us(now),),
+            ).fetchall()
+            return sum(_undefer(db, recording(row), place, now) for row in rows)
+
+    def waiting(self, now: datetime) -> dict[Lane, int]:
+        with self._db.read() as db:
+            return {
+                lane: db.execute(
+                    "SELECT count(*) FROM jobs WHERE state = 'ready' AND lane = ?"
+                    " AND not_before_us <= ?",
+                    (lane.value, to_us(now)),
+                ).fetchone()[0]
+                for lane in Lane
+            }
+
+
+def _leased(db: Connection, row: Row, worker: str, now: datetime, until: datetime) -> Lease:
+    changed = db.execute(
+        "UPDATE recordings SET state = 'processing', attempts = ?, updated_us = ? WHERE id = ?"
+        " RETURNING *",
+        (row["attempts"], to_us(now), row["recording_id"]),
+    ).fetchone()
+    reason = f"attempt {row['attempts']}"
+    remember(db, row["recording_id"], State.PROCESSING, now, worker, reason)
+    return Lease(recording(changed), row["token"], worker, until, row["attempts"])
+
+
+def _held(db: Connection, lease: Lease) -> Row:
+    """The job's row, if this lease still is the one that counts."""
+    row: Row | None = db.execute(
+        "SELECT * FROM jobs WHERE recording_id = ? AND token = ? AND state = 'leased'",
+        (lease.recording.id, lease.token),
+    ).fetchone()
+    if row is None:
+        raise StaleLease(recording_id=lease.recording.id, token=lease.token)
+    return row
+
+
+def _known(db: Connection, recording_id: str) -> Recording:
+    found = fetch_recording(db, recording_id)
+    if found is None:
+        raise NotFound(recording_id=recording_id)
+    return found
+
+
+def _move(
+    db: Connection, known: Recording, to: State, now: datetime, actor: str, reason: str
+) -> int:
+    row = db.execute("SELECT state FROM recordings WHERE id = ?", (known.id,)).fetchone()
+    check(State(row["state"]), to)
+    db.execute(
+        "UPDATE recordings SET state = ?, updated_us = ? WHERE id = ?",
+        (to.value, to_us(now), known.id),
+    )
+    return remember(db, known.id, to, now, actor, reason)
+
+
+def _over(db: Connection, recording_id: str) -> None:
+    db.execute(
+        f"UPDATE jobs SET state = 'over', {_LET_GO} WHERE recording_id = ?",  # noqa: S608
+        (recording_id,),
+    )
+    db.execute("DELETE FROM checkpoints WHERE recording_id = ?", (recording_id,))
+
+
+def _note_error(db: Connection, recording_id: str, cause: Failure) -> None:
+    db.execute(
+        "UPDATE recordings SET error_code = ?, error_message = ? WHERE id = ?",
+        (cause.code, cause.message, recording_id),
+    )
+
+
+def _ready_again(db: Connection, recording_id: str, not_before: datetime, *, spent: bool) -> None:
+    db.execute(
+        f"UPDATE jobs SET state = 'ready', not_before_us = ?, attempts = attempts - ?, {_LET_GO}"  # noqa: S608
+        " WHERE recording_id = ?",
+        (to_us(not_before), 0 if spent else 1, recording_id),
+    )
+
+
+def _failed(
+    db: Connection,
+    known: Recording,
+    cause: Failure,
+    not_before: datetime | None,
+    now: datetime,
+    actor: str,
+) -> None:
+    _note_error(db, known.id, cause)
+    if not_before is not None:
+        _ready_again(db, known.id, not_before, spent=True)
+        _move(db, known, State.QUEUED, now, actor, cause.code)
+        return
+    db.execute(
+        f"UPDATE jobs SET state = 'dead', {_LET_GO} WHERE recording_id = ?",  # noqa: S608
+        (known.id,),
+    )
+    seq = _move(db, known, State.DEAD, now, actor, cause.code)
+    put_out(db, [dead_letter(known, cause, now, seq), announcement(known, "dead", now, seq)])
+
+
+def _job_state(db: Connection, recording_id: str) -> str | None:
+    row = db.execute("SELECT state FROM jobs WHERE recording_id = ?", (recording_id,)).fetchone()
+    return row["state"] if row else None
+
+
+def _dead_or_raise(db: Connection, known: Recording) -> None:
+    if _job_state(db, known.id) != "dead":
+        discarded = known.state is State.DEAD
+        why = "was discarded" if discarded else f"is {known.state}, not dead"
+        raise WrongState(f"The recording {why}; only dead letters can be replayed or discarded.")
+
+
+def _undefer(db: Connection, known: Recording, place: PlaceAgain, now: datetime) -> bool:
+    placed = place(known, ledger(db, known.tenant))
+    write_ledger(db, known.tenant, placed.ledger)
+    until = placed.deferred_until
+    db.execute(
+        "UPDATE recordings SET deferred_until_us = ? WHERE id = ?",
+        (until and to_us(until), known.id),
+    )
+    if until is not None:
+        return False
+    db.execute(
+        "UPDATE jobs SET state = 'ready', start_tag = ? WHERE recording_id = ?",
+        (placed.start_tag, known.id),
+    )
+    seq = _move(db, known, State.QUEUED, now, "reconcile", "the promised time has come")
+    put_out(db, [ticket(known.id, known.lane or Lane.LOW, seq)])
+    return True

@@ -1,0 +1,129 @@
+"""Implements `Recordings` on SQLite."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from sqlite3 import Connection
+
+from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
+from shared.adapters.embedded.sqlite_rows import (
+    INSERT_RECORDING,
+    fetch_recording,
+    put_out,
+    recording,
+    recording_row,
+    remember,
+)
+from shared.adapters.embedded.sqlite_tenants import ledger, write_ledger
+from shared.domain.messages import announcement, ticket
+from shared.domain.recording import Failure, Found, Moved, Passage, Placement, Recording
+from shared.domain.search import match_expression
+from shared.domain.states import State
+from shared.ports import Place
+
+
+class SqliteRecordings:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def create_or_get(self, recording: Recording, place: Place) -> Recording:
+        with self._db.write() as db:
+            found = fetch_recording(db, recording.id)
+            return found or _create(db, recording, place(ledger(db, recording.tenant)))
+
+    def refuse(self, recording: Recording, cause: Failure) -> Recording:
+        with self._db.write() as db:
+            found = fetch_recording(db, recording.id)
+            return found or _refuse(db, recording, cause)
+
+    def get(self, recording_id: str) -> Recording | None:
+        with self._db.read() as db:
+            return fetch_recording(db, recording_id)
+
+    def page(
+        self,
+        tenant: str | None = None,
+        *,
+        states: Iterable[State] = (),
+        before: tuple[datetime, str] | None = None,
+        limit: int = 50,
+    ) -> list[Recording]:
+        where, values = ["1"], list[object]()
+        if tenant is not None:
+            where.append("tenant = ?")
+            values.append(tenant)
+        if wanted := [s.value for s in states]:
+            where.append(f"state IN ({', '.join('?' * len(wanted))})")
+            values += wanted
+        if before is not None:
+            where.append("(received_us, id) < (?, ?)")
+            values += [to_us(before[0]), before[1]]
+        query = (
+            f"SELECT * FROM recordings WHERE {' AND '.join(where)}"  # noqa: S608  # fixed words
+            " ORDER BY received_us DESC, id DESC LIMIT ?"
+        )
+        with self._db.read() as db:
+            return [recording(row) for row in db.execute(query, (*values, limit))]
+
+    def history(self, recording_id: str) -> list[Moved]:
+        with self._db.read() as db:
+            rows = db.execute(
+                "SELECT * FROM history WHERE recording_id = ? ORDER BY seq", (recording_id,)
+            ).fetchall()
+        return [
+            Moved(State(r["state"]), from_us(r["at_us"]), r["actor"], r["reason"]) for r in rows
+        ]
+
+    def counts(self) -> dict[State, int]:
+        with self._db.read() as db:
+            rows = db.execute("SELECT state, count(*) AS n FROM recordings GROUP BY state")
+            found = {State(row["state"]): row["n"] for row in rows}
+        return {state: found.get(state, 0) for state in State}
+
+    def find(self, tenant: str | None, text: str, limit: int = 20) -> list[Found]:
+        expression = match_expression(text)
+        if not expression:
+            return []
+        with self._db.read() as db:
+            rows = db.execute(
+                "SELECT r.*, p.start_s, p.end_s, p.text AS passage,"
+                " snippet(passages, 0, char(2), char(3), '…', 24) AS snippet"
+                " FROM passages p JOIN recordings r ON r.id = p.recording_id"
+                " WHERE passages MATCH ? AND (? IS NULL OR p.tenant = ?)"
+                " ORDER BY rank, r.received_us DESC LIMIT ?",
+                (expression, tenant, tenant, limit),
+            ).fetchall()
+        return [
+            Found(recording(r), Passage(r["start_s"], r["end_s"], r["passage"]), r["snippet"])
+            for r in rows
+        ]
+
+
+def _create(db: Connection, draft: Recording, placed: Placement) -> Recording:
+    late = placed.deferred_until is not None
+    made = replace(
+        draft,
+        state=State.DEFERRED if late else State.RECEIVED,
+        lane=placed.lane,
+        rule=placed.rule,
+        deferred_until=placed.deferred_until,
+    )
+    db.execute(INSERT_RECORDING, recording_row(made))
+    db.execute(
+        "INSERT INTO jobs (recording_id, lane, state, start_tag) VALUES (?, ?, ?, ?)",
+        (made.id, placed.lane.value, "deferred" if late else "ready", placed.start_tag),
+    )
+    write_ledger(db, made.tenant, placed.ledger)
+    reason = "over the day's quota" if late else f"lane {placed.lane} by rule {placed.rule}"
+    seq = remember(db, made.id, made.state, made.received_at, "intake", reason)
+    effects = [announcement(made, made.state.value, made.received_at, seq)] if late else []
+    put_out(db, effects or [ticket(made.id, placed.lane, seq)])
+    return made
+
+
+def _refuse(db: Connection, draft: Recording, cause: Failure) -> Recording:
+    made = replace(draft, state=State.REJECTED, error=cause)
+    db.execute(INSERT_RECORDING, recording_row(made))
+    seq = remember(db, made.id, made.state, made.received_at, "intake", cause.code)
+    put_out(db, [announcement(made, "rejected", made.received_at, seq)])
+    return made

@@ -1,0 +1,101 @@
+"""Rows of SQLite and values of the domain, both ways; and the lines every move writes."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime
+from sqlite3 import Connection, Row
+
+from shared.adapters.embedded.sqlite_database import from_us, to_us
+from shared.domain.lanes import Lane
+from shared.domain.recording import Failure, Message, Recording, Topic
+from shared.domain.states import State
+from shared.domain.tenants import Tier
+from shared.domain.wishes import Wishes
+
+_COLUMNS = (  # noqa: SIM905  # reads as the table does
+    "id tenant bucket name path generation size_bytes content_type state tier lane rule wishes"
+    " received_us updated_us kept_until_us seconds deferred_until_us error_code error_message"
+    " review attempts progress language confidence result"
+).split()
+INSERT_RECORDING = (
+    f"INSERT INTO recordings ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  # fixed names
+    " ON CONFLICT (id) DO NOTHING"
+)
+
+
+def recording_row(r: Recording) -> tuple[object, ...]:
+    error = r.error or Failure("", "")
+    return (
+        *(r.id, r.tenant, r.bucket, r.name, r.path, r.generation, r.size_bytes, r.content_type),
+        *(r.state.value, r.tier.value, r.lane and r.lane.value, r.rule),
+        json.dumps(asdict(r.wishes)),
+        *(to_us(r.received_at), to_us(r.updated_at), to_us(r.kept_until), r.seconds),
+        r.deferred_until and to_us(r.deferred_until),
+        *(error.code or None, error.message or None),
+        *(int(r.review), r.attempts, r.progress, r.language, r.confidence, r.result),
+    )
+
+
+def recording(row: Row) -> Recording:
+    until, code = row["deferred_until_us"], row["error_code"]
+    return Recording(
+        id=row["id"],
+        tenant=row["tenant"],
+        bucket=row["bucket"],
+        name=row["name"],
+        path=row["path"],
+        generation=row["generation"],
+        size_bytes=row["size_bytes"],
+        content_type=row["content_type"],
+        state=State(row["state"]),
+        tier=Tier(row["tier"]),
+        lane=Lane(row["lane"]) if row["lane"] else None,
+        rule=row["rule"],
+        wishes=Wishes(**json.loads(row["wishes"])),
+        received_at=from_us(row["received_us"]),
+        updated_at=from_us(row["updated_us"]),
+        kept_until=from_us(row["kept_until_us"]),
+        seconds=row["seconds"],
+        deferred_until=None if until is None else from_us(until),
+        error=Failure(code, row["error_message"]) if code else None,
+        review=bool(row["review"]),
+        attempts=row["attempts"],
+        progress=row["progress"],
+        language=row["language"],
+        confidence=row["confidence"],
+        result=row["result"],
+    )
+
+
+def fetch_recording(db: Connection, recording_id: str) -> Recording | None:
+    row = db.execute("SELECT * FROM recordings WHERE id = ?", (recording_id,)).fetchone()
+    return recording(row) if row else None
+
+
+def remember(
+    db: Connection, recording_id: str, state: State, at: datetime, actor: str, reason: str
+) -> int:
+    """Add a line to the recording's history; returns its number, from 1."""
+    row = db.execute(
+        "INSERT INTO history SELECT ?, coalesce(max(seq), 0) + 1, ?, ?, ?, ? FROM history"
+        " WHERE recording_id = ? RETURNING seq",
+        (recording_id, state.value, to_us(at), actor, reason, recording_id),
+    ).fetchone()
+    seq: int = row["seq"]
+    return seq
+
+
+def put_out(db: Connection, messages: Iterable[Message]) -> None:
+    """Lay messages in the outbox; one that lies there already stays as it is."""
+    db.executemany(
+        "INSERT INTO outbox (event_id, topic, recording_id, body) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (event_id) DO NOTHING",
+        [(m.event_id, m.topic.value, m.recording_id, json.dumps(m.body)) for m in messages],
+    )
+
+
+def message(row: Row) -> Message:
+    return Message(
+        Topic(row["topic"]), row["recording_id"], json.loads(row["body"]), row["event_id"]
+    )

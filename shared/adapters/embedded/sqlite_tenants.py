@@ -1,0 +1,64 @@
+"""Implements `Tenants` on SQLite."""
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from sqlite3 import Connection, Row
+
+from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
+from shared.domain.recording import Ledger
+from shared.domain.tenants import Tenant, Tier
+
+
+class SqliteTenants:
+    """One row a tenant; its ledger is written by `SqliteRecordings` inside intake's commit."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def get(self, tenant: str) -> Tenant | None:
+        with self._db.read() as db:
+            row = db.execute("SELECT * FROM tenants WHERE id = ?", (tenant,)).fetchone()
+        return row and _tenant(row)
+
+    def put(self, tenant: Tenant) -> None:
+        with self._db.write() as db:
+            db.execute(
+                "INSERT INTO tenants VALUES (?, ?, ?, ?, '{}') ON CONFLICT (id)"
+                " DO UPDATE SET tier = excluded.tier, overrides = excluded.overrides",
+                _row(tenant),
+            )
+
+    def ensure(self, tenant: str, tier: Tier, at: datetime) -> bool:
+        if self.get(tenant) is not None:
+            return False
+        with self._db.write() as db:
+            made = db.execute(
+                "INSERT INTO tenants VALUES (?, ?, ?, ?, '{}') ON CONFLICT (id) DO NOTHING",
+                _row(Tenant(tenant, tier, at)),
+            )
+            return made.rowcount == 1
+
+    def all(self) -> list[Tenant]:
+        with self._db.read() as db:
+            return [_tenant(row) for row in db.execute("SELECT * FROM tenants ORDER BY id")]
+
+
+def _row(tenant: Tenant) -> tuple[str, str, str, int]:
+    overrides = json.dumps(dict(tenant.overrides))
+    return tenant.id, tenant.tier.value, overrides, to_us(tenant.created_at)
+
+
+def _tenant(row: Row) -> Tenant:
+    overrides = tuple(sorted(json.loads(row["overrides"]).items()))
+    return Tenant(row["id"], Tier(row["tier"]), from_us(row["created_us"]), overrides)
+
+
+def ledger(db: Connection, tenant: str) -> Ledger:
+    """What the tenant has used; an unknown tenant has used nothing."""
+    row = db.execute("SELECT ledger FROM tenants WHERE id = ?", (tenant,)).fetchone()
+    return Ledger(**json.loads(row["ledger"])) if row else Ledger()
+
+
+def write_ledger(db: Connection, tenant: str, after: Ledger) -> None:
+    db.execute("UPDATE tenants SET ledger = ? WHERE id = ?", (json.dumps(asdict(after)), tenant))

@@ -1,0 +1,113 @@
+"""finalized -> probe header -> admit or refuse -> rank -> record with ticket -> publish."""
+
+import logging
+from dataclasses import dataclass, replace
+
+from shared.domain.header import probe
+from shared.domain.names import recording_id, tenant_and_path
+from shared.domain.placement import check_limits, place
+from shared.domain.recording import Failure, Recording, UploadedObject
+from shared.domain.sound import Limits
+from shared.domain.states import State
+from shared.domain.tenants import Tenant, Tier, kept_until
+from shared.domain.wishes import Wishes, wishes
+from shared.errors import EarwitnessError, RefusedAudio, UnknownTenant
+from shared.flows.publish import PublishOutbox
+from shared.ports import Clock, Recordings, Tenants, Uploads
+
+log = logging.getLogger("earwitness.intake")
+
+#: Whom a refused upload outside every tenant's folder is listed under.
+NOBODY = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Everything intake needs; built once per process by `shared.wiring`."""
+
+    tenants: Tenants
+    recordings: Recordings
+    uploads: Uploads
+    publish: PublishOutbox
+    now: Clock
+    max_seconds: float | None = None  #: for every tenant, whatever the tier says
+
+    def __call__(self, upload: UploadedObject) -> Recording:
+        """Turn one upload into one recording: queued, deferred or rejected.
+
+        Safe to repeat: an event that comes again finds what the first one made, and only
+        publishes what was left in the outbox.
+
+        Raises:
+            NotFound: that generation is gone; repeating will not help.
+            StoreUnavailable, BrokerUnavailable: repeating will help.
+        """
+        known = self.recordings.get(recording_id(upload.bucket, upload.name, upload.generation))
+        made = known or self._record(upload)
+        # Record before publish: a ticket lost now is rung again by `reconcile`, while a
+        # ticket without a record would ring for nothing.
+        self.publish(made.id)
+        return made
+
+    def _record(self, upload: UploadedObject) -> Recording:
+        draft = self._draft(upload)
+        try:
+            tenant, ready = self._admit(upload, draft)
+        except RefusedAudio as refusal:
+            log.info("refused", extra={"recording_id": draft.id, "code": refusal.code})
+            return self.recordings.refuse(draft, Failure(refusal.code, str(refusal)))
+        at = draft.received_at
+        return self.recordings.create_or_get(ready, lambda ledger: place(ready, tenant, ledger, at))
+
+    def _admit(self, upload: UploadedObject, draft: Recording) -> tuple[Tenant, Recording]:
+        tenant_and_path(upload.name)
+        tenant = self.tenants.get(draft.tenant)
+        if tenant is None:
+            raise UnknownTenant
+        limits = capped(tenant.limits, self.max_seconds)
+        check_limits(upload.size_bytes, None, limits)
+        wanted = wishes(dict(upload.metadata))
+        header = probe(
+            upload.size_bytes,
+            lambda start, length: self.uploads.read(upload.name, upload.generation, start, length),
+        )
+        check_limits(upload.size_bytes, header.duration_s, limits)
+        return tenant, replace(draft, wishes=wanted, seconds=header.duration_s)
+
+    def _draft(self, upload: UploadedObject) -> Recording:
+        """What is known without looking inside; enough to record a refusal."""
+        owner, path = _owner_and_path(upload.name)
+        tenant = self.tenants.get(owner) or Tenant(owner, Tier.FREE, self.now())
+        now = self.now()
+        return Recording(
+            id=recording_id(upload.bucket, upload.name, upload.generation),
+            tenant=owner,
+            bucket=upload.bucket,
+            name=upload.name,
+            path=dict(upload.metadata).get("name", path),
+            generation=upload.generation,
+            size_bytes=upload.size_bytes,
+            content_type=upload.content_type,
+            state=State.RECEIVED,
+            tier=tenant.tier,
+            lane=None,
+            rule=None,
+            wishes=Wishes(),
+            received_at=now,
+            updated_at=now,
+            kept_until=kept_until(now, tenant.rules),
+        )
+
+
+def _owner_and_path(name: str) -> tuple[str, str]:
+    try:
+        return tenant_and_path(name)
+    except EarwitnessError:
+        return NOBODY, name
+
+
+def capped(limits: Limits, max_seconds: float | None) -> Limits:
+    """The tier's limits, or the installation's where they are tighter."""
+    if max_seconds is None:
+        return limits
+    return replace(limits, max_seconds=min(limits.max_seconds, max_seconds))
