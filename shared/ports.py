@@ -313,7 +313,10 @@ class Results(Protocol):
 class Hearing(Protocol):
     """One recording, opened: surveyed once, then asked about, segment by segment."""
 
-    survey: Survey
+    @property
+    def survey(self) -> Survey:
+        """What the one pass over the whole sound told."""
+        ...
 
     def ask(self, engine: str, task: Task, segments: Sequence[Segment]) -> list[Answer]:
         """Ask one engine about segments of one plan, in order; times are the recording's.
@@ -340,6 +343,10 @@ class Ears(Protocol):
             RefusedAudio: it cannot be heard; repeating will not help.
             DecoderDied: repeating may help.
         """
+        ...
+
+    def names(self) -> list[str]:
+        """The engines that may be wished for."""
         ...
 
     def versions(self, engines: Sequence[str]) -> dict[str, str]:

@@ -80,6 +80,10 @@ class Settings(BaseSettings):
     max_seconds: float | None = Field(
         None, gt=0, description="Longest recording for every tenant, whatever its tier says."
     )
+    weights: Path | None = Field(
+        None, description="Folder of assembled model weights; ~/.cache/earwitness/weights if unset."
+    )
+    worker: str = Field("", description="Name of this worker in leases; unique a process.")
     broker_url: str = Field("", description="Where messages are published on one machine.")
     service_url: str = Field("", description="Where the GPU service answers.")
     push_issuer: str = Field(

@@ -70,5 +70,5 @@ class Survey:
     quality: Quality
     speech: tuple[Segment, ...]  #: where somebody may speak, cut at silences
     windows: tuple[Segment, ...]  #: the whole time line in pieces, for tasks that need all of it
-    warnings: tuple[Caution, ...]
+    cautions: tuple[Caution, ...]
     plan: str  #: names the way the segments were cut; checkpoints of another plan are void

@@ -1,0 +1,56 @@
+"""Decoded sound, kept for as long as one job needs it."""
+
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from gpu_service.engines.engine import Samples
+from shared.domain.sound import SAMPLE_RATE, Segment
+
+#: Bytes of float32 a job keeps in memory, 16 minutes of one channel; the rest goes to disk.
+KEEP_BYTES = 64 << 20
+SAMPLE_BYTES = 4
+
+
+class Pcm:
+    """float32 samples at 16 kHz, one spool a channel, exact: nothing is quantised again."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Spools beyond KEEP_BYTES lie in `folder`, already without a name."""
+        self._folder = folder
+        self._spools: list[tempfile.SpooledTemporaryFile[bytes]] = []
+
+    def __enter__(self) -> "Pcm":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for spool in self._spools:
+            spool.close()
+
+    def add(self, block: Samples) -> None:
+        """Append a block of shape (n_channels, n_samples)."""
+        while len(self._spools) < block.shape[0]:
+            spool = tempfile.SpooledTemporaryFile(max_size=KEEP_BYTES, dir=self._folder and str(self._folder))  # noqa: SIM115  # closed in __exit__
+            self._spools.append(spool)
+        for spool, channel in zip(self._spools, block, strict=True):
+            spool.write(np.ascontiguousarray(channel, dtype=np.float32).tobytes())
+
+    def samples(self, segment: Segment) -> Samples:
+        """The segment's samples, shape (n,); the mean of all channels where it names none."""
+        first = round(segment.start_s * SAMPLE_RATE)
+        count = round(segment.end_s * SAMPLE_RATE) - first
+        wanted = self._spools if segment.channel is None else [self._spools[segment.channel]]
+        read = [_read(spool, first, count) for spool in wanted]
+        return read[0] if len(read) == 1 else np.mean(read, axis=0, dtype=np.float32)
+
+
+def _read(spool: "tempfile.SpooledTemporaryFile[bytes]", first: int, count: int) -> Samples:
+    spool.seek(first * SAMPLE_BYTES)
+    return np.frombuffer(spool.read(count * SAMPLE_BYTES), dtype=np.float32)

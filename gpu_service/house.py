@@ -1,0 +1,104 @@
+"""What one instance of the service holds: places, threads, decoder, engines, the work flow."""
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gpu_service.decoding.decoder import Decoder
+from gpu_service.engines.host import EngineHost
+from gpu_service.engines.registry import EngineSettings, parse
+from gpu_service.engines.serving import Server
+from gpu_service.hearing.ears import LocalEars
+from gpu_service.push_tokens import PushTokens
+from gpu_service.slots import Slots
+from shared import wiring
+from shared.domain.lanes import Lane
+from shared.errors import EarwitnessError, InvalidSettings
+from shared.flows.work import Work
+from shared.settings import Settings
+
+log = logging.getLogger("earwitness.house")
+
+
+@dataclass(slots=True)
+class House:
+    """Built once by `create_app`; started and stopped by its lifespan."""
+
+    settings: Settings
+    parts: wiring.Parts
+    tokens: PushTokens
+    slots: Slots
+    threads: ThreadPoolExecutor
+    decoder: Decoder
+    servers: Mapping[str, Server]
+    work: Work
+    stopping: bool = field(default=False)
+
+    def should_yield(self, lane: Lane) -> bool:
+        """Whether a job of `lane` should make room: we stop, or somebody more urgent waits."""
+        return self.stopping or (lane is Lane.LOW and self.slots.waits(Lane.HIGH))
+
+    def start(self) -> None:
+        """Start decoder children first (nothing heavy is loaded yet), then the engines in use.
+
+        Raises:
+            SandboxUnavailable: see there.
+        """
+        self.decoder.start()
+        used = {name for names in self.work.cascade.values() for name in names}
+        for name in sorted(used):
+            self.servers[name].start()
+
+    def stop(self) -> None:
+        """Let go of every job without spending an attempt, then end the children."""
+        self.stopping = True
+        for lease in self.work.held():
+            try:
+                self.parts.jobs.hand_over(lease, self.parts.now())
+            except EarwitnessError as error:
+                log.warning("%s: %s", error.code, error)
+        for server in self.servers.values():
+            server.stop()
+        self.decoder.stop()
+        self.threads.shutdown(wait=False, cancel_futures=True)
+
+
+def build(settings: Settings) -> House:
+    """Put the service together; nothing is started, no weight is read.
+
+    Raises:
+        InvalidSettings: every wrong setting is named.
+    """
+    engines = parse(settings.engines)
+    _check_cascade(settings, engines)
+    parts = wiring.parts(settings)
+    decoder = Decoder(processes=settings.decoders, allow_unsandboxed=settings.allow_unsandboxed)
+    cache = weights_folder(settings)
+    servers = {n: Server(EngineHost(n, s, cache=cache)) for n, s in engines.items()}
+    ears = LocalEars(decoder, servers, settings.home / "tmp")
+    return House(
+        settings=settings,
+        parts=parts,
+        tokens=PushTokens(settings),
+        slots=Slots(settings.slots),
+        threads=ThreadPoolExecutor(settings.slots, thread_name_prefix="job"),
+        decoder=decoder,
+        servers=servers,
+        work=wiring.work(parts, ears),
+    )
+
+
+def weights_folder(settings: Settings) -> Path:
+    """Where assembled weights are kept; shared by all homes of a user."""
+    return settings.weights or Path("~/.cache/earwitness/weights").expanduser()
+
+
+def _check_cascade(settings: Settings, engines: Mapping[str, EngineSettings]) -> None:
+    cascade = settings.cascade
+    unknown = [n for n in (*cascade.transcribe, *cascade.classify) if n not in engines]
+    if unknown:
+        raise InvalidSettings(
+            f"EARWITNESS_CASCADE names {', '.join(unknown)}; there are {', '.join(engines)}."
+        )

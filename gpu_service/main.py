@@ -1,0 +1,81 @@
+"""The GPU service: `create_app` wires, `serve` runs it until SIGTERM."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+
+from gpu_service import tickets
+from gpu_service.house import House, build
+from shared.settings import Settings
+
+#: Seconds from SIGTERM until what still runs is handed over; the platform kills after 10 s.
+GRACE_S = 5
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The app over a house that its lifespan starts and stops.
+
+    Raises:
+        InvalidSettings: every wrong setting is named.
+    """
+    house = build(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(house.start)
+        yield
+        await asyncio.to_thread(house.stop)
+
+    app = FastAPI(title="Earwitness GPU service", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.house = house
+    app.include_router(tickets.router)
+    app.add_api_route("/livez", livez)
+    app.add_api_route("/readyz", readyz)
+    return app
+
+
+def livez() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "alive"}
+
+
+def readyz(request: Request, response: Response) -> dict[str, object]:
+    """Whether tickets are welcome: not while stopping."""
+    house: House = request.app.state.house
+    response.status_code = 503 if house.stopping else 200
+    return {
+        "status": "stopping" if house.stopping else "ready",
+        "sandboxed": house.decoder.sandboxed,
+        "engines": {name: server.state for name, server in house.servers.items()},
+        "slots": {"taken": house.slots.taken, "places": house.slots.places},
+    }
+
+
+class _Server(uvicorn.Server):
+    """Says at once that we stop, so that running jobs hand over at their next segment."""
+
+    def __init__(self, config: uvicorn.Config, house: House) -> None:
+        super().__init__(config)
+        self._house = house
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        self._house.stopping = True
+        super().handle_exit(sig, frame)  # type: ignore[arg-type]  # a FrameType, as given
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT, then stop within GRACE_S and a little."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=75,
+    )
+    _Server(config, app.state.house).run()

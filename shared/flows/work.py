@@ -1,0 +1,302 @@
+"""ticket -> lease -> read -> decode -> segments -> [ask -> judge]* -> checkpoint
+-> synthesize -> results under the token -> complete -> publish outbox."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from pydantic import TypeAdapter
+
+from shared.domain.answers import Task
+from shared.domain.cascade import Decided
+from shared.domain.lanes import Lane
+from shared.domain.recording import Checkpoint, Failure, Lease, Recording
+from shared.domain.retry import Again, after_failure
+from shared.domain.sound import Segment, Survey
+from shared.domain.tenants import Tenant, Tier
+from shared.domain.testimony import Testimony, measurements, outcome, rendered, testify
+from shared.errors import (
+    EarwitnessError,
+    InvalidWish,
+    Layer,
+    NotFound,
+    RefusedAudio,
+    StaleLease,
+)
+from shared.flows.ask import Ask
+from shared.flows.intake import capped
+from shared.flows.publish import PublishOutbox
+from shared.ports import Chance, Clock, Ears, Hearing, Jobs, Results, Tenants, Uploads
+
+log = logging.getLogger("earwitness.work")
+
+#: Seconds of sound asked about at a time: four windows, so that short segments are packed
+#: together, and so that little is paid for again after a crash.
+ROUND_S = 112.0
+#: Seconds until a job that was given back (store or disk in trouble) is tried again.
+GIVE_BACK_S = 5.0
+DECIDED = TypeAdapter(Decided)
+
+
+class Settled(StrEnum):
+    """What became of one ticket."""
+
+    NOTHING = "nothing"  #: no job was ready: ack
+    DONE = "done"
+    REJECTED = "rejected"
+    HANDED_OVER = "handed_over"  #: time is up or somebody more urgent waits; rung again
+    LOST = "lost"  #: another worker has the job; nothing was written
+    FAILED = "failed"  #: this attempt failed; the ticket's redelivery is the retry
+    DEAD = "dead"  #: that was the last attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One ticket's worth of work; built once per process, called by many threads.
+
+    Safe to repeat: whoever holds the newest token writes, everybody else writes nothing.
+    """
+
+    tenants: Tenants
+    jobs: Jobs
+    uploads: Uploads
+    results: Results
+    publish: PublishOutbox
+    ears: Ears
+    ask: Ask
+    cascade: dict[Task, tuple[str, ...]]
+    worker: str
+    now: Clock
+    chance: Chance
+    lease_s: float = 60.0
+    ticket_s: float = 480.0
+    retry_base_s: float = 2.0
+    max_seconds: float | None = None
+    grips: "dict[str, _Grip]" = field(default_factory=dict)  #: of the jobs in work now
+
+    def held(self) -> list[Lease]:
+        """The leases this process holds now."""
+        return [grip.lease for grip in list(self.grips.values())]
+
+    def __call__(
+        self, lanes: Sequence[Lane], yields: Callable[[Lane], bool] = lambda _: False
+    ) -> Settled:
+        """Lease the fairest ready job of `lanes` and hear it.
+
+        `yields` is asked between segments whether a job of this lane should make room.
+
+        Raises:
+            StoreUnavailable, DiskFull: nothing could be recorded; the lease runs out.
+            Exception: a failure nobody foresaw; the attempt and its cause are recorded.
+        """
+        lease = self.jobs.lease_next(lanes, self.worker, self.now(), self.lease_s)
+        if lease is None:
+            return Settled.NOTHING
+        grip = self.grips[lease.recording.id] = _Grip(self.jobs, lease, self.now, self.lease_s)
+        try:
+            return self._hear(grip, yields)
+        except StaleLease:
+            log.warning("lease lost", extra={"recording_id": lease.recording.id})
+            return Settled.LOST
+        except (RefusedAudio, NotFound) as refusal:
+            self.jobs.reject(lease, Failure(refusal.code, str(refusal)), self.now())
+            self._publish(lease.recording.id)
+            return Settled.REJECTED
+        except EarwitnessError as error:
+            return self._failed(lease, error)
+        except Exception as error:
+            # Recorded, so that the dead letter has its cause; then as loud as it came.
+            self._fail(lease, Failure("unforeseen", f"{type(error).__name__}: see the log."))
+            raise
+        finally:
+            self.grips.pop(lease.recording.id, None)
+
+    def _failed(self, lease: Lease, error: EarwitnessError) -> Settled:
+        cause = Failure(error.code, str(error))
+        level = logging.getLevelNamesMapping()[error.severity]
+        log.log(level, "%s: %s", error.code, error, extra={"recording_id": lease.recording.id})
+        if error.layer in (Layer.CONTEXT, Layer.RESOURCE):
+            # The fault lies around the work, not in the sound: no attempt is spent.
+            again = self.now() + timedelta(seconds=GIVE_BACK_S)
+            self.jobs.give_back(lease, cause, again, self.now())
+            return Settled.FAILED
+        return self._fail(lease, cause)
+
+    def _fail(self, lease: Lease, cause: Failure) -> Settled:
+        now = self.now()
+        step = after_failure(lease.attempt, self.chance(), self.retry_base_s)
+        until = now + timedelta(seconds=step.after_s) if isinstance(step, Again) else None
+        self.jobs.fail(lease, cause, until, now)
+        if until is not None:
+            return Settled.FAILED
+        self._publish(lease.recording.id)
+        return Settled.DEAD
+
+    def _hear(self, grip: "_Grip", yields: Callable[[Lane], bool]) -> Settled:
+        begun, known = self.now(), grip.lease.recording
+        tenant = self.tenants.get(known.tenant) or Tenant(known.tenant, Tier.FREE, begun)
+        limits = capped(tenant.limits, self.max_seconds)
+        with self.uploads.fetch(known.name, known.generation) as fetched:
+            opened = self.ears.open(
+                fetched.file,
+                tenant=known.tenant,
+                wishes=known.wishes,
+                limits=limits,
+                alive=grip.keep,
+            )
+            with opened as hearing:
+                surveyed = self.now()
+                engines = self._engines(known)
+                plan = f"{hearing.survey.plan}/{engines_key(engines)}"
+                heard = self._all(hearing, engines, grip, plan, begun, yields)
+                survey = hearing.survey
+        if heard is None:
+            self._publish(known.id)
+            return Settled.HANDED_OVER
+        testimony = self._testimony(
+            grip.lease, survey, heard, fetched.sha256, (begun, surveyed, self.now())
+        )
+        return self._complete(grip, testimony)
+
+    def _engines(self, known: Recording) -> dict[Task, tuple[str, ...]]:
+        """The tenant's cascade, with the wished engine in place of the first choice."""
+        if known.wishes.engine is None:
+            return self.cascade
+        allowed = {name for names in self.cascade.values() for name in names}
+        allowed |= set(self.ears.names())
+        if known.wishes.engine not in allowed:
+            raise InvalidWish(f"There is no engine called {known.wishes.engine}.")
+        rest = self.cascade[Task.TRANSCRIBE][1:]
+        return {**self.cascade, Task.TRANSCRIBE: (known.wishes.engine, *rest)}
+
+    def _all(
+        self,
+        hearing: Hearing,
+        engines: dict[Task, tuple[str, ...]],
+        grip: "_Grip",
+        plan: str,
+        begun: datetime,
+        yields: Callable[[Lane], bool],
+    ) -> dict[Task, list[Decided]] | None:
+        """Every answer, from checkpoints where there are any; None if handed over."""
+        heard = self._kept(grip.lease, plan)
+        work = list(rounds(hearing.survey, engines, heard))
+        total_s = sum(_seconds(segments) for _, segments in work) or 1.0
+        done_s = 0.0
+        for n, (task, segments) in enumerate(work):
+            if n and self._should_stop(grip.lease, begun, yields):
+                self.jobs.hand_over(grip.lease, self.now())
+                return None
+            decided = self.ask(hearing, task, segments, engines[task])
+            heard[task] += decided
+            done_s += _seconds(segments)
+            if n + 1 < len(work):  # the last round is kept by `complete` itself
+                self._checkpoint(grip, plan, task, decided, done_s / total_s)
+        return heard
+
+    def _should_stop(self, lease: Lease, begun: datetime, yields: Callable[[Lane], bool]) -> bool:
+        late = (self.now() - begun).total_seconds() >= self.ticket_s
+        return late or yields(lease.recording.lane or Lane.LOW)
+
+    def _kept(self, lease: Lease, plan: str) -> dict[Task, list[Decided]]:
+        heard: dict[Task, list[Decided]] = {task: [] for task in self.cascade}
+        for kept in self.jobs.checkpoints(lease, plan):
+            heard[Task(kept.task)].append(DECIDED.validate_json(kept.body))
+        return heard
+
+    def _checkpoint(
+        self, grip: "_Grip", plan: str, task: Task, decided: Sequence[Decided], progress: float
+    ) -> None:
+        done = [
+            Checkpoint(plan, task.value, d.segment, DECIDED.dump_json(d).decode()) for d in decided
+        ]
+        self.jobs.checkpoint(grip.lease, done, progress, self.now())
+        grip.keep()
+
+    def _testimony(
+        self,
+        lease: Lease,
+        survey: Survey,
+        heard: dict[Task, list[Decided]],
+        sha256: str,
+        at: tuple[datetime, datetime, datetime],
+    ) -> Testimony:
+        asked = {d.engine for many in heard.values() for one in many for d in one.decisions}
+        begun, surveyed, ended = at
+        timings = {
+            "queue": (begun - lease.recording.received_at).total_seconds(),
+            "decode": (surveyed - begun).total_seconds(),
+            "hear": (ended - surveyed).total_seconds(),
+            "total": (ended - lease.recording.received_at).total_seconds(),
+        }
+        versions = self.ears.versions(sorted(asked))
+        return Testimony(lease.recording, survey, heard, sha256, timings, versions)
+
+    def _complete(self, grip: "_Grip", testimony: Testimony) -> Settled:
+        lease, result = grip.lease, testify(testimony)
+        folder = f"results/{lease.recording.tenant}/{lease.recording.id}/{lease.token}"
+        # Results first, under a name only this token has: a crash before `complete` leaves
+        # files nobody points to, never a pointer to files that are not there.
+        self.results.save(folder, rendered(result))
+        now = self.now()
+        effects = measurements(testimony, now)
+        self.jobs.complete(lease, outcome(testimony, result, folder), effects, now)
+        self._publish(lease.recording.id)
+        return Settled.DONE
+
+    def _publish(self, recording_id: str) -> None:
+        """Publish what the commit laid out; what cannot go now is drained by `reconcile`."""
+        try:
+            self.publish(recording_id)
+        except EarwitnessError as error:
+            log.warning("%s: %s", error.code, error, extra={"recording_id": recording_id})
+
+
+class _Grip:
+    """Holds a lease and extends it in time, called wherever work goes on."""
+
+    def __init__(self, jobs: Jobs, lease: Lease, now: Clock, lease_s: float) -> None:
+        self._jobs, self.lease, self._now, self._lease_s = jobs, lease, now, lease_s
+
+    def keep(self) -> None:
+        """Extend once half the lease is used.
+
+        Raises:
+            StaleLease: somebody else has the job; stop working on it.
+        """
+        now = self._now()
+        if (self.lease.until - now).total_seconds() < self._lease_s / 2:
+            extended = self._jobs.extend(self.lease, now, self._lease_s)
+            self.lease = replace(self.lease, until=extended.until)
+
+
+def rounds(
+    survey: Survey,
+    engines: dict[Task, tuple[str, ...]],
+    heard: dict[Task, list[Decided]],
+) -> Iterator[tuple[Task, list[Segment]]]:
+    """What is left to ask, in rounds of at most ROUND_S (one segment at least)."""
+    plans = {Task.TRANSCRIBE: survey.speech, Task.CLASSIFY: survey.windows}
+    for task, segments in plans.items():
+        if not engines.get(task):
+            continue
+        known = {d.segment for d in heard[task]}
+        batch: list[Segment] = []
+        for segment in (s for s in segments if s.index not in known):
+            if batch and _seconds(batch) + segment.duration_s > ROUND_S:
+                yield task, batch
+                batch = []
+            batch.append(segment)
+        if batch:
+            yield task, batch
+
+
+def _seconds(segments: Sequence[Segment]) -> float:
+    return sum(s.duration_s for s in segments)
+
+
+def engines_key(engines: dict[Task, tuple[str, ...]]) -> str:
+    """Names the cascade: answers given under another one are not this one's checkpoints."""
+    return ";".join(f"{task}={','.join(names)}" for task, names in sorted(engines.items()))

@@ -1,0 +1,72 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared.domain.lanes import Lane
+from shared.domain.placement import check_limits, next_midnight, place
+from shared.domain.recording import Ledger
+from shared.domain.sound import Limits
+from shared.domain.tenants import BURST_WINDOW_S, Tier
+from shared.errors import AudioTooLarge, AudioTooLong
+from tests.builders import NOW, recording, tenant
+
+TODAY = NOW.date().isoformat()
+
+
+@pytest.mark.parametrize(
+    ("size", "seconds", "refusal"),
+    [
+        (1_000, 300.0, None),
+        (1_001, 300.0, AudioTooLarge),
+        (1_000, 300.1, AudioTooLong),
+        (1_000, None, None),
+    ],
+)
+def test_limits(size, seconds, refusal):
+    limits = Limits(max_seconds=300.0, max_bytes=1_000)
+
+    if refusal is None:
+        check_limits(size, seconds, limits)
+    else:
+        with pytest.raises(refusal):
+            check_limits(size, seconds, limits)
+
+
+@pytest.mark.parametrize(
+    ("ledger", "seconds", "late"),
+    [
+        pytest.param(Ledger(day=TODAY, files=49), 1.0, False, id="50th file"),
+        pytest.param(Ledger(day=TODAY, files=50), 1.0, True, id="51st file"),
+        pytest.param(Ledger(day="2026-02-28", files=50), 1.0, False, id="yesterday's files"),
+        pytest.param(Ledger(day=TODAY, seconds=17_990), 10.0, False, id="exactly 5 h"),
+        pytest.param(Ledger(day=TODAY, seconds=17_990), 10.1, True, id="over 5 h"),
+    ],
+)
+def test_the_daily_quota_defers_to_midnight(ledger, seconds, late):
+    placement = place(recording(seconds=seconds), tenant(), ledger, NOW)
+
+    assert placement.deferred_until == (datetime(2026, 3, 2, tzinfo=UTC) if late else None)
+    assert placement.ledger.files == (ledger.files if late else (ledger.files % 50) + 1)
+
+
+def test_the_burst_runs_out_and_comes_back():
+    pro, ledger, lanes = tenant(Tier.PRO), Ledger(), []
+    for _ in range(31):
+        placement = place(recording(seconds=10.0, tier=Tier.PRO), pro, ledger, NOW)
+        ledger = placement.ledger
+        lanes.append(placement.lane)
+    later = NOW + timedelta(seconds=BURST_WINDOW_S)
+    again = place(recording(seconds=10.0), pro, ledger, later)
+
+    assert lanes == [Lane.HIGH] * 30 + [Lane.LOW]
+    assert again.lane is Lane.HIGH
+
+
+def test_enterprise_has_no_daily_quota():
+    ledger = Ledger(day=TODAY, files=10**6, seconds=1e9)
+
+    assert place(recording(), tenant(Tier.ENTERPRISE), ledger, NOW).deferred_until is None
+
+
+def test_next_midnight_is_tomorrows_even_at_midnight():
+    assert next_midnight(datetime(2026, 12, 31, tzinfo=UTC)) == datetime(2027, 1, 1, tzinfo=UTC)

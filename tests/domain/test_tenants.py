@@ -1,0 +1,41 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from shared.domain.tenants import TIERS, Tier, add_months, kept_until
+from tests.builders import tenant
+
+
+@pytest.mark.parametrize(
+    ("start", "months", "expected"),
+    [
+        ("2026-08-31", 6, "2027-02-28"),
+        ("2027-08-31", 6, "2028-02-29"),
+        ("2026-08-28", 6, "2027-02-28"),
+        ("2026-12-31", 6, "2027-06-30"),
+        ("2026-01-15", 6, "2026-07-15"),
+        ("2026-06-30", 6, "2026-12-30"),
+    ],
+)
+def test_calendar_months(start, months, expected):
+    at = datetime.fromisoformat(start).replace(tzinfo=UTC)
+
+    assert add_months(at, months).date().isoformat() == expected
+
+
+def test_kept_until_is_counted_in_utc():
+    at = datetime(2026, 3, 1, 1, 30, tzinfo=timezone(timedelta(hours=14)))
+
+    assert kept_until(at, TIERS[Tier.FREE]) == datetime(2026, 3, 30, 11, 30, tzinfo=UTC)
+
+
+def test_an_override_replaces_one_rule_and_days_replace_months():
+    rules = tenant(Tier.PRO, keep_days=400, max_seconds=10).rules
+
+    assert (rules.keep_days, rules.keep_months, rules.max_seconds) == (400, None, 10)
+    assert rules.max_bytes == TIERS[Tier.PRO].max_bytes
+    assert isinstance(rules.keep_days, int)
+
+
+def test_each_tier_keeps_by_days_or_by_months():
+    assert all((r.keep_days is None) != (r.keep_months is None) for r in TIERS.values())

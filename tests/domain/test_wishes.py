@@ -1,0 +1,36 @@
+import pytest
+
+from shared.domain.wishes import Wishes, wishes
+from shared.errors import InvalidWish
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({}, Wishes()),
+        ({"language": "de"}, Wishes(language="de")),
+        ({"channels": "separate"}, Wishes(separate=True)),
+        ({"channels": "mix"}, Wishes()),
+        ({"lane": "bulk"}, Wishes(bulk=True)),
+        ({"engine": "whisper"}, Wishes(engine="whisper")),
+        ({"customer": "anything at all"}, Wishes()),
+    ],
+)
+def test_wishes(metadata, expected):
+    assert wishes(metadata) == expected
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"language": "German"},
+        {"language": ""},
+        {"channels": "both"},
+        {"lane": "high"},
+        {"engine": "../x"},
+        {"engine": "x" * 41},
+    ],
+)
+def test_a_wish_we_cannot_honour_is_refused(metadata):
+    with pytest.raises(InvalidWish):
+        wishes(metadata)
