@@ -1,0 +1,37 @@
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.domain.tenants import Tenant, Tier
+from tests.builders import NOW, placed, recording
+
+
+def test_get_gives_the_tenant_or_none(store):
+    assert store.tenants.get("acme") == Tenant("acme", Tier.FREE, NOW)
+    assert store.tenants.get("nobody") is None
+
+
+def test_put_replaces_tier_and_overrides_but_not_the_ledger(store):
+    store.recordings.create_or_get(recording(1), lambda _: placed(start_tag=77.0))
+
+    store.tenants.put(Tenant("acme", Tier.PRO, NOW, (("keep_days", 400),)))
+
+    seen = []
+    store.recordings.create_or_get(recording(2), lambda ledger: seen.append(ledger) or placed())
+    assert store.tenants.get("acme").tier is Tier.PRO
+    assert store.tenants.get("acme").rules.keep_days == 400
+    assert seen[0].next_tag == 77.0
+
+
+def test_ensure_creates_once_and_changes_nothing_later(store):
+    later = NOW + timedelta(days=1)
+
+    assert store.tenants.ensure("fresh", Tier.FREE, NOW) is True
+    assert store.tenants.ensure("fresh", Tier.ENTERPRISE, later) is False
+    assert store.tenants.get("fresh") == Tenant("fresh", Tier.FREE, NOW)
+
+
+def test_all_is_ordered_by_id(store):
+    store.tenants.ensure("aaa", Tier.FREE, NOW)
+    store.tenants.put(replace(store.tenants.get("aaa"), id="zzz"))
+
+    assert [t.id for t in store.tenants.all()] == ["aaa", "acme", "zzz"]
