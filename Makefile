@@ -1,0 +1,61 @@
+# One command each. `make run` and `make test` need nothing but Python >= 3.11 and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := shared functions gpu_service gateway local
+OFFLINE_TERRAFORM ?= ../shared/tf/offline-terraform
+
+.PHONY: run env env-test test check test-slow bench lint types contracts generated terraform clean
+
+run: env  ## start everything on this machine and open http://127.0.0.1:8080
+	@exec $(BIN)/earwitness up
+
+env: $(VENV)/.run  ## only the environment, with the `earwitness` command in it
+
+$(VENV)/.run: requirements/run.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Earwitness needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make run PYTHON=python3.12")'
+	@echo "Making the environment in $(VENV) (once, a minute or two) ..." >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+env-test: $(VENV)/.test
+
+$(VENV)/.test: $(VENV)/.run requirements/test.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
+	@touch $@
+
+test: env-test  ## the tests, and how much of the code they reach
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest -m "not slow and not gpu"
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/python .ci/coverage_floor.py
+
+test-slow: env-test  ## the tests that take minutes
+	@$(BIN)/python -m pytest -m slow
+
+check: env-test lint types contracts generated terraform  ## everything but the tests
+
+lint:
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types:
+	@$(BIN)/mypy
+
+contracts:
+	@$(BIN)/lint-imports
+
+generated:
+	@$(BIN)/python -m docs.generate --check
+
+terraform:
+	@if [ -d terraform ]; then $(OFFLINE_TERRAFORM) bash -euc 'terraform -chdir=terraform init -backend=false -input=false && terraform -chdir=terraform validate && terraform -chdir=terraform test'; fi
+
+bench: env-test  ## our figures beside those of named peers
+	@$(BIN)/python -m bench
+
+clean:  ## remove what `make` made; recordings and results stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
