@@ -37,7 +37,9 @@ class Pcm:
     def add(self, block: Samples) -> None:
         """Append a block of shape (n_channels, n_samples)."""
         while len(self._spools) < block.shape[0]:
-            spool = tempfile.SpooledTemporaryFile(max_size=KEEP_BYTES, dir=self._folder and str(self._folder))  # noqa: SIM115  # closed in __exit__
+            spool = tempfile.SpooledTemporaryFile(
+                max_size=KEEP_BYTES, dir=self._folder and str(self._folder)
+            )  # noqa: SIM115  # closed in __exit__
             self._spools.append(spool)
         for spool, channel in zip(self._spools, block, strict=True):
             spool.write(np.ascontiguousarray(channel, dtype=np.float32).tobytes())

@@ -30,6 +30,13 @@ def check_limits(size_bytes: int, seconds: float | None, limits: Limits) -> None
         )
 
 
+def capped(limits: Limits, max_seconds: float | None) -> Limits:
+    """The tier's limits, or the installation's where they are tighter."""
+    if max_seconds is None:
+        return limits
+    return replace(limits, max_seconds=min(limits.max_seconds, max_seconds))
+
+
 def _today(ledger: Ledger, now: datetime) -> Ledger:
     """The ledger with its counts set to zero where their day or window is over."""
     day = now.astimezone(UTC).date().isoformat()

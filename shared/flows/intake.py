@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 
 from shared.domain.header import probe
 from shared.domain.names import recording_id, tenant_and_path
-from shared.domain.placement import check_limits, place
+from shared.domain.placement import capped, check_limits, place
 from shared.domain.recording import Failure, Recording, UploadedObject
-from shared.domain.sound import Limits
 from shared.domain.states import State
 from shared.domain.tenants import Tenant, Tier, kept_until
 from shared.domain.wishes import Wishes, wishes
@@ -104,10 +103,3 @@ def _owner_and_path(name: str) -> tuple[str, str]:
         return tenant_and_path(name)
     except EarwitnessError:
         return NOBODY, name
-
-
-def capped(limits: Limits, max_seconds: float | None) -> Limits:
-    """The tier's limits, or the installation's where they are tighter."""
-    if max_seconds is None:
-        return limits
-    return replace(limits, max_seconds=min(limits.max_seconds, max_seconds))

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from shared.domain.answers import Task
 from shared.domain.cascade import Decided
 from shared.domain.lanes import Lane
+from shared.domain.placement import capped
 from shared.domain.recording import Checkpoint, Failure, Lease, Recording
 from shared.domain.retry import Again, after_failure
 from shared.domain.sound import Segment, Survey
@@ -26,7 +27,6 @@ from shared.errors import (
     StaleLease,
 )
 from shared.flows.ask import Ask
-from shared.flows.intake import capped
 from shared.flows.publish import PublishOutbox
 from shared.ports import Chance, Clock, Ears, Hearing, Jobs, Results, Tenants, Uploads
 

@@ -1,0 +1,315 @@
+"""Everything heard of one recording, put together into its result."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote
+
+from shared.domain import result as r
+from shared.domain.answers import SoundEvent, Task
+from shared.domain.cascade import Decided, Verdict
+from shared.domain.messages import event_id
+from shared.domain.recording import Message, Outcome, Passage, Recording, Topic
+from shared.domain.sound import Segment, Survey
+from shared.domain.states import State
+from shared.domain.subtitles import cues, to_srt, to_text, to_vtt
+
+#: Seconds two events of one label may be apart and still be one; windows are cut anywhere.
+MERGE_GAP_S = 0.5
+VERSION = "0.1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """What the work flow has gathered when every segment is settled."""
+
+    recording: Recording
+    survey: Survey
+    heard: Mapping[Task, Sequence[Decided]]
+    sha256: str
+    timings_s: Mapping[str, float]
+    versions: Mapping[str, str]  #: engine -> checkpoint and library
+
+
+def subject(known: Recording, sha256: str | None = None) -> r.Subject:
+    return r.Subject(
+        id=known.id,
+        name=known.path,
+        tenant=known.tenant,
+        uri=f"gs://{known.bucket}/{quote(known.name, safe='/', errors='replace')}",
+        generation=known.generation,
+        sha256=sha256,
+        size_bytes=known.size_bytes,
+    )
+
+
+def summary(known: Recording) -> r.Result:
+    """A recording without a result of its own yet, or ever, in the same shape."""
+    error = known.error and r.Fault(code=known.error.code, message=known.error.message)
+    return r.Result(
+        recording=subject(known),
+        status=known.state,
+        review=known.review,
+        error=error,
+        tier=known.tier,
+        lane=known.lane,
+        rule=known.rule,
+        kept_until=known.kept_until,
+        language=known.language,
+    )
+
+
+def testify(t: Testimony) -> r.Result:
+    """The result, complete. Pure: the same testimony always gives the same result."""
+    spoken = _spoken(t)
+    return r.Result(
+        recording=subject(t.recording, t.sha256),
+        status=State.DONE,
+        review=_review(t),
+        warnings=tuple(_warnings(t)),
+        tier=t.recording.tier,
+        lane=t.recording.lane,
+        rule=t.recording.rule,
+        kept_until=t.recording.kept_until,
+        audio=_audio(t.survey),
+        language=_language(spoken),
+        transcript=_transcript(t, spoken) if Task.TRANSCRIBE in t.heard else None,
+        sounds=tuple(_sounds(t.heard.get(Task.CLASSIFY, ()))),
+        decisions=tuple(_decisions(t)),
+        cost_usd=sum(d.answer.cost_usd for d in _all(t)),
+        timings_s={name: max(0.0, round(s, 4)) for name, s in t.timings_s.items()},
+        versions={"earwitness": VERSION, **t.versions},
+    )
+
+
+def rendered(result: r.Result) -> dict[str, bytes]:
+    """The files of a result, by name."""
+    segments = result.transcript.segments if result.transcript else ()
+    lines = cues(segments)
+    transcript = result.transcript.model_dump_json(indent=2) if result.transcript else "null"
+    return {
+        "result.json": r.written(result),
+        "transcript.json": transcript.encode() + b"\n",
+        "transcript.srt": to_srt(lines).encode(),
+        "transcript.vtt": to_vtt(lines).encode(),
+        "transcript.txt": to_text(segments).encode(),
+    }
+
+
+def outcome(t: Testimony, result: r.Result, folder: str) -> Outcome:
+    """What the store keeps of a result."""
+    transcript = result.transcript
+    passages = transcript.segments if transcript else ()
+    return Outcome(
+        result=folder,
+        seconds=t.survey.facts.duration_s or 0.0,
+        language=result.language,
+        confidence=transcript.confidence if transcript else None,
+        review=result.review,
+        passages=tuple(Passage(p.start_s, p.end_s, p.text) for p in passages),
+    )
+
+
+def measurements(t: Testimony, at: datetime) -> list[Message]:
+    """One row an engine and task: what it heard, how long it took, how it was judged."""
+    rows: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for task, many in t.heard.items():
+        plan = {s.index: s for s in _plan(t.survey, task)}
+        for decided in many:
+            for step in decided.decisions:
+                row = rows[step.engine, task.value]
+                row["segments"] += 1
+                row["audio_s"] += plan[step.segment].duration_s
+                row[f"verdict_{step.verdict.value}"] += 1
+            rows[decided.answer.engine, task.value]["engine_s"] += decided.answer.seconds
+    return [_row(t, engine, task, row, at) for (engine, task), row in sorted(rows.items())]
+
+
+def _row(t: Testimony, engine: str, task: str, row: Mapping[str, float], at: datetime) -> Message:
+    known = t.recording
+    unique = event_id(known.id, f"metric/{engine}/{task}", known.attempts)
+    body: dict[str, str | int | float | bool | None] = {
+        "v": 1,
+        "event_id": unique,
+        "recording_id": known.id,
+        "tenant": known.tenant,
+        "at": at.isoformat(),
+        "engine": engine,
+        "task": task,
+        "lane": known.lane and known.lane.value,
+        "rule": known.rule,
+        **row,
+        **{f"{name}_s": round(s, 4) for name, s in t.timings_s.items()},
+    }
+    return Message(Topic.METRICS, known.id, body, unique)
+
+
+def _plan(survey: Survey, task: Task) -> Sequence[Segment]:
+    return survey.speech if task is Task.TRANSCRIBE else survey.windows
+
+
+def _all(t: Testimony) -> Iterable[Decided]:
+    return (d for many in t.heard.values() for d in many)
+
+
+def _review(t: Testimony) -> bool:
+    return any(d.review for d in _all(t))
+
+
+def _audio(survey: Survey) -> r.Audio:
+    facts, quality = survey.facts, survey.quality
+    return r.Audio(
+        container=facts.container,
+        codec=facts.codec,
+        sample_rate_hz=facts.sample_rate_hz,
+        channels=facts.channels,
+        duration_s=facts.duration_s or 0.0,
+        quality=r.AudioQuality(
+            peak_dbfs=quality.peak_dbfs,
+            clipped_share=quality.clipped_share,
+            loudness_lufs=quality.loudness_lufs,
+            silence_share=quality.silence_share,
+            noise_dbfs=quality.noise_dbfs,
+        ),
+    )
+
+
+def _spoken(t: Testimony) -> list[r.TranscriptSegment]:
+    """Segments in which something was said, in the order of time."""
+    plan = {s.index: s for s in t.survey.speech}
+    said = (_segment(plan[d.segment], d) for d in t.heard.get(Task.TRANSCRIBE, ()) if d.answer.text)
+    return sorted(said, key=lambda s: (s.start_s, s.channel or 0))
+
+
+def _segment(cut: Segment, decided: Decided) -> r.TranscriptSegment:
+    answer = decided.answer
+    words = answer.words
+    return r.TranscriptSegment(
+        start_s=round(words[0].start_s if words else cut.start_s, 3),
+        end_s=round(words[-1].end_s if words else cut.end_s, 3),
+        channel=cut.channel,
+        language=answer.language,
+        text=answer.text,
+        confidence=answer.confidence,
+        words=tuple(
+            r.TranscriptWord(
+                start_s=round(w.start_s, 3),
+                end_s=round(w.end_s, 3),
+                text=w.text,
+                confidence=w.confidence,
+                source=w.source,
+            )
+            for w in words
+        ),
+    )
+
+
+def _transcript(t: Testimony, spoken: Sequence[r.TranscriptSegment]) -> r.Transcript:
+    total_s = t.survey.facts.duration_s or 0.0
+    mute = _unexplained_s(t)
+    answers = [d.answer for d in t.heard[Task.TRANSCRIBE] if d.answer.text]
+    return r.Transcript(
+        text=" ".join(s.text for s in spoken),
+        confidence=_weighted(spoken),
+        calibrated=bool(answers) and all(a.calibrated for a in answers),
+        coverage=1.0 if not total_s else max(0.0, 1.0 - mute / total_s),
+        unexplained_s=round(mute, 3),
+        segments=tuple(spoken),
+    )
+
+
+def _unexplained_s(t: Testimony) -> float:
+    """Seconds in which somebody may have spoken and no engine wrote a word."""
+    plan = {s.index: s for s in t.survey.speech}
+    silent = (d for d in t.heard[Task.TRANSCRIBE] if not d.answer.text)
+    channels = len({s.channel for s in t.survey.speech}) or 1
+    return sum(plan[d.segment].duration_s for d in silent) / channels
+
+
+def _weighted(spoken: Sequence[r.TranscriptSegment]) -> float | None:
+    """Mean confidence, each segment by its seconds; None if any gave none."""
+    if not spoken or any(s.confidence is None for s in spoken):
+        return None
+    weights = [max(s.end_s - s.start_s, 0.01) for s in spoken]
+    total = sum(w * (s.confidence or 0.0) for w, s in zip(weights, spoken, strict=True))
+    return round(total / sum(weights), 4)
+
+
+def _language(spoken: Sequence[r.TranscriptSegment]) -> str | None:
+    """The language of most of the spoken seconds."""
+    seconds: dict[str, float] = defaultdict(float)
+    for s in spoken:
+        if s.language:
+            seconds[s.language] += s.end_s - s.start_s
+    return max(seconds, key=lambda language: seconds[language]) if seconds else None
+
+
+def _sounds(decided: Iterable[Decided]) -> list[r.Sound]:
+    """Events of all windows; neighbours of one label that a window's edge parted are one."""
+    merged: list[SoundEvent] = []
+    events = (e for d in decided for e in d.answer.events)
+    for event in sorted(events, key=lambda e: (e.label, e.start_s)):
+        last = merged[-1] if merged else None
+        if last and last.label == event.label and event.start_s - last.end_s <= MERGE_GAP_S:
+            merged[-1] = _joined(last, event)
+        else:
+            merged.append(event)
+    ordered = sorted(merged, key=lambda e: (e.start_s, e.label))
+    return [
+        r.Sound(
+            label=e.label,
+            start_s=round(e.start_s, 3),
+            end_s=round(e.end_s, 3),
+            confidence=e.confidence,
+        )
+        for e in ordered
+    ]
+
+
+def _joined(a: SoundEvent, b: SoundEvent) -> SoundEvent:
+    known = [c for c in (a.confidence, b.confidence) if c is not None]
+    return SoundEvent(a.label, a.start_s, max(a.end_s, b.end_s), max(known) if known else None)
+
+
+def _decisions(t: Testimony) -> Iterable[r.Step]:
+    for task, many in t.heard.items():
+        plan = {s.index: s for s in _plan(t.survey, task)}
+        for decided in sorted(many, key=lambda d: d.segment):
+            cut = plan[decided.segment]
+            for step in decided.decisions:
+                yield r.Step(
+                    segment=step.segment,
+                    channel=cut.channel,
+                    task=task,
+                    engine=step.engine,
+                    verdict=step.verdict,
+                    reason=step.reason,
+                    confidence=step.confidence,
+                    calibrated=step.calibrated,
+                    start_s=round(cut.start_s, 3),
+                    end_s=round(cut.end_s, 3),
+                )
+
+
+#: What an engine's caution means, for people. An unknown code is shown as it is.
+CAUTIONS = {
+    "repetition_cut": "An engine repeated itself; the repetitions were cut.",
+    "language_guessed": "The language could not be told for certain.",
+}
+
+
+def _warnings(t: Testimony) -> Iterable[r.Warned]:
+    for caution in t.survey.cautions:
+        yield r.Warned(code=caution.code, message=caution.message)
+    codes = sorted({code for d in _all(t) for code in d.answer.cautions})
+    for code in codes:
+        yield r.Warned(code=code, message=CAUTIONS.get(code, code.replace("_", " ")))
+    failed = {
+        (s.engine, s.reason)
+        for d in _all(t)
+        for s in d.decisions
+        if s.verdict is Verdict.ESCALATE and s.reason not in ("low_confidence", "uncalibrated")
+    }
+    for engine, reason in sorted(failed):
+        yield r.Warned(code=reason, message=f"Engine {engine} failed; the next one answered.")
