@@ -53,7 +53,8 @@ class Slots:
         self._waiting[lane].append(place)
         self._grant()
         try:
-            return await asyncio.wait_for(asyncio.shield(place), self._patience_s)
+            async with asyncio.timeout(self._patience_s):
+                return await asyncio.shield(place)
         except (TimeoutError, asyncio.CancelledError) as error:
             self._leave(lane, place)
             if isinstance(error, TimeoutError):

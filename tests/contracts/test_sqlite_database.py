@@ -1,0 +1,119 @@
+"""What the file itself promises: migrations, backups, and kind words when it cannot."""
+
+import sqlite3
+
+import pytest
+
+from shared.adapters.embedded.schema import MIGRATIONS
+from shared.adapters.embedded.sqlite_database import Database
+from shared.errors import DiskFull, InvalidSettings, StoreUnavailable
+
+
+def version(path):
+    return sqlite3.connect(path).execute("PRAGMA user_version").fetchone()[0]
+
+
+def test_opening_brings_the_schema_up_to_date_once(tmp_path):
+    Database(tmp_path / "s.db")
+    Database(tmp_path / "s.db")
+
+    assert version(tmp_path / "s.db") == len(MIGRATIONS)
+
+
+def test_a_newer_file_is_refused_and_left_alone(tmp_path):
+    Database(tmp_path / "s.db").close()
+    with sqlite3.connect(tmp_path / "s.db") as db:
+        db.execute("PRAGMA user_version = 99")
+
+    with pytest.raises(InvalidSettings, match="version 99"):
+        Database(tmp_path / "s.db")
+    assert version(tmp_path / "s.db") == 99
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path, monkeypatch):
+    Database(tmp_path / "s.db").close()
+    broken = (*MIGRATIONS, "CREATE TABLE fresh (a); INSERT INTO nowhere VALUES (1);")
+    monkeypatch.setattr("shared.adapters.embedded.sqlite_database.MIGRATIONS", broken)
+
+    with pytest.raises(sqlite3.OperationalError):
+        Database(tmp_path / "s.db")
+
+    tables = sqlite3.connect(tmp_path / "s.db").execute("SELECT name FROM sqlite_master")
+    assert ("fresh",) not in tables.fetchall()
+    assert version(tmp_path / "s.db") == len(MIGRATIONS)
+
+
+def test_a_full_disk_is_said_and_recovers_without_reopening(tmp_path):
+    db = Database(tmp_path / "s.db")
+    with db.read() as c:
+        pages = c.execute("PRAGMA page_count").fetchone()[0]
+        c.execute(f"PRAGMA max_page_count = {pages + 1}")
+
+    with pytest.raises(DiskFull), db.write() as c:
+        c.execute("CREATE TABLE big (a)")
+        c.executemany("INSERT INTO big VALUES (?)", [("x" * 4000,)] * 100)
+
+    with db.read() as c:
+        c.execute("PRAGMA max_page_count = 1000000")
+    with db.write() as c:
+        c.execute("CREATE TABLE big (a)")
+
+
+def test_a_locked_file_is_unavailable_and_recovers(tmp_path, monkeypatch):
+    monkeypatch.setattr("shared.adapters.embedded.sqlite_database.BUSY_MS", 10)
+    db = Database(tmp_path / "s.db")
+    other = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(StoreUnavailable), db.write():
+        pass
+
+    other.execute("ROLLBACK")
+    with db.write() as c:
+        c.execute("CREATE TABLE t (a)")
+
+
+def test_writes_inside_a_write_are_one_commit(tmp_path):
+    db = Database(tmp_path / "s.db")
+    with db.write() as c:
+        c.execute("CREATE TABLE t (a)")
+
+    with pytest.raises(ZeroDivisionError), db.write():
+        with db.write() as c:
+            c.execute("INSERT INTO t VALUES (1)")
+        raise ZeroDivisionError
+
+    with db.read() as c:
+        assert c.execute("SELECT count(*) FROM t").fetchone()[0] == 0
+
+
+def test_data_version_tells_of_others_commits(tmp_path):
+    mine, other = Database(tmp_path / "s.db"), Database(tmp_path / "s.db")
+    before = mine.data_version()
+
+    with other.write() as c:
+        c.execute("CREATE TABLE t (a)")
+
+    assert mine.data_version() != before
+
+
+def test_a_backup_is_a_whole_store(tmp_path):
+    db = Database(tmp_path / "s.db")
+    with db.write() as c:
+        c.execute("CREATE TABLE t (a)")
+        c.execute("INSERT INTO t VALUES (7)")
+
+    db.backup(tmp_path / "copy.db")
+
+    copy = Database(tmp_path / "copy.db")
+    with copy.read() as c:
+        assert c.execute("SELECT a FROM t").fetchone()[0] == 7
+        assert c.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("secure_delete", 1)]
+)
+def test_what_was_committed_survives_and_what_was_deleted_does_not(tmp_path, pragma, value):
+    with Database(tmp_path / "s.db").read() as c:
+        assert c.execute(f"PRAGMA {pragma}").fetchone()[0] == value
