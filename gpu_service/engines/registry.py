@@ -1,0 +1,120 @@
+"""Engines by name: which kinds there are, and how one is built from settings."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import ClassVar, Protocol, cast
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from gpu_service.engines.engine import Engine
+from shared.errors import InvalidSettings
+
+#: kind -> where its class is. A new kind is one file and one line; it is imported when built,
+#: so the libraries of an engine nobody asked for never load.
+KINDS: dict[str, str] = {
+    "whisper": "gpu_service.engines.whisper:Whisper",
+    "sounds": "gpu_service.engines.sounds:Sounds",
+    "echo": "gpu_service.engines.echo:Echo",
+}
+
+
+class EngineSettings(BaseModel):
+    """One entry of `EARWITNESS_ENGINES`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str = Field(description="A kind named in KINDS, or `module:Class` of your own engine.")
+    checkpoint: str | None = Field(None, description="Folder or hub name; None = the kind's own.")
+    revision: str | None = Field(None, description="Commit of the hub repository.")
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="Digest the checkpoint's weights must have."
+    )
+    device: str = Field("cpu", pattern="^(cpu|cuda(:[0-9]+)?)$", description="cpu or cuda[:N].")
+    dtype: str = Field("int8", description="Type the model computes in.")
+    threads: int | None = Field(None, ge=1, le=256, description="CPU threads; None = all cores.")
+    options: dict[str, JsonValue] = Field(
+        default_factory=dict, description="What only this kind knows; checked by the kind."
+    )
+
+
+class Kind(Protocol):
+    """What a class named in KINDS is: an engine built from its settings alone."""
+
+    options: ClassVar[type[BaseModel]]
+
+    def __call__(self, name: str, settings: EngineSettings, *, cache: Path) -> Engine: ...
+
+
+class NoOptions(BaseModel):
+    """For kinds that have none: any is a mistake."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+DEFAULTS: Mapping[str, EngineSettings] = {
+    name: EngineSettings(kind=name) for name in ("whisper", "sounds", "echo")
+}
+
+
+def parse(raw: Mapping[str, Mapping[str, object]]) -> dict[str, EngineSettings]:
+    """The built-in engines and those in `raw`, which may replace a built-in one.
+
+    Raises:
+        InvalidSettings: names every wrong entry at once.
+    """
+    found: dict[str, EngineSettings] = dict(DEFAULTS)
+    problems: list[str] = []
+    for name, entry in raw.items():
+        try:
+            found[name] = EngineSettings.model_validate(entry)
+            kind_of(found[name]).options.model_validate(found[name].options)
+        except ValidationError as error:
+            problems += _said(name, error)
+        except InvalidSettings as error:
+            problems.append(f"engine {name}: {error}")
+    if problems:
+        raise InvalidSettings("; ".join(problems), problems=len(problems))
+    return found
+
+
+def build(name: str, settings: EngineSettings, *, cache: Path) -> Engine:
+    """The engine, not loaded yet. `cache` is where it may keep files it makes.
+
+    Raises:
+        InvalidSettings: unknown kind, or options the kind does not know.
+    """
+    kind = kind_of(settings)
+    try:
+        kind.options.model_validate(settings.options)
+    except ValidationError as error:
+        raise InvalidSettings("; ".join(_said(name, error)), engine=name) from error
+    return kind(name, settings, cache=cache)
+
+
+def kind_of(settings: EngineSettings) -> Kind:
+    """The class behind `settings.kind`.
+
+    Raises:
+        InvalidSettings: there is none.
+    """
+    path = settings.kind if ":" in settings.kind else KINDS.get(settings.kind, "")
+    module, _, name = path.partition(":")
+    if not name:
+        raise InvalidSettings(
+            f"the kind {settings.kind!r} is unknown; use one of {', '.join(KINDS)}",
+            kind=settings.kind,
+        )
+    try:
+        return cast(Kind, getattr(import_module(module), name))
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise InvalidSettings(
+            f"the kind {settings.kind!r} cannot be imported: {error}", kind=settings.kind
+        ) from error
+
+
+def _said(name: str, error: ValidationError) -> list[str]:
+    return [
+        f"engine {name}: {'.'.join(map(str, e['loc'])) or 'entry'}: {e['msg']}"
+        for e in error.errors(include_url=False, include_input=False)
+    ]

