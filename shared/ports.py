@@ -346,7 +346,7 @@ class Ears(Protocol):
         ...
 
     def names(self) -> list[str]:
-        """The engines that may be wished for."""
+        """The engines an uploader may wish for, sorted."""
         ...
 
     def versions(self, engines: Sequence[str]) -> dict[str, str]:
