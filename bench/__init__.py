@@ -1,0 +1,1 @@
+"""Our figures beside those of named peers. `make bench`, or `python -m bench NAME ...`."""
