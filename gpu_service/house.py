@@ -32,6 +32,7 @@ class House:
     slots: Slots
     threads: ThreadPoolExecutor
     decoder: Decoder
+    hosts: Mapping[str, EngineHost]
     servers: Mapping[str, Server]
     work: Work
     stopping: bool = field(default=False)
@@ -76,7 +77,8 @@ def build(settings: Settings) -> House:
     parts = wiring.parts(settings)
     decoder = Decoder(processes=settings.decoders, allow_unsandboxed=settings.allow_unsandboxed)
     cache = weights_folder(settings)
-    servers = {n: Server(EngineHost(n, s, cache=cache)) for n, s in engines.items()}
+    hosts = {name: EngineHost(name, engine, cache=cache) for name, engine in engines.items()}
+    servers = {name: Server(host) for name, host in hosts.items()}
     ears = LocalEars(decoder, servers, settings.home / "tmp")
     return House(
         settings=settings,
@@ -85,6 +87,7 @@ def build(settings: Settings) -> House:
         slots=Slots(settings.slots),
         threads=ThreadPoolExecutor(settings.slots, thread_name_prefix="job"),
         decoder=decoder,
+        hosts=hosts,
         servers=servers,
         work=wiring.work(parts, ears),
     )

@@ -49,7 +49,7 @@ def readyz(request: Request, response: Response) -> dict[str, object]:
     return {
         "status": "stopping" if house.stopping else "ready",
         "sandboxed": house.decoder.sandboxed,
-        "engines": {name: server.state for name, server in house.servers.items()},
+        "engines": {name: host.state.value for name, host in house.hosts.items()},
         "slots": {"taken": house.slots.taken, "places": house.slots.places},
     }
 

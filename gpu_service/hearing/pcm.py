@@ -19,7 +19,7 @@ class Pcm:
 
     def __init__(self, folder: Path | None) -> None:
         """Spools beyond KEEP_BYTES lie in `folder`, already without a name."""
-        self._folder = folder
+        self._folder = None if folder is None else str(folder)
         self._spools: list[tempfile.SpooledTemporaryFile[bytes]] = []
 
     def __enter__(self) -> "Pcm":
@@ -37,10 +37,7 @@ class Pcm:
     def add(self, block: Samples) -> None:
         """Append a block of shape (n_channels, n_samples)."""
         while len(self._spools) < block.shape[0]:
-            spool = tempfile.SpooledTemporaryFile(
-                max_size=KEEP_BYTES, dir=self._folder and str(self._folder)
-            )  # noqa: SIM115  # closed in __exit__
-            self._spools.append(spool)
+            self._spools.append(_spool(self._folder))
         for spool, channel in zip(self._spools, block, strict=True):
             spool.write(np.ascontiguousarray(channel, dtype=np.float32).tobytes())
 
@@ -51,6 +48,10 @@ class Pcm:
         wanted = self._spools if segment.channel is None else [self._spools[segment.channel]]
         read = [_read(spool, first, count) for spool in wanted]
         return read[0] if len(read) == 1 else np.mean(read, axis=0, dtype=np.float32)
+
+
+def _spool(folder: str | None) -> "tempfile.SpooledTemporaryFile[bytes]":
+    return tempfile.SpooledTemporaryFile(max_size=KEEP_BYTES, dir=folder)
 
 
 def _read(spool: "tempfile.SpooledTemporaryFile[bytes]", first: int, count: int) -> Samples:
