@@ -225,3 +225,21 @@ class SandboxUnavailable(
 
     Set EARWITNESS_ALLOW_UNSANDBOXED=1 to decode without one, for files you trust.
     """
+
+
+class PartNotStarted(
+    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.CRITICAL, retryable=False
+):
+    """A part of Earwitness did not start. Its log says why; `earwitness doctor` looks further."""
+
+
+class AlreadyRunning(
+    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.WARNING, retryable=False
+):
+    """Earwitness is running here already. Use that one, or stop it first."""
+
+
+class BackupRefused(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.ERROR, retryable=False
+):
+    """This is no backup that can be restored here. Nothing was changed."""

@@ -1,0 +1,1 @@
+"""One machine: supervises the three processes, rings between them, watches the inbox, the CLI."""

@@ -1,0 +1,118 @@
+"""`python -m local.child functions|service|gateway --port N`: one of the three processes."""
+
+import argparse
+import importlib.util
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local import lifeline
+from local.child_log import write_lines
+from local.supervisor import SETTLED
+from shared.errors import EarwitnessError
+from shared.settings import load
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger("earwitness.child")
+
+HOST = "127.0.0.1"
+#: The functions that local/ rings; terraform deploys them one by one.
+ENTRY_POINTS = ("on_audio_uploaded", "on_job_dead", "reconcile")
+#: As many events as `local/storage_events.py` has on their way, and two for ticks and letters.
+FUNCTION_THREADS = 10
+
+
+def functions(port: int) -> None:
+    """All functions in one functions-framework process, each under its name."""
+    import waitress
+
+    source = str(_archive() / "main.py")
+    apps = {f"/{name}": _framework_app(name, source) for name in ENTRY_POINTS}
+    _raise_at_sigterm()
+    waitress.serve(mounted(apps), host=HOST, port=port, threads=FUNCTION_THREADS, ident=None)
+
+
+def _framework_app(name: str, source: str) -> "WSGIApplication":
+    from functions_framework import create_app
+
+    app: WSGIApplication = create_app(name, source, "cloudevent")  # type: ignore[no-untyped-call]
+    return app
+
+
+def _archive() -> Path:
+    spec = importlib.util.find_spec("functions")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
+def mounted(apps: dict[str, "WSGIApplication"]) -> "WSGIApplication":
+    """Each app below its path. `/name` counts as `/name/`: the framework would answer 308,
+    which a push takes for a refusal."""
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+    inner = DispatcherMiddleware(_nothing_here, apps)
+
+    def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if environ["PATH_INFO"] in apps:
+            environ["PATH_INFO"] += "/"
+        return inner(environ, start_response)
+
+    return app
+
+
+def _nothing_here(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+    start("404 Not Found", [("content-length", "0")])
+    return [b""]
+
+
+def _raise_at_sigterm() -> None:
+    """waitress knows SystemExit: it answers what runs and leaves."""
+
+    def leave(*_: Any) -> None:
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def service(port: int) -> None:
+    from gpu_service.main import serve
+
+    serve(load(), HOST, port)
+
+
+def gateway(port: int) -> None:
+    from gateway.main import serve
+
+    serve(load(), HOST, port)
+
+
+PARTS: dict[str, Callable[[int], None]] = {
+    "functions": functions,
+    "service": service,
+    "gateway": gateway,
+}
+
+
+def main() -> None:
+    """Run one part until SIGTERM, or until the supervisor is gone."""
+    lifeline.follow()
+    write_lines()
+    parser = argparse.ArgumentParser(prog="local.child", description=__doc__)
+    parser.add_argument("part", choices=sorted(PARTS))
+    parser.add_argument("--port", type=int, required=True)
+    asked = parser.parse_args()
+    try:
+        PARTS[asked.part](asked.port)
+    except EarwitnessError as error:
+        log.critical("%s", error)
+        sys.exit(1 if error.retryable else SETTLED)
+
+
+if __name__ == "__main__":
+    main()
