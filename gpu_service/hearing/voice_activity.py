@@ -6,6 +6,7 @@ Silero VAD v6 as faster-whisper ships it (MIT): one probability for each 32 ms.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class VoiceActivity:
         The probability is averaged over 5 windows (160 ms) so that a pause wins over a stop
         consonant. Among moments nearly as good (0.05) the latest, since fuller pieces cost less.
         """
-        first, last = int(np.ceil(start_s / WINDOW_S)), int(end_s / WINDOW_S)
+        first, last = ceil(start_s / WINDOW_S), int(end_s / WINDOW_S)
         levels = self.probabilities()[first : max(last, first + 1)]
         if not levels.size:
             return end_s
@@ -136,8 +137,8 @@ def spans(
 
 def _heard(probabilities: NDArray[np.float32], rules: Rules) -> list[tuple[float, float]]:
     """Unpadded spans: runs at `stay_at` or more that contain enough windows at `start_at`."""
-    patience = round(rules.min_silence_s / WINDOW_S)
-    # A run starts after at least `patience` windows below stay_at.
+    # So many windows below `stay_at` in a row end a run.
+    patience = ceil(rules.min_silence_s / WINDOW_S)
     loud = np.flatnonzero(probabilities >= rules.stay_at)
     runs = np.split(loud, np.flatnonzero(np.diff(loud) > patience) + 1) if loud.size else []
     found: list[tuple[float, float]] = []
