@@ -1,0 +1,165 @@
+"""`POST /pubsub/tickets` through ASGI: real decoder, real store, the echo engine."""
+
+import base64
+import json
+import time
+from datetime import UTC, datetime
+from io import BytesIO
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from gpu_service.main import create_app
+from shared.domain.recording import UploadedObject
+from shared.domain.states import State
+from shared.errors import InvalidSettings
+from shared.settings import load
+from shared.wiring import intake
+from tests.broker import RecordingBroker
+from tests.sounds import tone_wav
+
+KEY = rsa.generate_private_key(65537, 2048)
+IDENTITY = {
+    "push_issuer": "https://earwitness.local",
+    "push_audience": "earwitness",
+    "push_email": "push@earwitness.local",
+    "push_subject": "local-push",
+}
+
+
+def authorization():
+    now = int(time.time())
+    claims = {
+        "iss": IDENTITY["push_issuer"],
+        "aud": IDENTITY["push_audience"],
+        "email": IDENTITY["push_email"],
+        "email_verified": True,
+        "sub": IDENTITY["push_subject"],
+        "iat": now,
+        "exp": now + 600,
+    }
+    return "Bearer " + jwt.encode(claims, KEY, algorithm="RS256", headers={"kid": "k"})
+
+
+def envelope(body):
+    data = base64.b64encode(json.dumps(body).encode()).decode()
+    return {"message": {"data": data, "messageId": "1"}, "subscription": "s"}
+
+
+@pytest.fixture
+def settings(tmp_path):
+    jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key())) | {"kid": "k"}
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [jwk]}))
+    with RecordingBroker() as broker:
+        yield load(
+            home=tmp_path / "home",
+            push_keys=str(tmp_path / "jwks.json"),
+            broker_url=broker.url,
+            cascade={"transcribe": ["echo"], "classify": []},
+            slots=2,
+            decoders=1,
+            **IDENTITY,
+        )
+
+
+@pytest.fixture
+async def service(settings):
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            client.house = app.state.house
+            yield client
+
+
+def drop(house, content, name="uploads/demo/a.wav", **metadata) -> UploadedObject:
+    parts = house.parts
+    upload = parts.inlet.put(
+        name, BytesIO(content), content_type="", metadata=metadata, at=datetime.now(UTC)
+    )
+    return intake(parts)(upload)
+
+
+async def ring(service, body=None, **headers):
+    return await service.post(
+        "/pubsub/tickets",
+        json=envelope(body or {"v": 1, "lane": "high"}),
+        headers={"authorization": authorization()} | headers,
+    )
+
+
+async def test_a_ticket_turns_a_recording_into_a_result(service):
+    made = drop(service.house, tone_wav(3.0))
+
+    answer = await ring(service)
+
+    known = service.house.parts.recordings.get(made.id)
+    assert (answer.status_code, known.state) == (204, State.DONE)
+    result = json.loads(service.house.parts.results.load(known.result, "result.json"))
+    assert result["audio"]["duration_s"] == pytest.approx(3.0, abs=0.01)
+    assert result["recording"]["sha256"]
+    assert service.house.slots.taken == 0
+
+
+async def test_nothing_ready_is_acked(service):
+    assert (await ring(service)).status_code == 204
+
+
+async def test_a_stranger_is_refused_before_anything_is_looked_at(service):
+    made = drop(service.house, tone_wav(1.0))
+
+    answer = await ring(service, authorization="Bearer x.y.z")
+
+    assert answer.status_code == 403
+    assert service.house.parts.recordings.get(made.id).state is State.QUEUED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        json.dumps(envelope({"v": 1, "lane": "middle"})).encode(),
+        json.dumps({"message": {"data": "%%%"}}).encode(),
+        b'{"message": {"data": "' + b"A" * 70_000 + b'"}}',
+    ],
+)
+async def test_what_is_no_ticket_is_said(service, body):
+    answer = await service.post(
+        "/pubsub/tickets", content=body, headers={"authorization": authorization()}
+    )
+
+    assert answer.status_code == 400
+
+
+async def test_a_refusal_found_while_decoding_is_acked(service):
+    head = tone_wav(1.0)[:44]
+    made = drop(service.house, head + b"\x00\x00")
+
+    answer = await ring(service)
+
+    assert answer.status_code == 204
+    assert service.house.parts.recordings.get(made.id).state in (State.DONE, State.REJECTED)
+
+
+async def test_readiness_says_what_there_is(service):
+    ready = await service.get("/readyz")
+    service.house.stopping = True
+    stopping = await service.get("/readyz")
+
+    assert (ready.status_code, stopping.status_code) == (200, 503)
+    assert ready.json()["slots"] == {"taken": 0, "places": 2}
+    assert set(ready.json()["engines"]) >= {"whisper", "sounds", "echo"}
+    assert (await service.get("/livez")).json() == {"status": "alive"}
+
+
+def test_a_cascade_of_unknown_engines_is_said_at_start(settings):
+    wrong = settings.model_copy(
+        update={"cascade": settings.cascade.model_copy(update={"transcribe": ["oracle"]})}
+    )
+
+    with pytest.raises(InvalidSettings, match="oracle"):
+        create_app(wrong)

@@ -1,0 +1,34 @@
+"""Small sound files made by hand."""
+
+import struct
+
+import numpy as np
+
+
+def wav(samples: np.ndarray, rate: int = 16_000) -> bytes:
+    """Mono PCM 16 of float samples in -1..1."""
+    data = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH",
+        b"RIFF",
+        36 + len(data),
+        b"WAVE",
+        b"fmt ",
+        16,
+        1,
+        1,
+        rate,
+        2 * rate,
+        2,
+        16,
+    )
+    return head + struct.pack("<4sI", b"data", len(data)) + data
+
+
+def silence_wav(seconds: float, rate: int = 16_000) -> bytes:
+    return wav(np.zeros(round(seconds * rate)), rate)
+
+
+def tone_wav(seconds: float, rate: int = 16_000, hertz: float = 440.0) -> bytes:
+    t = np.arange(round(seconds * rate)) / rate
+    return wav(0.3 * np.sin(2 * np.pi * hertz * t), rate)
