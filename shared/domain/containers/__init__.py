@@ -1,0 +1,1 @@
+"""What the headers of sound files say, one module a family. Only `struct` and care."""
