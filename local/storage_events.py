@@ -60,7 +60,7 @@ class StorageEvents:
         self._flying: set[int] = set()
         self._failed: dict[int, tuple[int, float]] = {}  # id -> failures, not before
         self._hurried = threading.Event()
-        self._look = threading.Event()
+        self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="storage-events", daemon=True)
 
@@ -70,15 +70,19 @@ class StorageEvents:
     def stop(self) -> None:
         """Deliver nothing more; what is on its way is not waited for."""
         self._stopped.set()
-        self._look.set()
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def look(self) -> None:
+        """Look now: something was just uploaded."""
+        self._wake.set()
+
     def hurry(self) -> None:
         """The function is back: try again what failed."""
         self._hurried.set()
-        self._look.set()
+        self._wake.set()
 
     def step(self) -> None:
         """Confirm what was delivered, then send what is due.
@@ -143,18 +147,18 @@ class StorageEvents:
             log.debug("no answer to a storage event: %r", error)
             confirmed = False
         self._answers.put((pending.id, confirmed))
-        self._look.set()
+        self._wake.set()
 
     def _run(self) -> None:
         version = -1
         while not self._stopped.is_set():
             try:
                 now = self._db.data_version()
-                if now != version or self._look.is_set() or self._failed:
-                    self._look.clear()
+                if now != version or self._wake.is_set() or self._failed:
+                    self._wake.clear()
                     self.step()
                 version = now
-                self._look.wait(LOOK_EVERY_S)
+                self._wake.wait(LOOK_EVERY_S)
             except EarwitnessError as error:
                 log.warning("%s: %s", error.code, error)
                 self._stopped.wait(STORE_REST_S)
