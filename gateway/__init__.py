@@ -1,0 +1,1 @@
+"""The public door: recordings, uploads, search, dead letters, and the page."""

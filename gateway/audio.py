@@ -1,0 +1,121 @@
+"""`/v1/recordings/{id}/audio`: the upload itself, also in part, for the player."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Response
+from starlette.responses import StreamingResponse
+
+from gateway.dependencies import OneRecording, Wired
+from gateway.disposition import attachment, inline
+from gateway.errors import DESCRIBED
+from gateway.headers import CONTENT_POLICY
+from shared.domain.recording import Recording
+from shared.errors import InvalidRequest, Layer, Severity
+from shared.wiring import Parts
+
+router = APIRouter(tags=["recordings"], responses=DESCRIBED)
+
+#: Bytes read at a time; a few seconds of the loudest codec.
+BLOCK = 1 << 20
+UNKNOWN = "application/octet-stream"
+#: Types a browser plays and never runs. Everything else is served as UNKNOWN, to be saved.
+PLAYED = frozenset(
+    f"audio/{kind}"
+    for kind in (
+        *("wav", "x-wav", "wave", "vnd.wave", "flac", "x-flac", "mpeg", "mp3", "mp4", "x-m4a"),
+        *("aac", "ogg", "opus", "webm", "aiff", "x-aiff", "basic"),
+    )
+) | {"video/mp4", "video/webm", "video/quicktime", "video/x-matroska", "video/ogg"}
+#: One range; several at once are answered with the whole, as RFC 9110 section 14.2 allows.
+_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+
+
+class RangeNotSatisfiable(
+    InvalidRequest, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
+):
+    """The range lies behind the end of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes from `start` up to, not including, `end`."""
+
+    start: int
+    end: int
+
+
+def span_of(wanted: str | None, size: int) -> Span | None:
+    """The part a Range header asks for; None for the whole. Source: RFC 9110 section 14.
+
+    Raises:
+        RangeNotSatisfiable: there is no such part.
+    """
+    match = _RANGE.fullmatch(wanted or "")
+    if match is None or match.groups() == ("", ""):
+        return None
+    first, last = match.groups()
+    if not first:
+        start, end = max(0, size - int(last)), size
+    else:
+        start, end = int(first), min(size, int(last) + 1) if last else size
+    if first and last and int(first) > int(last):
+        return None
+    if start >= size or start >= end:
+        raise RangeNotSatisfiable
+    return Span(start, end)
+
+
+@router.get(
+    "/v1/recordings/{recording_id}/audio",
+    response_class=Response,
+    responses={200: {"content": {"audio/*": {}}}, 206: {"description": "Part of the file."}},
+)
+def get_audio(
+    known: OneRecording,
+    parts: Wired,
+    range: Annotated[str | None, Header(include_in_schema=False)] = None,
+    if_range: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Response:
+    """The uploaded file, byte for byte; understands Range."""
+    etag = f'"{known.id}"'
+    try:
+        span = span_of(range, known.size_bytes) if if_range in (None, etag) else None
+    except RangeNotSatisfiable:
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{known.size_bytes}"})
+    body = blocks(parts, known, span or Span(0, known.size_bytes))
+    # The first block is read before the status is sent, so that an upload that is gone is a 404.
+    ready = chain([next(body, b"")], body)
+    return StreamingResponse(ready, 206 if span else 200, _headers(known, span, etag))
+
+
+def blocks(parts: Parts, known: Recording, span: Span) -> Iterator[bytes]:
+    """The bytes of a span. Each block opens the file anew: a player that stops holds nothing.
+
+    Raises:
+        NotFound: the upload is gone.
+    """
+    for start in range(span.start, span.end, BLOCK):
+        length = min(BLOCK, span.end - start)
+        yield parts.uploads.read(known.name, known.generation, start, length)
+
+
+def _headers(known: Recording, span: Span | None, etag: str) -> dict[str, str]:
+    kind = known.content_type.partition(";")[0].strip().lower()
+    plays = kind in PLAYED
+    whole = Span(0, known.size_bytes)
+    headers = {
+        "Content-Type": kind if plays else UNKNOWN,
+        "Content-Length": str((span or whole).end - (span or whole).start),
+        "Content-Disposition": inline(known.path) if plays else attachment(known.path),
+        "Content-Security-Policy": CONTENT_POLICY,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+        "ETag": etag,
+    }
+    if span:
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{known.size_bytes}"
+    return headers

@@ -1,0 +1,73 @@
+"""`/v1/dead-letters`: jobs out of attempts; a person replays or discards them."""
+
+import logging
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+from starlette.responses import RedirectResponse
+
+from gateway.dependencies import RecordingId, TenantName, Wired
+from gateway.errors import DESCRIBED
+from gateway.listing import Listed, listed
+from gateway.security import TOKEN_CHECKED, is_form
+from shared.domain.recording import Recording
+from shared.errors import EarwitnessError
+from shared.wiring import Parts, publish
+
+router = APIRouter(tags=["dead letters"], responses=DESCRIBED)
+log = logging.getLogger("earwitness.gateway")
+
+#: Rows; dead letters are looked at one by one.
+DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
+
+
+class DeadLetters(BaseModel):
+    recordings: list[Listed] = Field(description="Newest first; `error` is the cause.")
+
+
+@router.get("/v1/dead-letters")
+def list_dead_letters(
+    parts: Wired,
+    tenant: TenantName = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+) -> DeadLetters:
+    """Dead jobs that nobody discarded."""
+    return DeadLetters(recordings=[listed(r) for r in parts.jobs.dead(tenant, limit)])
+
+
+@router.post(
+    "/v1/dead-letters/{recording_id}/replay", dependencies=[TOKEN_CHECKED], response_model=Listed
+)
+def replay(recording_id: RecordingId, request: Request, parts: Wired) -> Response:
+    """Give a dead job its attempts back, in the low lane."""
+    moved = parts.jobs.replay(recording_id, _actor(request), parts.now())
+    _ring(parts, moved.id)
+    return _shown(request, moved)
+
+
+@router.post(
+    "/v1/dead-letters/{recording_id}/discard", dependencies=[TOKEN_CHECKED], response_model=Listed
+)
+def discard(recording_id: RecordingId, request: Request, parts: Wired) -> Response:
+    """Take a dead job off the list for good; recording and upload stay."""
+    return _shown(request, parts.jobs.discard(recording_id, _actor(request), parts.now()))
+
+
+def _actor(request: Request) -> str:
+    return "page" if is_form(request) else "api"
+
+
+def _ring(parts: Parts, recording_id: str) -> None:
+    try:
+        publish(parts)(recording_id)
+    except EarwitnessError as error:
+        # The ticket is committed; `reconcile` rings for it.
+        log.warning("%s: %s", error.code, error)
+
+
+def _shown(request: Request, known: Recording) -> Response:
+    """JSON for programs; a form's sender is led back to the recording."""
+    if is_form(request):
+        return RedirectResponse(f"/recordings/{known.id}", status_code=303)
+    return Response(listed(known).model_dump_json(), media_type="application/json")

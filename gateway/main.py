@@ -1,0 +1,97 @@
+"""The gateway: `create_app` wires, `serve` runs it until SIGTERM."""
+
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from gateway import (
+    audio,
+    dead_letters,
+    errors,
+    events,
+    health,
+    page,
+    recordings,
+    search,
+    static,
+    transcripts,
+    uploads,
+)
+from gateway.keys import secret
+from gateway.security import Doorkeeper
+from shared import wiring
+from shared.domain.testimony import VERSION
+from shared.settings import Settings
+
+#: Seconds from SIGTERM until open answers are cut; the platform kills after 10 s.
+GRACE_S = 5
+ROUTERS = (recordings, transcripts, audio, uploads, search, dead_letters, events, health, page)
+SUMMARY = "Recordings in, testimony out."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The app over the store of HOME; keys are made at the first start.
+
+    Raises:
+        InvalidSettings: the backend cannot be had, or the store is a newer version's.
+        StoreUnavailable, DiskFull: starting again may help.
+    """
+    app = described()
+    app.state.parts = wiring.parts(settings)
+    app.state.page_token = secret(settings.home / "keys" / "page.token")
+    app.state.upload_key = secret(settings.home / "keys" / "upload.key")
+    app.state.claims = uploads.Claims()
+    app.state.changes = events.Changes(settings.home / wiring.STORE)
+    app.state.templates = page.templates(settings, app.state.page_token)
+    return app
+
+
+def described() -> FastAPI:
+    """The routes without a store: what the API description is generated from."""
+    app = FastAPI(
+        title="Earwitness",
+        summary=SUMMARY,
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for module in ROUTERS:
+        app.include_router(module.router)
+    app.mount("/static", static.Assets(directory=Path(__file__).parent / "static"))
+    errors.register(app)
+    app.add_middleware(Doorkeeper)
+    return app
+
+
+class _Server(uvicorn.Server):
+    """Tells open event streams at once that we stop; else they would use up the grace."""
+
+    def __init__(self, config: uvicorn.Config, changes: events.Changes) -> None:
+        super().__init__(config)
+        self._changes = changes
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        self._changes.stop()
+        super().handle_exit(sig, frame)  # type: ignore[arg-type]  # a FrameType, as given
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT, then stop within GRACE_S."""
+    app = create_app(settings)
+    server(app, host, port).run()
+
+
+def server(app: FastAPI, host: str, port: int) -> uvicorn.Server:
+    """A server of the app, ready to run."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    return _Server(config, app.state.changes)

@@ -1,0 +1,130 @@
+"""The page: server-rendered, kept fresh by fragments, the same data as the API."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.templating import Jinja2Templates
+
+from gateway import wording
+from gateway.dependencies import OneRecording, Wired
+from gateway.recordings import DEFAULT_LIMIT, Before, page_of
+from gateway.search import Words, passages
+from gateway.timeline import lanes, ticks
+from shared.domain.names import TENANT
+from shared.domain.recording import Moved, Recording
+from shared.domain.result import Result, read
+from shared.domain.states import State
+from shared.settings import Settings
+from shared.wiring import Parts
+
+router = APIRouter(include_in_schema=False)
+
+#: Rows of a search on the page.
+MAX_HITS = 50
+#: A form sends an empty text for "all".
+StateFilter = Annotated[State | Literal[""], Query()]
+TenantFilter = Annotated[str, Query(pattern=f"^({TENANT.pattern})?$")]
+
+
+def templates(settings: Settings, token: str) -> Jinja2Templates:
+    """The templates, everything in them escaped, with the words they use."""
+    env = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters.update(wording.FILTERS)
+    env.globals.update(
+        page_token=token, unsandboxed=settings.allow_unsandboxed, looks=wording.LOOKS, State=State
+    )
+    return Jinja2Templates(env=env)
+
+
+@router.get("/")
+def home(
+    request: Request,
+    parts: Wired,
+    state: StateFilter = "",
+    tenant: TenantFilter = "",
+    before: Before = None,
+    q: Words = "",
+) -> Response:
+    """The list, or what a search found."""
+    shown = _list(parts, state, tenant, before)
+    found = passages(parts, tenant or None, q, MAX_HITS) if q else []
+    tenants = [t.id for t in parts.tenants.all()]
+    return _render(request, "home.html", {**shown, "q": q, "found": found, "tenants": tenants})
+
+
+@router.get("/fragments/recordings")
+def list_fragment(
+    request: Request,
+    parts: Wired,
+    state: StateFilter = "",
+    tenant: TenantFilter = "",
+    before: Before = None,
+) -> Response:
+    """The list alone, to be put in place of an older one."""
+    return _render(request, "_list.html", _list(parts, state, tenant, before))
+
+
+def _list(
+    parts: Parts, state: State | Literal[""], tenant: str, before: str | None
+) -> dict[str, Any]:
+    rows, following = page_of(
+        parts, tenant or None, [State(state)] if state else [], before, DEFAULT_LIMIT
+    )
+    return {
+        "rows": rows,
+        "next": following,
+        "before": before,
+        "state": state,
+        "tenant": tenant,
+        "counts": parts.recordings.counts(),
+    }
+
+
+@router.get("/recordings/{recording_id}")
+def recording_page(request: Request, known: OneRecording, parts: Wired) -> Response:
+    """One recording: player, transcript, sounds, decisions, history."""
+    return _render(request, "recording.html", _one(parts, known))
+
+
+@router.get("/fragments/recordings/{recording_id}")
+def recording_fragment(request: Request, known: OneRecording, parts: Wired) -> Response:
+    """What changes on a recording's page while it is worked on."""
+    return _render(request, "_recording.html", _one(parts, known))
+
+
+def _one(parts: Parts, known: Recording) -> dict[str, Any]:
+    result = _result(parts, known)
+    moves = parts.recordings.history(known.id)
+    length_s = known.seconds or 0.0
+    return {
+        "known": known,
+        "result": result,
+        "history": moves,
+        "discarded": _discarded(moves),
+        "decisions": wording.decisions(result.decisions) if result else [],
+        "lanes": lanes(result.sounds, length_s) if result else [],
+        "ticks": ticks(length_s),
+    }
+
+
+def _result(parts: Parts, known: Recording) -> Result | None:
+    if known.result is None:
+        return None
+    return read(parts.results.load(known.result, "result.json"))
+
+
+def _discarded(moves: list[Moved]) -> bool:
+    return bool(moves) and moves[-1].reason == "discarded"
+
+
+def _render(request: Request, name: str, context: dict[str, Any]) -> Response:
+    rendered: Jinja2Templates = request.app.state.templates
+    return rendered.TemplateResponse(request, name, context)

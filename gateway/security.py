@@ -1,0 +1,130 @@
+"""Who may come through the door: Host, Origin, the page's token, sizes and headers."""
+
+import hmac
+
+from fastapi import Depends, Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway import errors
+from gateway.headers import HEADERS
+from shared.errors import EarwitnessError, Forbidden
+
+#: Bytes. No request but an upload needs more than a few hundred.
+MAX_BODY = 64 << 10
+#: Where bodies are counted against their permit instead of MAX_BODY.
+UPLOADS = "/v1/uploads/"
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+HTTP_PORT = 80
+TOKEN_HEADER, TOKEN_FIELD = "X-Earwitness-Token", "token"
+
+
+class Doorkeeper:
+    """Middleware: refuses foreign hosts and origins, bounds bodies, adds HEADERS.
+
+    A foreign name that resolves to 127.0.0.1 (DNS rebinding) comes with its own Host;
+    another site's script or form comes with its own Origin.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _with_headers(send)
+        try:
+            check_origin(scope)
+            ready = receive if _uploads(scope) else await _bounded(scope, receive)
+        except EarwitnessError as error:
+            await errors.answer(Request(scope), error)(scope, receive, answer)
+            return
+        await self._app(scope, ready, answer)
+
+
+def check_origin(scope: Scope) -> None:
+    """Refuse a Host that is not this machine, and an Origin that is not this Host.
+
+    Raises:
+        Forbidden: the request comes from, or through, somebody else's name.
+    """
+    headers = Headers(scope=scope)
+    hosts, origins = headers.getlist("host"), headers.getlist("origin")
+    if len(hosts) != 1 or hosts[0].lower() not in _own_hosts(scope["server"][1]):
+        raise Forbidden("This address is not ours. Open http://127.0.0.1 with the right port.")
+    if any(origin.lower() != f"http://{hosts[0].lower()}" for origin in origins):
+        raise Forbidden("Another site may not ask for this. Open the page itself.")
+
+
+def _own_hosts(port: int) -> set[str]:
+    named = {f"{name}:{port}" for name in LOOPBACK}
+    return named | set(LOOPBACK) if port == HTTP_PORT else named
+
+
+def _uploads(scope: Scope) -> bool:
+    return scope["method"] == "PUT" and str(scope["path"]).startswith(UPLOADS)
+
+
+async def _bounded(scope: Scope, receive: Receive) -> Receive:
+    """Read the whole small body; `receive` gives it once, then what comes after it."""
+    claimed = Headers(scope=scope).get("content-length", "0")
+    if not claimed.isdecimal() or int(claimed) > MAX_BODY:
+        raise errors.TooLarge
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MAX_BODY:
+            raise errors.TooLarge
+    unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return unread.pop() if unread else await receive()
+
+    return replay
+
+
+def _with_headers(send: Send) -> Send:
+    async def answer(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return answer
+
+
+async def page_token(request: Request) -> None:
+    """A state-changing request carries the page's token, in a header or a form field.
+
+    Raises:
+        Forbidden: it does not. The token stands in the page and in HOME/keys/page.token.
+    """
+    given = request.headers.get(TOKEN_HEADER) or await _field(request)
+    if not same(given, request.app.state.page_token):
+        raise Forbidden("The page's token is missing or old. Load the page again.")
+
+
+async def _field(request: Request) -> str:
+    if not is_form(request):
+        return ""
+    form = await request.form()
+    value = form.get(TOKEN_FIELD, "")
+    return value if isinstance(value, str) else ""
+
+
+def is_form(request: Request) -> bool:
+    """Whether a browser's form was sent."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/x-www-form-urlencoded"
+
+
+def same(given: str, expected: str) -> bool:
+    """Compare secrets in a time that tells nothing about where they differ."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
+
+
+TOKEN_CHECKED = Depends(page_token)

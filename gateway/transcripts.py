@@ -1,0 +1,46 @@
+"""`/v1/recordings/{id}/transcript.{json,srt,vtt,txt}`."""
+
+from enum import StrEnum
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from gateway.dependencies import OneRecording, Wired
+from gateway.disposition import attachment
+from gateway.errors import DESCRIBED
+from shared.errors import NotFound
+
+router = APIRouter(tags=["recordings"], responses=DESCRIBED)
+
+
+class Format(StrEnum):
+    JSON = "json"
+    SRT = "srt"
+    VTT = "vtt"
+    TXT = "txt"
+
+
+#: Source: RFC 8259, the Library of Congress on SubRip, W3C WebVTT section 8, RFC 2046.
+MEDIA_TYPES = {
+    Format.JSON: "application/json",
+    Format.SRT: "application/x-subrip; charset=utf-8",
+    Format.VTT: "text/vtt; charset=utf-8",
+    Format.TXT: "text/plain; charset=utf-8",
+}
+_DESCRIBED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind.partition(";")[0]: {} for kind in MEDIA_TYPES.values()}}
+}
+
+
+@router.get(
+    "/v1/recordings/{recording_id}/transcript.{format}",
+    response_class=Response,
+    responses=_DESCRIBED,
+)
+def get_transcript(known: OneRecording, parts: Wired, format: Format) -> Response:
+    """What was said: with every word, as subtitles, or as plain text."""
+    if known.result is None:
+        raise NotFound(f"This recording is {known.state}; it has no transcript.")
+    document = parts.results.load(known.result, f"transcript.{format}")
+    headers = {"Content-Disposition": attachment(known.path, f".{format}")}
+    return Response(document, media_type=MEDIA_TYPES[format], headers=headers)

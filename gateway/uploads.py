@@ -1,0 +1,220 @@
+"""`/v1/uploads`: a permit for one object, and the door it opens on one machine."""
+
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Path, Query, Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+
+from gateway.dependencies import Wired
+from gateway.errors import DESCRIBED
+from gateway.incoming import incoming
+from gateway.security import TOKEN_CHECKED
+from gateway.signatures import Permit, sign, verify
+from gateway.ulids import ENTROPY_BYTES, PATTERN, ulid
+from shared.domain.names import MAX_NAME_BYTES, ROOT, TENANT, recording_id
+from shared.domain.tenants import DEMO
+from shared.domain.wishes import wishes
+from shared.errors import (
+    AudioTooLarge,
+    Forbidden,
+    InvalidRequest,
+    InvalidWish,
+    UnknownTenant,
+    WrongState,
+)
+from shared.wiring import Parts
+
+router = APIRouter(tags=["uploads"], responses=DESCRIBED)
+
+BUCKET = "uploads"
+#: A new name's first generation; nobody else writes under a ULID of ours.
+FIRST = 1
+#: How long a permit holds. Enough for 5 GB at 6 MB/s.
+VALID = timedelta(minutes=15)
+#: The metadata key under which the uploader's own name travels.
+NAME_KEY = "name"
+#: Source: Cloud Storage, "Object metadata": custom metadata of one object is at most 8 KiB.
+MAX_METADATA_BYTES, MAX_METADATA_KEYS = 8 << 10, 32
+#: Bytes; no object is larger. Source: Cloud Storage, "Quotas and limits".
+MAX_OBJECT_BYTES = 5 << 40
+#: Source: RFC 6838 section 4.2 (type names), with parameters.
+CONTENT_TYPE = r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}(; ?[!-~]{1,100}){0,3}$"  # noqa: E501
+
+
+def _encodable(text: str) -> int:
+    """Bytes of UTF-8. A lone surrogate is no text."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise ValueError("must be text that UTF-8 can hold") from error
+
+
+class Wanted(BaseModel):
+    """What somebody is about to upload."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    name: str = Field(min_length=1, max_length=MAX_NAME_BYTES, examples=["talk.mp3"])
+    """The file's name, shown in lists; any text."""
+    size: int = Field(ge=0, le=MAX_OBJECT_BYTES, examples=[1_048_576])
+    """Bytes, exactly."""
+    content_type: str = Field("application/octet-stream", pattern=CONTENT_TYPE)
+    """Media type; the sound itself is looked at later, whatever this says."""
+    tenant: str = Field(DEMO, pattern=f"^{TENANT.pattern}$")
+    """Whose recording it will be."""
+    metadata: dict[str, str] = Field(default_factory=dict, max_length=MAX_METADATA_KEYS)
+    """Wishes (language, engine, channels, lane) and whatever else shall be kept with it."""
+
+    @field_validator("name")
+    @classmethod
+    def _short_enough(cls, name: str) -> str:
+        if _encodable(name) > MAX_NAME_BYTES:
+            raise ValueError(f"must be at most {MAX_NAME_BYTES:,} bytes of UTF-8")
+        return name
+
+    @field_validator("metadata")
+    @classmethod
+    def _small_enough(cls, metadata: dict[str, str]) -> dict[str, str]:
+        if NAME_KEY in metadata:
+            raise ValueError("must not hold `name`; use the field `name`")
+        if sum(_encodable(k) + _encodable(v) for k, v in metadata.items()) > MAX_METADATA_BYTES:
+            raise ValueError(f"must be at most {MAX_METADATA_BYTES:,} bytes in all")
+        return metadata
+
+
+class Minted(BaseModel):
+    """How to upload it: one request, as described here."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    recording_hint: str
+    """The id the recording will have once it has been noticed."""
+    url: str
+    """Where to send the bytes."""
+    method: Literal["PUT"]
+    """How."""
+    headers: dict[str, str]
+    """To be sent with them, as they are."""
+    expires_at: AwareDatetime
+    """Until when the upload may begin."""
+
+
+class Taken(BaseModel):
+    """The upload is here and will be announced."""
+
+    recording_hint: str = Field(description="The id the recording will have.")
+
+
+class Claims:
+    """Each permit works once: who uses it claims it, and gives it back only by failing."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until: dict[str, float] = {}
+
+    @contextmanager
+    def claim(self, permit: Permit, now: datetime) -> Iterator[None]:
+        """Raises WrongState: it was used, or is in use."""
+        with self._lock:
+            at = now.timestamp()
+            self._until = {name: until for name, until in self._until.items() if until > at}
+            if permit.name in self._until:
+                raise WrongState("This upload address was used already. Ask for a new one.")
+            self._until[permit.name] = permit.expires_s
+        try:
+            yield
+        except BaseException:
+            with self._lock:
+                self._until.pop(permit.name, None)
+            raise
+
+
+@router.post("/v1/uploads", status_code=201, dependencies=[TOKEN_CHECKED])
+def mint(wanted: Wanted, request: Request, parts: Wired) -> Minted:
+    """Ask for the address of one upload. Needs the page's token in X-Earwitness-Token."""
+    _check(wanted, parts)
+    now = parts.now()
+    key = ulid(now, secrets.token_bytes(ENTROPY_BYTES))
+    permit = _permit(wanted, key, now + VALID)
+    token = sign(permit, request.app.state.upload_key)
+    return Minted(
+        recording_hint=recording_id(BUCKET, permit.name, FIRST),
+        url=f"{request.base_url}v1/uploads/{key}?token={token}",
+        method="PUT",
+        headers={"Content-Type": permit.content_type},
+        expires_at=datetime.fromtimestamp(permit.expires_s, UTC),
+    )
+
+
+def _check(wanted: Wanted, parts: Parts) -> None:
+    """Refuse now what intake would refuse after gigabytes."""
+    tenant = parts.tenants.get(wanted.tenant)
+    if tenant is None:
+        raise UnknownTenant
+    if wanted.size > tenant.limits.max_bytes:
+        raise AudioTooLarge
+    try:
+        wishes(wanted.metadata)
+    except InvalidWish as error:
+        raise InvalidWish(str(error).encode("ascii", "backslashreplace").decode()) from error
+
+
+def _permit(wanted: Wanted, key: str, expires: datetime) -> Permit:
+    return Permit(
+        method="PUT",
+        name=f"{ROOT}/{wanted.tenant}/{key}",
+        tenant=wanted.tenant,
+        content_type=wanted.content_type,
+        size_bytes=wanted.size,
+        expires_s=expires.timestamp(),
+        metadata={**wanted.metadata, NAME_KEY: wanted.name},
+    )
+
+
+@router.put("/v1/uploads/{key}", status_code=201)
+def take(
+    key: Annotated[str, Path(pattern=PATTERN)],
+    token: Annotated[str, Query(description="As minted.")],
+    request: Request,
+    parts: Wired,
+    content_type: Annotated[str, Header(include_in_schema=False)] = "",
+) -> Taken:
+    """Send the bytes; the address comes from POST /v1/uploads and works once."""
+    permit = verify(token, request.app.state.upload_key, parts.now())
+    _check_match(permit, key, content_type, request)
+    claims: Claims = request.app.state.claims
+    with claims.claim(permit, parts.now()):
+        _check_unused(permit, parts)
+        _store(permit, request, parts)
+    return Taken(recording_hint=recording_id(BUCKET, permit.name, FIRST))
+
+
+def _check_match(permit: Permit, key: str, content_type: str, request: Request) -> None:
+    if permit.method != request.method or permit.name != f"{ROOT}/{permit.tenant}/{key}":
+        raise Forbidden("This upload address is not one of ours. Ask for a new one.")
+    if content_type != permit.content_type:
+        raise InvalidRequest("The Content-Type is not the one this address was made for.")
+    claimed = request.headers.get("content-length")
+    if claimed is not None and claimed != str(permit.size_bytes):
+        raise InvalidRequest("The size is not the one this address was made for.")
+
+
+def _check_unused(permit: Permit, parts: Parts) -> None:
+    if parts.uploads.stat(permit.name, FIRST) is not None:
+        raise WrongState("This upload address was used already. Ask for a new one.")
+
+
+def _store(permit: Permit, request: Request, parts: Parts) -> None:
+    parts.inlet.put(
+        permit.name,
+        incoming(request, permit.size_bytes),
+        content_type=permit.content_type,
+        metadata=permit.metadata,
+        at=parts.now(),
+        max_bytes=permit.size_bytes,
+    )

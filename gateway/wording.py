@@ -1,0 +1,169 @@
+"""How the page says things: states, times, sizes, decisions, in plain words."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from gateway.search import HIT_BEGINS, HIT_ENDS
+from shared.domain.names import display
+from shared.domain.recording import Recording
+from shared.domain.result import Step
+from shared.domain.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A state as people see it: an icon of the sprite, a word, a sentence."""
+
+    icon: str
+    word: str
+    sentence: str
+
+
+LOOKS: dict[State, Look] = {
+    State.RECEIVED: Look("clock", "Received", "It is here and will be queued in a moment."),
+    State.QUEUED: Look("clock", "Waiting", "It waits for a free place. There is nothing to do."),
+    State.PROCESSING: Look("wave", "Listening", "It is being heard right now."),
+    State.DEFERRED: Look("pause", "Deferred", "The day's quota is used up. It comes by itself."),
+    State.DONE: Look("check", "Done", "It was heard."),
+    State.DEAD: Look("cross", "Failed", "Every attempt failed. Nothing happens until you decide."),
+    State.REJECTED: Look("stop", "Rejected", "It was refused for good. The upload is untouched."),
+}
+
+#: The languages most often spoken in recordings; others are shown by their code.
+LANGUAGES = {
+    "ar": "Arabic",
+    "cs": "Czech",
+    "da": "Danish",
+    "de": "German",
+    "el": "Greek",
+    "en": "English",
+    "es": "Spanish",
+    "fi": "Finnish",
+    "fr": "French",
+    "he": "Hebrew",
+    "hi": "Hindi",
+    "hu": "Hungarian",
+    "it": "Italian",
+    "ja": "Japanese",
+    "ko": "Korean",
+    "nl": "Dutch",
+    "no": "Norwegian",
+    "pl": "Polish",
+    "pt": "Portuguese",
+    "ro": "Romanian",
+    "ru": "Russian",
+    "sv": "Swedish",
+    "tr": "Turkish",
+    "uk": "Ukrainian",
+    "vi": "Vietnamese",
+    "zh": "Chinese",
+}
+
+#: What each reason of the cascade means; {who} asked for {what}.
+REASONS = {
+    ("accept", "confident"): "accepted: it was sure enough",
+    ("accept", "uncalibrated"): "accepted and marked: its confidence is not calibrated",
+    ("escalate", "low_confidence"): "passed on: it was not sure enough",
+    ("escalate", "uncalibrated"): "passed on: its confidence is not calibrated",
+    ("review", "low_confidence"): "kept for a person to review: nobody was sure enough",
+    ("review", "uncalibrated"): "kept for a person to review: its confidence is not calibrated",
+}
+TASKS = {"transcribe": "writing down speech", "classify": "naming sounds"}
+
+_HIT = re.compile(f"{HIT_BEGINS}([^{HIT_BEGINS}{HIT_ENDS}]*){HIT_ENDS}")
+_MARKS = re.compile(f"[{HIT_BEGINS}{HIT_ENDS}]")
+KB = 1_000
+
+
+def clock(seconds: float | None) -> str:
+    """0:07, 12:34, 1:02:03; an en dash where nothing is known."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def moment(seconds: float) -> str:
+    """A place in a recording for an address: 12.3, never in exponents."""
+    return f"{seconds:.2f}".rstrip("0").rstrip(".")
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{share * 100:.0f} %"
+
+
+def size(size_bytes: float) -> str:
+    """812 B, 1.2 MB: decimal units, as disks and browsers count."""
+    if size_bytes < KB:
+        return f"{size_bytes:.0f} B"
+    for unit in ("kB", "MB"):
+        size_bytes /= KB
+        if size_bytes < KB:
+            return f"{size_bytes:.1f} {unit}"
+    return f"{size_bytes / KB:.1f} GB"
+
+
+def when(at: datetime) -> str:
+    """For people without script; the script writes it in their own zone and language."""
+    return f"{at:%d %b %Y, %H:%M} UTC"
+
+
+def language(code: str | None) -> str:
+    return "–" if code is None else LANGUAGES.get(code, code)
+
+
+def marked(snippet: str) -> Markup:
+    """A snippet, escaped, with its hits in <mark>."""
+    safe = _HIT.sub(lambda hit: f"<mark>{hit[1]}</mark>", str(escape(snippet)))
+    return Markup(_MARKS.sub("", safe))  # noqa: S704  # escaped in the line above
+
+
+def status_line(known: Recording) -> str:
+    """One sentence for the list where the state's word alone says too little."""
+    if known.error is not None and known.state is not State.DONE:
+        return known.error.message
+    if known.state is State.DEFERRED and known.deferred_until:
+        return f"Heard from {when(known.deferred_until)} on."
+    return ""
+
+
+def decisions(steps: Iterable[Step]) -> list[str]:
+    """The cascade's steps in sentences, alike ones counted together, in order."""
+    counted = Counter((s.engine, s.task.value, s.verdict.value, s.reason) for s in steps)
+    return [_sentence(*key, number) for key, number in counted.items()]
+
+
+def _sentence(engine: str, task: str, verdict: str, reason: str, number: int) -> str:
+    stretch = "1 stretch" if number == 1 else f"{number} stretches"
+    other = f"{verdict}: {reason.replace('_', ' ')}"
+    said = REASONS.get((verdict, reason)) or (
+        f"not answered ({reason.replace('_', ' ')}), so the next engine was asked"
+        if verdict == "escalate"
+        else other
+    )
+    return f"{engine}, {TASKS.get(task, task)}: {stretch} {said}."
+
+
+def decibel(value: float | None, unit: str) -> str:
+    return "digital silence" if value is None else f"{value:.1f} {unit}"
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "clock": clock,
+    "moment": moment,
+    "percent": percent,
+    "size": size,
+    "when": when,
+    "language": language,
+    "marked": marked,
+    "shown": display,
+    "status_line": status_line,
+    "decibel": decibel,
+}
