@@ -1,14 +1,21 @@
-"""One Settings object; every field says what it does. Only wiring and the edges read it."""
+"""One Settings object; every field says what it does. Only wiring and the edges read it.
+
+Built on msgspec: the functions start in half the time they need with pydantic-settings
+(5 ms against 70 ms of imports), and P8 counts them.
+"""
 
 import os
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import msgspec
+from msgspec import Meta, Struct, field
 
 from shared.errors import InvalidSettings
+
+PREFIX = "EARWITNESS_"
 
 
 class Backend(StrEnum):
@@ -23,125 +30,200 @@ def default_home() -> Path:
     return Path("~/.local/share/earwitness").expanduser()
 
 
-class Cascade(BaseSettings):
+def _absolute(path: Path) -> Path:
+    return path.expanduser().resolve()
+
+
+class Cascade(Struct, frozen=True, forbid_unknown_fields=True):
     """Engines per task, first choice first."""
 
-    model_config = SettingsConfigDict(extra="forbid")
+    transcribe: Annotated[list[str], Meta(description="Engines that write down speech.")] = field(
+        default_factory=lambda: ["whisper"]
+    )
+    classify: Annotated[list[str], Meta(description="Engines that name sounds; may be empty.")] = (
+        field(default_factory=lambda: ["sounds"])
+    )
 
-    transcribe: list[str] = Field(["whisper"], description="Engines that write down speech.")
-    classify: list[str] = Field(["sounds"], description="Engines that name sounds; may be empty.")
+
+Positive = Annotated[float, Meta(gt=0)]
 
 
-class Settings(BaseSettings):
+class Settings(Struct, frozen=True, kw_only=True):
     """Read from EARWITNESS_* variables and a .env file; nested names with two underscores."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="EARWITNESS_",
-        env_nested_delimiter="__",
-        env_file=".env",
-        extra="ignore",
-        frozen=True,
-        validate_default=False,
+    home: Annotated[
+        Path,
+        Meta(
+            description="Folder of everything kept on one machine: store, uploads, results, keys."
+        ),
+    ] = field(default_factory=default_home)
+    backend: Annotated[Backend, Meta(description="Where state lives: embedded or gcp.")] = (
+        Backend.EMBEDDED
     )
+    cascade: Annotated[Cascade, Meta(description="Engines per task, first choice first.")] = field(
+        default_factory=Cascade
+    )
+    engines: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(
+            description="Engines by name: {kind, checkpoint, revision, device, dtype ...};"
+            " added to the built-in whisper, sounds and echo."
+        ),
+    ] = field(default_factory=dict)
+    slots: Annotated[
+        int,
+        Meta(ge=1, le=256, description="Jobs the GPU service works on at once; the rest waits."),
+    ] = 8
+    decoders: Annotated[int, Meta(ge=1, le=32, description="Decoder processes kept warm.")] = 2
+    lease_s: Annotated[
+        float,
+        Meta(gt=0, description="Seconds a worker may be silent before its job is taken back."),
+    ] = 60.0
+    ticket_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=590,
+            description="Seconds of work on one ticket; then checkpoint and hand over. Push"
+            " answers within 600 s.",
+        ),
+    ] = 480.0
+    retry_base_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds before the second attempt; each further wait is 4 times it.",
+        ),
+    ] = 2.0
+    allow_unsandboxed: Annotated[
+        bool,
+        Meta(description="Decode without a sandbox where none can be had. For trusted files only."),
+    ] = False
+    max_seconds: Annotated[
+        Positive | None,
+        Meta(description="Longest recording for every tenant, whatever its tier says."),
+    ] = None
+    weights: Annotated[
+        Path | None,
+        Meta(
+            description="Folder of assembled model weights; ~/.cache/earwitness/weights if unset."
+        ),
+    ] = None
+    worker: Annotated[str, Meta(description="Name of this worker in leases; unique a process.")] = (
+        ""
+    )
+    broker_url: Annotated[str, Meta(description="Where messages are published on one machine.")] = (
+        ""
+    )
+    service_url: Annotated[str, Meta(description="Where the GPU service answers.")] = ""
+    push_issuer: Annotated[
+        str, Meta(description="Who signs push tokens; local/ signs its own.")
+    ] = "https://accounts.google.com"
+    push_audience: Annotated[str, Meta(description="The audience push tokens must carry.")] = (
+        "earwitness"
+    )
+    push_email: Annotated[str, Meta(description="The identity push tokens must carry.")] = ""
+    push_subject: Annotated[
+        str, Meta(description="The subject (unique id) push tokens must carry.")
+    ] = ""
+    push_keys: Annotated[
+        str,
+        Meta(description="JSON Web Key Set that verifies push tokens: an https URL or a file."),
+    ] = "https://www.googleapis.com/oauth2/v3/certs"
 
-    home: Path = Field(
-        default_factory=default_home,
-        description="Folder of everything kept on one machine: store, uploads, results, keys.",
-    )
-    backend: Backend = Field(Backend.EMBEDDED, description="Where state lives: embedded or gcp.")
-    cascade: Cascade = Field(
-        default_factory=Cascade, description="Engines per task, first choice first."
-    )
-    engines: dict[str, dict[str, Any]] = Field(
-        default_factory=dict,
-        description="Engines by name: {kind, checkpoint, revision, device, dtype ...}; added to"
-        " the built-in whisper, sounds and echo.",
-    )
-    slots: int = Field(
-        8, ge=1, le=256, description="Jobs the GPU service works on at once; the rest waits."
-    )
-    decoders: int = Field(2, ge=1, le=32, description="Decoder processes kept warm.")
-    lease_s: float = Field(
-        60.0, gt=0, description="Seconds a worker may be silent before its job is taken back."
-    )
-    ticket_s: float = Field(
-        480.0,
-        gt=0,
-        le=590,
-        description="Seconds of work on one ticket; then checkpoint and hand over. Push answers"
-        " within 600 s.",
-    )
-    retry_base_s: float = Field(
-        2.0, ge=0, description="Seconds before the second attempt; each further wait is 4 times it."
-    )
-    allow_unsandboxed: bool = Field(
-        False, description="Decode without a sandbox where none can be had. For trusted files only."
-    )
-    max_seconds: float | None = Field(
-        None, gt=0, description="Longest recording for every tenant, whatever its tier says."
-    )
-    weights: Path | None = Field(
-        None, description="Folder of assembled model weights; ~/.cache/earwitness/weights if unset."
-    )
-    worker: str = Field("", description="Name of this worker in leases; unique a process.")
-    broker_url: str = Field("", description="Where messages are published on one machine.")
-    service_url: str = Field("", description="Where the GPU service answers.")
-    push_issuer: str = Field(
-        "https://accounts.google.com", description="Who signs push tokens; local/ signs its own."
-    )
-    push_audience: str = Field("earwitness", description="The audience push tokens must carry.")
-    push_email: str = Field("", description="The identity push tokens must carry.")
-    push_subject: str = Field("", description="The subject (unique id) push tokens must carry.")
-    push_keys: str = Field(
-        "https://www.googleapis.com/oauth2/v3/certs",
-        description="JSON Web Key Set that verifies push tokens: an https URL or a file.",
-    )
 
-    @model_validator(mode="after")
-    def _says_where_state_lives(self) -> "Settings":
-        """On Cloud Run an unset backend would silently write into the container's memory."""
-        if "K_SERVICE" in os.environ and "backend" not in self.model_fields_set:
-            raise ValueError(
-                "backend: EARWITNESS_BACKEND is not set and this is Cloud Run; set it to gcp"
-            )
-        return self
+FIELDS = {f.name: f for f in msgspec.structs.fields(Settings)}
+
+
+def descriptions() -> dict[str, str]:
+    """What each setting does, by name."""
+    parts = {name: getattr(f.type, "__metadata__", ()) for name, f in FIELDS.items()}
+    return {name: " ".join(m.description or "" for m in meta) for name, meta in parts.items()}
 
 
 def load(**given: Any) -> Settings:
-    """Read the settings; `given` wins over variables and file.
+    """Read the settings; `given` wins over variables, variables over the .env file.
 
     Raises:
-        InvalidSettings: every wrong value is named, each with what to do.
+        InvalidSettings: every wrong value is named, each with what was expected.
     """
-    try:
-        return Settings(**{k: v for k, v in given.items() if v is not None})
-    except ValidationError as error:
-        lines = [_sentence(e) for e in error.errors()]
-        raise InvalidSettings("The settings are wrong:\n" + "\n".join(lines)) from error
-
-
-def _sentence(error: Any) -> str:
-    where = "__".join(str(part).upper() for part in error["loc"])
-    return f"  EARWITNESS_{where}: {error['msg']}" if where else f"  {error['msg']}"
+    said = {**_from(_env_file()), **_from(os.environ)}
+    said |= {k: v for k, v in given.items() if v is not None}
+    wrong: list[str] = []
+    values = {name: _value(name, raw, wrong) for name, raw in said.items()}
+    if "K_SERVICE" in os.environ and "backend" not in said:
+        # Unset, it would silently write into the container's memory.
+        wrong.append(f"{PREFIX}BACKEND is not set and this is Cloud Run; set it to gcp")
+    if wrong:
+        raise InvalidSettings("The settings are wrong:\n  " + "\n  ".join(wrong))
+    settings = Settings(**values)
+    return msgspec.structs.replace(settings, home=_absolute(settings.home))
 
 
 def sources(settings: Settings) -> dict[str, str]:
-    """Where each value comes from: environment, .env, default or given."""
-    in_file = _names_in(Path(".env"))
-    result = {}
-    for name in type(settings).model_fields:
-        key = f"EARWITNESS_{name}".upper()
-        if any(k == key or k.startswith(f"{key}__") for k in map(str.upper, os.environ)):
-            result[name] = "environment"
-        elif any(k == key or k.startswith(f"{key}__") for k in in_file):
-            result[name] = ".env"
+    """Where each value comes from: environment, .env, given or default."""
+    in_environment, in_file = _from(os.environ), _from(_env_file())
+    fresh = Settings()
+
+    def source(name: str) -> str:
+        if name in in_environment:
+            return "environment"
+        if name in in_file:
+            return ".env"
+        return "default" if getattr(settings, name) == getattr(fresh, name) else "given"
+
+    return {name: source(name) for name in FIELDS}
+
+
+def _env_file() -> Mapping[str, str | None]:
+    if not Path(".env").is_file():
+        return {}
+    from dotenv import dotenv_values  # read only where there is such a file
+
+    return dotenv_values(".env")
+
+
+def _from(variables: Mapping[str, str | None]) -> dict[str, Any]:
+    """Our settings among `variables`, nested names gathered; others are not ours."""
+    found: dict[str, Any] = {}
+    for key, raw in variables.items():
+        name, _, inner = key.upper().removeprefix(PREFIX).lower().partition("__")
+        if not key.upper().startswith(PREFIX) or name not in FIELDS or raw is None:
+            continue
+        if inner:
+            found[name] = {**(found.get(name) or {}), inner: raw}
         else:
-            result[name] = "given" if name in settings.model_fields_set else "default"
-    return result
+            found[name] = raw
+    return found
 
 
-def _names_in(file: Path) -> set[str]:
-    if not file.is_file():
-        return set()
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return {line.split("=", 1)[0].strip().upper() for line in lines if "=" in line}
+def _value(name: str, raw: Any, wrong: list[str]) -> Any:
+    """The value of one setting, or a line in `wrong`."""
+    wanted = FIELDS[name].type if name in FIELDS else None
+    try:
+        if wanted is None:
+            raise msgspec.ValidationError("there is no such setting")
+        return msgspec.convert(_parsed(wanted, raw), wanted, strict=False, dec_hook=_custom)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        wrong.append(f"{PREFIX}{name.upper()}: {error}")
+        return None
+
+
+def _parsed(wanted: Any, raw: Any) -> Any:
+    """Lists and mappings are written as JSON; so are the parts of a nested setting."""
+    kind = getattr(wanted, "__origin__", wanted)
+    if isinstance(raw, dict):
+        return {k: _json(v) if isinstance(v, str) else v for k, v in raw.items()}
+    structured = kind is Cascade or getattr(kind, "__origin__", kind) is dict
+    return _json(raw) if isinstance(raw, str) and structured else raw
+
+
+def _json(text: str) -> Any:
+    return msgspec.json.decode(text)
+
+
+def _custom(kind: type, raw: Any) -> Any:
+    """Types msgspec does not know: paths."""
+    if kind is Path and isinstance(raw, str | Path):
+        return Path(raw)
+    raise msgspec.ValidationError(f"expected a {kind.__name__}")

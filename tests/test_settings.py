@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import InvalidSettings
-from shared.settings import load, sources
+from shared.settings import descriptions, load, sources
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +63,47 @@ def test_home_is_the_checkouts_or_the_users(tmp_path, monkeypatch):
     (tmp_path / "local/cli").mkdir(parents=True)
 
     assert load().home == tmp_path / ".earwitness"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("CASCADE__TRANSCRIBE", "echo", "CASCADE"),
+        ("CASCADE__SING", '["echo"]', "CASCADE"),
+        ("ENGINES", "[1]", "ENGINES"),
+        ("BACKEND", "aws", "BACKEND"),
+        ("TICKET_S", "591", "TICKET_S"),
+        ("ALLOW_UNSANDBOXED", "maybe", "ALLOW_UNSANDBOXED"),
+    ],
+)
+def test_a_wrong_value_is_named(monkeypatch, name, value, said):
+    monkeypatch.setenv(f"EARWITNESS_{name}", value)
+
+    with pytest.raises(InvalidSettings, match=f"EARWITNESS_{said}: "):
+        load()
+
+
+def test_a_setting_there_is_not_is_said_when_given_and_ignored_in_the_environment(monkeypatch):
+    monkeypatch.setenv("EARWITNESS_NEXT_YEAR", "1")
+
+    assert load().slots == 8
+    with pytest.raises(InvalidSettings, match="NEXT_YEAR"):
+        load(next_year=1)
+
+
+def test_values_of_every_kind(monkeypatch, tmp_path):
+    monkeypatch.setenv("EARWITNESS_ENGINES", '{"second": {"kind": "whisper"}}')
+    monkeypatch.setenv("EARWITNESS_ALLOW_UNSANDBOXED", "1")
+    monkeypatch.setenv("EARWITNESS_WEIGHTS", "w")
+    monkeypatch.setenv("EARWITNESS_HOME", "here")
+
+    found = load(cascade={"transcribe": ["echo"], "classify": []}, max_seconds=3)
+
+    assert found.engines == {"second": {"kind": "whisper"}}
+    assert (found.allow_unsandboxed, found.weights.name) == (True, "w")
+    assert (found.home, found.max_seconds) == (tmp_path / "here", 3.0)
+    assert found.cascade.classify == []
+
+
+def test_every_setting_says_what_it_does():
+    assert all(len(text) > 10 for text in descriptions().values())
