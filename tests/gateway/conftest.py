@@ -12,7 +12,7 @@ HOST = "127.0.0.1:8080"
 
 @pytest.fixture
 def settings(tmp_path):
-    return Settings(home=tmp_path / "home", broker_url="http://127.0.0.1:9", _env_file=None)
+    return Settings(home=tmp_path / "home", broker_url="http://127.0.0.1:9")
 
 
 @pytest.fixture
