@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 
-from shared.adapters.embedded.local_publisher import LocalPublisher
 from shared.domain.answers import Task
 from shared.domain.lanes import Lane
 from shared.domain.recording import Topic
@@ -309,19 +308,3 @@ def test_the_lease_is_extended_while_work_goes_on(store):
     assert len(leases) == 4
     assert all(left > timedelta(0) for left in leases)
     assert flow.held() == []
-
-
-def test_announcements_are_kept_once_by_event_id(tmp_path):
-    """The embedded publisher drops what it has seen, as every consumer must."""
-    from shared.adapters.embedded.sqlite_database import Database
-    from shared.domain.messages import announcement
-
-    db = Database(":memory:")
-    publisher = LocalPublisher(db, "http://127.0.0.1:9")
-    message = announcement(recording(1), "done", NOW, 3)
-
-    publisher.publish([message])
-    publisher.publish([message])
-
-    with db.read() as connection:
-        assert connection.execute("SELECT count(*) FROM published").fetchone()[0] == 1

@@ -3,14 +3,17 @@
 Tickets and dead letters go to the broker of `local/` in the exact shape of Pub/Sub's REST
 `projects.topics.publish`. Announcements and measurements have no push subscription here;
 they are kept in the table `published`, where `event_id` makes a double invisible.
+
+The standard library's HTTP client, not urllib3: 15 ms of the functions' start (P8).
 """
 
 import base64
+import http.client
 import json
+import threading
 from collections.abc import Sequence
 from itertools import groupby
-
-import urllib3
+from urllib.parse import urlsplit
 
 from shared.adapters.embedded.sqlite_database import Database
 from shared.domain.recording import Message, Topic
@@ -22,12 +25,12 @@ _PUSHED = frozenset({Topic.LANE_HIGH, Topic.LANE_LOW, Topic.JOBS_DEAD})
 
 
 class LocalPublisher:
+    """One kept-alive connection a thread."""
+
     def __init__(self, db: Database, broker_url: str) -> None:
         self._db = db
-        self._url = broker_url
-        self._http = urllib3.PoolManager(
-            maxsize=32, retries=False, timeout=urllib3.Timeout(CONFIRM_TIMEOUT_S)
-        )
+        self._address = urlsplit(broker_url)
+        self._local = threading.local()
 
     def publish(self, messages: Sequence[Message]) -> None:
         self._keep([m for m in messages if m.topic not in _PUSHED])
@@ -46,14 +49,35 @@ class LocalPublisher:
             )
 
     def _ring(self, topic: Topic, messages: Sequence[Message]) -> None:
-        body = {"messages": [_pubsub_message(m) for m in messages]}
-        url = f"{self._url}/v1/projects/local/topics/{topic.value}:publish"
+        body = json.dumps({"messages": [_pubsub_message(m) for m in messages]})
+        path = f"/v1/projects/local/topics/{topic.value}:publish"
         try:
-            answer = self._http.request("POST", url, json=body)
-        except urllib3.exceptions.HTTPError as error:
+            status = self._post(path, body)
+        except (OSError, http.client.HTTPException) as error:
             raise BrokerUnavailable(topic=topic.value) from error
-        if answer.status != 200:
-            raise BrokerUnavailable(topic=topic.value, status=answer.status)
+        if status != http.client.OK:
+            raise BrokerUnavailable(topic=topic.value, status=status)
+
+    def _post(self, path: str, body: str) -> int:
+        kept: http.client.HTTPConnection | None = getattr(self._local, "http", None)
+        if kept is not None:
+            try:
+                return _exchange(kept, path, body)
+            except (OSError, http.client.HTTPException):
+                # The broker was started anew or closed an idle connection. A ring that was
+                # heard all the same rings twice, which is harmless.
+                kept.close()
+        self._local.http = http.client.HTTPConnection(
+            self._address.hostname or "", self._address.port, timeout=CONFIRM_TIMEOUT_S
+        )
+        return _exchange(self._local.http, path, body)
+
+
+def _exchange(connection: http.client.HTTPConnection, path: str, body: str) -> int:
+    connection.request("POST", path, body, {"content-type": "application/json"})
+    with connection.getresponse() as answer:
+        answer.read()
+        return answer.status
 
 
 def _pubsub_message(message: Message) -> dict[str, object]:
