@@ -6,6 +6,7 @@ may open nothing beside the bytes it is given.
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
 
 import av
 from av.audio.frame import AudioFrame
@@ -17,7 +18,7 @@ from av.stream import Discard
 
 from gpu_service.decoding.endings import has_frame_count, is_cut, refers_elsewhere
 from gpu_service.decoding.sealed_file import SealedFile
-from gpu_service.decoding.shaping import Shaper
+from gpu_service.decoding.shaping import Shaper, silence
 from gpu_service.decoding.sniffing import HEAD_BYTES, Kind, kind_of
 from shared.domain.sound import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, Caution, Facts
 from shared.errors import (
@@ -50,10 +51,17 @@ MAX_STREAMS = 64
 #: Seconds the decoded sound may fall short of the header's promise: priming, padding, rounding.
 TOLERANCE_S = 0.5
 #: Containers whose header is a promise. MP3 without a frame count and ADTS only estimate.
-PROMISING = frozenset({"flac", "aiff", "mp4", "mov", "matroska", "webm"})
+PROMISING = frozenset({"flac", "aiff", "mp4", "mov", "matroska", "webm", "ogg"})
+
+#: Seconds the time stamps may run ahead of the samples before silence is put in: far more than
+#: rounding (Matroska counts milliseconds), far less than a word.
+GAP_S = 0.1
+#: Seconds of silence put in at once, at most; beyond it time stamps are taken for nonsense.
+MAX_GAP_S = 600.0
 
 CUT_SHORT = Caution("cut_short", "The file ends early; what is there was heard.")
 DAMAGED_PARTS = Caution("damaged_parts", "Parts of the file are damaged and were skipped.")
+GAPS = Caution("gaps", "Sound is missing in places; silence stands there to keep times true.")
 OTHER_TRACKS = Caution("other_tracks", "The file has several audio tracks; one was heard.")
 
 
@@ -76,6 +84,7 @@ class Reading:
         self.facts = self._facts()
         self.n_channels = self.facts.channels if separate else 1
         self._n_samples = 0
+        self._clock = _Clock(_start_s(self._container))
 
     def close(self) -> None:
         self._container.close()
@@ -92,16 +101,18 @@ class Reading:
         cut = short or self._broken_last or self._ended_badly
         found = [CUT_SHORT] if cut or is_cut(self._file, self._kind.container) else []
         found += [DAMAGED_PARTS] if self._broken and not self._broken_last else []
+        found += [GAPS] if self._clock.gaps else []
         found += [OTHER_TRACKS] if len(self._container.streams.audio) > 1 else []
         return found
 
     def _shaped(self) -> Iterator[bytes]:
         shaper = Shaper(self._first, self.n_channels)
-        yield from shaper.push(self._first)
-        for frame in self._frames:
-            if not shaper.fits(frame):
+        for frame in chain([self._first], self._frames):
+            gap_s = self._clock.gap_before(frame)
+            if gap_s or not shaper.fits(frame):
                 _check(frame)
                 yield from shaper.flush()
+                yield from silence(gap_s, self.n_channels)
                 shaper = Shaper(frame, self.n_channels)
             yield from shaper.push(frame)
         yield from shaper.flush()
@@ -153,6 +164,28 @@ class Reading:
             head == "mp3" and has_frame_count(self._file.at(0, HEAD_BYTES))
         )
         return (self.facts.duration_s or 0.0) if promises else 0.0
+
+
+class _Clock:
+    """Where the samples so far end, against where the time stamps say a frame begins."""
+
+    def __init__(self, start_s: float) -> None:
+        self._start_s = self._end_s = start_s
+        self.gaps = False  #: something was missing after the beginning
+
+    def gap_before(self, frame: AudioFrame) -> float:
+        """Seconds of silence that belong before this frame: lost pages, a track that starts late.
+
+        Time stamps that jump back (a chained stream begins anew) start the count again.
+        """
+        time_s = self._end_s if frame.time is None else frame.time
+        ahead_s = time_s - self._end_s
+        gap_s = ahead_s if GAP_S < ahead_s <= MAX_GAP_S else 0.0
+        if abs(ahead_s) > GAP_S:
+            self.gaps |= ahead_s > 0 and self._end_s > self._start_s
+            self._end_s = time_s
+        self._end_s += frame.samples / frame.sample_rate
+        return gap_s
 
 
 def facts_on_the_wire(facts: Facts) -> dict[str, object]:
@@ -219,6 +252,11 @@ def _check(frame: AudioFrame) -> None:
             f"The sound has {n} channels at {rate} Hz; at most {MAX_CHANNELS} channels and "
             f"{MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are heard. Convert the file first."
         )
+
+
+def _start_s(container: InputContainer) -> float:
+    """Where the whole file begins, sound and picture; players count from here."""
+    return (container.start_time or 0) / av.time_base
 
 
 def _duration_s(container: InputContainer, stream: AudioStream) -> float | None:

@@ -87,5 +87,14 @@ class Shaper:
             yield b"".join(memoryview(p)[:n_bytes] for p in block.planes[: self._n_channels])
 
 
+def silence(seconds: float, n_channels: int) -> Iterator[bytes]:
+    """Blocks of digital silence."""
+    n_samples = round(seconds * SAMPLE_RATE)
+    while n_samples > 0:
+        n = min(n_samples, BLOCK_SAMPLES)
+        yield bytes(n * n_channels * SAMPLE_BYTES)
+        n_samples -= n
+
+
 def _form(frame: AudioFrame) -> tuple[int, str, str]:
     return frame.sample_rate, frame.format.name, frame.layout.name
