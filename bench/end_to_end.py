@@ -1,0 +1,89 @@
+"""P3: from storage event to result with the echo engine, beside an empty function."""
+
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import urllib3
+from functions_framework import create_app
+from waitress.server import create_server
+
+from bench.measuring import goal, interleaved
+from bench.running import drop, stack, until_done
+from shared import wiring
+
+FILES, MANY = 200, 20_000
+EMPTY = """
+import functions_framework
+@functions_framework.cloud_event
+def empty(event):
+    pass
+"""
+
+
+def ours(parts: wiring.Parts, files: int, seen: list[int]) -> float:
+    """Files a second: put with their events in one commit each, until all results are there."""
+    before = seen[0]
+    seen[0] += files
+    begun = time.perf_counter()
+    for n in range(before, before + files):
+        drop(parts, n)
+    until_done(parts, seen[0])
+    return files / (time.perf_counter() - begun)
+
+
+def empty_handler(requests: int = 1_000) -> float:
+    """Requests a second of a functions-framework handler that does nothing, 8 connections."""
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "main.py"
+        source.write_text(EMPTY)
+        server = create_server(
+            create_app("empty", str(source), "cloudevent"), host="127.0.0.1", port=0, threads=8
+        )
+        threading.Thread(target=server.run, daemon=True).start()
+        http = urllib3.PoolManager(maxsize=8)
+        url = f"http://127.0.0.1:{server.effective_port}/"
+        headers = {"ce-id": "1", "ce-source": "s", "ce-type": "t", "ce-specversion": "1.0"}
+
+        def post(_: int) -> None:
+            http.request("POST", url, json={}, headers=headers)
+
+        begun = time.perf_counter()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(post, range(requests)))
+        server.close()
+        return requests / (time.perf_counter() - begun)
+
+
+def run(many: int = MANY) -> bool:
+    with stack() as parts:
+        seen = [0]
+        ours(parts, 20, seen)  # warm
+        found = interleaved(
+            {
+                "ours, 200 files": lambda: ours(parts, FILES, seen),
+                "empty functions-framework handler": empty_handler,
+            },
+            "a second",
+        )
+        base = found["ours, 200 files"].median
+        flood = ours(parts, many, seen)
+    print(f"  {many:,} files at once: {flood:,.1f} files/s")
+    return all(
+        [
+            goal(
+                "of an empty handler",
+                base / found["empty functions-framework handler"].median,
+                0.10,
+            ),
+            goal(f"seconds a file, {many:,} of {FILES}", base / flood, 1.2, at_most=True),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(0 if run() else 1)
