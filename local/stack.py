@@ -1,6 +1,8 @@
 """Everything that serves one HOME: broker, events, ticks, inbox, and the three processes."""
 
+import contextlib
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from local.supervisor import Part, Supervisor
 from local.ticks import TOPIC as TICKS
 from local.ticks import Ticks
 from shared.adapters.embedded.sqlite_database import Database
-from shared.adapters.embedded.sqlite_uploads import SqliteUploads, sweep
+from shared.adapters.embedded.sqlite_uploads import SqliteUploads
 from shared.domain.recording import Topic
 from shared.domain.testimony import VERSION
 from shared.errors import EarwitnessError, PartNotStarted
@@ -33,6 +35,9 @@ WORKER = "gpu-local"
 PAGE_PORT = 8080
 #: How often other ports are chosen because another program took one first.
 PORT_TRIES = 3
+#: Seconds. What lies in HOME/tmp untouched for longer was left by somebody who was killed; a
+#: command that is copying a file in at this moment touches its spool all the time.
+STALE_S = 600.0
 LANES = (Topic.LANE_HIGH, Topic.LANE_LOW)
 FUNCTIONS, SERVICE, GATEWAY = "functions", "service", "gateway"
 
@@ -73,7 +78,7 @@ class Stack:
             InvalidSettings, StoreUnavailable, DiskFull: nothing was started.
         """
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        sweep(settings.home)
+        _sweep(settings.home / "tmp", clock().timestamp())
         self._settings, self._say, self._page = settings, say, page
         self._keys = PushKeys(settings.home / "keys", clock)
         self._parts = parts(settings)
@@ -238,3 +243,15 @@ class Stack:
 
 def _url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
+
+
+def _sweep(folder: Path, now_s: float) -> None:
+    """Remove what killed processes have left behind."""
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError):
+            if now_s - entry.lstat().st_mtime < STALE_S:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink()

@@ -1,0 +1,205 @@
+"""All of HOME that cannot be made again, in one plain tar file, and back.
+
+The store is copied first, by SQLite's own backup. Uploads and results lie on disk before
+the store speaks of them and are never changed, so whatever that copy names is in the tar.
+"""
+
+import io
+import json
+import os
+import shutil
+import sqlite3
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+from shared.adapters.embedded.disk import full_disk_said
+from shared.adapters.embedded.schema import MIGRATIONS
+from shared.adapters.embedded.sqlite_database import Database, schema_version
+from shared.domain.testimony import VERSION
+from shared.errors import BackupRefused, NotFound
+from shared.wiring import STORE
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+#: Folders of HOME that belong to it; tmp and logs do not.
+FOLDERS = ("uploads", "results", "keys")
+#: Bytes. A manifest is some 100; more is none of ours.
+MAX_MANIFEST = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    file: Path
+    files: int
+    size_bytes: int
+
+
+def backup(home: Path, to: Path, now: datetime) -> Report:
+    """Write a backup while everything goes on; `to` is a new file, or a folder for one.
+
+    Raises:
+        NotFound: there is nothing in HOME. BackupRefused: the file exists already.
+        DiskFull, StoreUnavailable: nothing was written.
+    """
+    if not (home / STORE).is_file():
+        raise NotFound(f"There is nothing to back up in {home}.")
+    target = to / f"earwitness-{now:%Y%m%dT%H%M%SZ}.tar" if to.is_dir() else to
+    if target.exists():
+        raise BackupRefused(f"{target} exists already; name another file.")
+    aside = target.with_name(f".{target.name}.{uuid4().hex}.part")
+    try:
+        with full_disk_said():
+            files = _write(home, aside, now)
+            aside.rename(target)
+    finally:
+        aside.unlink(missing_ok=True)
+    return Report(target, files, target.stat().st_size)
+
+
+def _write(home: Path, aside: Path, now: datetime) -> int:
+    store = home / "tmp" / f"backup-{uuid4().hex}"
+    store.parent.mkdir(exist_ok=True)
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # it holds the keys
+    try:
+        Database(home / STORE).backup(store)
+        with os.fdopen(handle, "wb") as raw:
+            with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
+                _add_manifest(tar, now)
+                tar.add(store, STORE)
+                files = sum(_add(tar, home, path) for path in _kept(home))
+            raw.flush()
+            os.fsync(raw.fileno())
+        return files + 1
+    finally:
+        store.unlink(missing_ok=True)
+
+
+def _add_manifest(tar: tarfile.TarFile, now: datetime) -> None:
+    manifest = {
+        "format": FORMAT,
+        "schema": len(MIGRATIONS),
+        "version": VERSION,
+        "made_at": now.isoformat(),
+    }
+    content = json.dumps(manifest).encode()
+    member = tarfile.TarInfo(MANIFEST)
+    member.size, member.mtime = len(content), int(now.timestamp())
+    tar.addfile(member, io.BytesIO(content))
+
+
+def _kept(home: Path) -> Iterator[Path]:
+    for folder in FOLDERS:
+        yield from sorted(p for p in (home / folder).rglob("*") if _is_plain(p))
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _add(tar: tarfile.TarFile, home: Path, path: Path) -> int:
+    try:
+        tar.add(path, path.relative_to(home).as_posix(), recursive=False)
+    except FileNotFoundError:  # erased meanwhile, with its row
+        return 0
+    return 1
+
+
+def restore(home: Path, source: Path) -> Report:
+    """Bring a backup back into an empty HOME; of a folder, its newest backup.
+
+    HOME appears by one rename: after a failure it is as empty as before.
+
+    Raises:
+        NotFound: no such file. BackupRefused: HOME is not empty, the file is no backup, or
+            one of a newer Earwitness. DiskFull: there is no room.
+    """
+    file = _newest(source) if source.is_dir() else source
+    if not file.is_file():
+        raise NotFound(f"There is no backup at {source}.")
+    if home.exists() and any(home.iterdir()):
+        raise BackupRefused(
+            f"{home} is not empty. Restore into a new folder: --home DIR, or EARWITNESS_HOME."
+        )
+    aside = home.with_name(f".{home.name}.{uuid4().hex}.part")
+    try:
+        with full_disk_said():
+            aside.mkdir(parents=True, mode=0o700)
+            files = _extract(file, aside)
+            _check_store(aside / STORE)
+            aside.rename(home)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return Report(file, files, file.stat().st_size)
+
+
+def _newest(folder: Path) -> Path:
+    found = sorted(folder.glob("earwitness-*.tar"))
+    return found[-1] if found else folder / "earwitness-*.tar"
+
+
+def _extract(file: Path, into: Path) -> int:
+    files = 0
+    try:
+        with tarfile.open(file, mode="r:") as tar:
+            _check_manifest(tar)
+            for member in tar:
+                files += _extract_one(tar, member, into)
+    except tarfile.TarError as error:
+        raise BackupRefused(f"{file} is no backup, or is cut short.") from error
+    return files
+
+
+def _check_manifest(tar: tarfile.TarFile) -> None:
+    first = tar.next()
+    content = tar.extractfile(first) if first and first.name == MANIFEST else None
+    if content is None or first is None or first.size > MAX_MANIFEST:
+        raise BackupRefused
+    try:
+        manifest = json.loads(content.read())
+        known = int(manifest["format"]), int(manifest["schema"]), str(manifest["version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BackupRefused from error
+    if known[0] > FORMAT or known[1] > len(MIGRATIONS):
+        raise BackupRefused(
+            f"This backup was made by Earwitness {known[2]}, which is newer than this one"
+            f" ({VERSION}). Install that version or a later one, and restore with it."
+        )
+
+
+def _extract_one(tar: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> int:
+    """Only plain files in places of ours; owners, modes and links of the archive mean nothing."""
+    if member.name == MANIFEST:
+        return 0
+    parts = PurePosixPath(member.name).parts
+    ours = member.name == STORE or (len(parts) > 1 and parts[0] in FOLDERS)
+    if not ours or ".." in parts or not member.isreg():
+        raise BackupRefused("This backup holds a file that is none of ours. Nothing was changed.")
+    path = into.joinpath(*parts)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    content = tar.extractfile(member)
+    assert content is not None
+    with content, path.open("xb") as out:
+        shutil.copyfileobj(content, out, 1 << 20)
+        out.flush()
+        os.fsync(out.fileno())
+    if parts[0] == "keys":
+        path.chmod(0o600)
+    return 1
+
+
+def _check_store(store: Path) -> None:
+    """Raises BackupRefused unless the store can be read and is of a version we know."""
+    try:
+        with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
+            version, sound = schema_version(db), db.execute("PRAGMA quick_check").fetchone()[0]
+    except sqlite3.Error as error:
+        raise BackupRefused("The store in this backup cannot be read.") from error
+    if version > len(MIGRATIONS):
+        raise BackupRefused("The store in this backup is newer than this Earwitness.")
+    if sound != "ok":
+        raise BackupRefused("The store in this backup is damaged.")

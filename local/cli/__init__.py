@@ -1,0 +1,78 @@
+"""The `earwitness` command: text for people on stderr, payload on stdout, statuses in exits.py."""
+
+import os
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from local.cli import exits
+from local.cli.dead import dead
+from local.cli.hear import add, hear
+from local.cli.output import say
+from local.cli.recordings import find, ls, show
+from local.cli.tenants import tenants
+from local.cli.up import up
+from local.cli.upkeep import backup, config, doctor, restore
+from shared.domain.testimony import VERSION
+from shared.errors import EarwitnessError
+from shared.settings import default_home
+
+
+class Kind(click.Group):
+    """Says failures it understands in one line; the trace of others goes to a file."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            say("Stopped.")
+            ctx.exit(exits.INTERRUPTED)
+        except BrokenPipeError:
+            raise  # click ends quietly where nobody reads on
+        except EarwitnessError as error:
+            say(f"{error}")
+            ctx.exit(exits.of_error(error))
+        # The last door before the person: an unknown failure is kept whole, and said.
+        except Exception as error:
+            kept = _keep(error)
+            say(f"This should not have happened: {type(error).__name__}. {kept}")
+            ctx.exit(exits.FAILED)
+
+
+def _keep(error: Exception) -> str:
+    """Write the traceback to a file, and say where; to stderr where that is not possible."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        logs = _home() / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        path = logs / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.log"
+        path.write_text(text, encoding="utf-8")
+    except OSError:
+        return f"\n{text}"
+    return f"The details are in {path}"
+
+
+def _home() -> Path:
+    """HOME without reading the settings: they may be what is wrong."""
+    return Path(os.environ.get("EARWITNESS_HOME") or default_home())
+
+
+@click.group(cls=Kind, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="earwitness")
+def cli() -> None:
+    """Drop audio in; get testimony: what was said, what was heard, and how sure we are."""
+
+
+for command in (up, hear, add, ls, show, find, dead, tenants, backup, restore, config, doctor):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The entry point of the `earwitness` script."""
+    sys.exit(cli.main(prog_name="earwitness"))

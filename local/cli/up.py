@@ -1,0 +1,77 @@
+"""up: everything on this machine, until Ctrl-C."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+from local import first_run
+from local.claim import claim, write_note
+from local.cli.options import home_option, settings_of
+from local.cli.output import say
+from local.stack import PAGE_PORT, Stack
+from shared.settings import Backend, Settings, default_home
+from shared.wiring import parts
+
+#: Seconds. The broker's threads answer within a millisecond of being woken, also while the
+#: inbox digests a large file; Python's default of 5 ms would be felt on every ticket.
+SWITCH_S = 0.001
+
+
+@click.command()
+@home_option
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65_535),
+    default=PAGE_PORT,
+    show_default=True,
+    help="Of the page; taken means the next free one.",
+)
+@click.option(
+    "--inbox",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="EARWITNESS_INBOX",
+    help="Watched folder; ./inbox in a checkout, else HOME/inbox.",
+)
+@click.option("--backend", type=click.Choice([b.value for b in Backend]))
+def up(home: Path | None, port: int, inbox: Path | None, backend: str | None) -> None:
+    """Start everything on this machine, watch the inbox and serve the page, until Ctrl-C."""
+    settings = settings_of(home, backend=backend)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    sys.setswitchinterval(SWITCH_S)
+    folder = inbox.resolve() if inbox else inbox_of(settings)
+    with claim(settings.home):
+        _serve(settings, port, folder, stopped)
+
+
+def inbox_of(settings: Settings) -> Path:
+    """`./inbox` beside a checkout's own HOME; any other HOME has its inbox inside."""
+    checkout = Path("pyproject.toml").exists() and settings.home == default_home()
+    return Path("inbox").resolve() if checkout else settings.home / "inbox"
+
+
+def _serve(settings: Settings, port: int, inbox: Path, stopped: threading.Event) -> None:
+    say("Earwitness is starting ...")
+    stack = Stack(settings, say=say, page=port, inbox=inbox)
+    stack.start()
+    try:
+        note = stack.up(os.getpid())
+        write_note(settings.home, note)
+        opened = parts(settings)
+        if first_run.is_first(opened) and not stopped.is_set():
+            first_run.hear_sample(opened, say=say, stopped=stopped)
+        if stack.ports.gateway != port:
+            say(f"Port {port} is taken, so the page is on {stack.ports.gateway}.")
+        say(f"The page: {note.url}")
+        say(f"The inbox: {inbox}  (drop a recording there; a folder in it is a tenant)")
+        say("Ctrl-C stops everything; what waits goes on at the next start.")
+        stopped.wait()
+        say("Stopping ...")
+    finally:
+        stack.stop()
+    say("Stopped.")
