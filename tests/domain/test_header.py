@@ -394,6 +394,35 @@ def test_last_page_of_a_long_ogg_file_is_read_from_its_tail():
     assert len(data) - last < TAIL_BYTES < HEAD_BYTES
 
 
+def counted_from(data: bytes, start: int) -> bytes:
+    """The Ogg file with `start` samples added to the count of every page that has one."""
+    out = bytearray(data)
+    at = 0
+    while (at := data.find(b"OggS", at)) >= 0:
+        granule = struct.unpack_from("<q", data, at + 6)[0]
+        struct.pack_into("<q", out, at + 6, granule + start if granule > 0 else granule)
+        at += 4
+    return bytes(out)
+
+
+def test_recorded_broadcast_is_not_as_long_as_the_broadcast():
+    days = 7 * 86_400 * 48_000
+
+    found = look(counted_from(made("ogg", "libopus", 48_000), days))
+
+    assert found.duration_s == pytest.approx(5.0, abs=1.1)  # all but the first page
+
+
+def test_ogg_whose_last_page_is_of_another_stream_has_no_duration():
+    data = made("ogg", "libopus", 48_000)
+    last = data.rindex(b"OggS")
+    first = data.index(b"OggS", data.index(b"OpusTags"))
+
+    assert look(data[:first] + b"".join((data[last : last + 14], b"else", data[last + 18 :]))) == (
+        Probe("ogg", "opus", 48_000, 1, None)
+    )
+
+
 def test_variable_bit_rate_without_a_count_is_estimated_from_its_frames():
     data = made("mp3", "libmp3lame", 44_100, write_xing="0", id3v2_version="0")
 

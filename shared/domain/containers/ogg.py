@@ -4,12 +4,13 @@ Sources: RFC 3533 (pages), RFC 7845 section 5.1 (Opus), Vorbis I section 4.2.2,
 "Ogg Encapsulation for FLAC" (xiph.org).
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from shared.domain.containers.flac import stream_info
-from shared.domain.containers.source import OutOfReach, Probe, Source
+from shared.domain.containers.source import HEAD_BYTES, OutOfReach, Probe, Source
 from shared.errors import DamagedAudio, NoAudioTrack, UnsupportedAudio
 
 PAGE = struct.Struct("<4sBBqII4xB")  # magic, version, flags, granule, serial, number, segments
@@ -18,6 +19,8 @@ FIRST_PAGE = 0x02
 OPUS_RATE = 48_000
 #: First bytes of streams that are pictures or describe others.
 SILENT = (b"\x80theora", b"BBCD\0", b"\x01video", b"OVP80", b"fishead", b"\x80kate", b"CMML")
+#: No page holds more samples: 255 packets (RFC 3533, section 6) of a FLAC block's 65,535.
+MAX_PAGE_SAMPLES = 255 * 65_535
 #: Streams a file may have before we stop looking.
 MAX_STREAMS = 64
 
@@ -83,15 +86,19 @@ def _whole(packet: bytes, length: int) -> bytes:
 def _duration_s(source: Source, stream: _Stream) -> float | None:
     """The last page of the stream says how many samples were played by its end."""
     try:
-        tail = source.tail()
+        last = max(_granules(source.tail(), stream.serial), default=0)
     except OutOfReach:
         return None
-    at = len(tail)
-    while (at := tail.rfind(b"OggS", 0, at)) >= 0:
-        if at + PAGE.size > len(tail):
-            continue
-        _, version, _, granule, serial, _, _ = PAGE.unpack_from(tail, at)
-        if version == 0 and serial == stream.serial and granule > 0:
-            rate = stream.probe.sample_rate_hz
-            return (granule - stream.skipped) / rate if rate else None
-    return None
+    first = next(_granules(source.upto(0, HEAD_BYTES), stream.serial), 0)
+    # A recorded broadcast counts from the broadcast's start, which may lie days back.
+    skipped = first if first > MAX_PAGE_SAMPLES else stream.skipped
+    rate = stream.probe.sample_rate_hz
+    return (last - skipped) / rate if last and rate else None
+
+
+def _granules(data: bytes, serial: int) -> Iterator[int]:
+    """The sample counts of the stream's pages; headers have none."""
+    for found in re.finditer(rb"OggS(?=.{%d})" % (PAGE.size - 4), data, re.DOTALL):
+        _, version, _, granule, owner, _, _ = PAGE.unpack_from(data, found.start())
+        if version == 0 and owner == serial and granule > 0:
+            yield granule
