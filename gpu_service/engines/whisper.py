@@ -32,7 +32,8 @@ GAP_S = 0.5
 #: scores 0.9 or more on clean speech; faster-whisper's own threshold is the same 0.5.
 LANGUAGE_BAR = 0.5
 #: Geometric mean of a packed clip's word probabilities below which it is asked alone: it may
-#: be in another language than its window. Clean speech in the right language scores above 0.7.
+#: be in another language than its window. Measured: 8 foreign sentences heard as English score
+#: 0.14 to 0.39; of 70 English ones in their own language one scores below 0.69 (0.58).
 DOUBT_BAR = 0.5
 #: zlib ratio of the text above which it repeats itself (Whisper paper, section 4.5).
 REPETITION_BAR = 2.4
@@ -154,7 +155,7 @@ class Whisper:
         if s.checkpoint is None:
             return weights.whisper_base(self._cache)
         path = Path(s.checkpoint).expanduser()
-        folder = path if path.is_dir() else weights.snapshot(_hub_name(s.checkpoint), s.revision)
+        folder = path if path.is_dir() else weights.snapshot(hub_name(s.checkpoint), s.revision)
         if s.sha256:
             weights.verify(folder, {"model.bin": s.sha256})
         return folder
@@ -183,7 +184,7 @@ class Whisper:
         return self._answer(clip, spans, heard, spent_s + time.monotonic() - began)
 
     def _answer(self, clip: Clip, spans: Sequence[Span], heard: Heard, seconds: float) -> Answer:
-        words = tuple(word for word in heard.words if _near(word, spans))
+        words = tuple(word for word in heard.words if near(word, spans))
         confidence = _geometric_mean(word.confidence for word in words)
         guessed = clip.language != heard.language and heard.language_probability < LANGUAGE_BAR
         cautions = {
@@ -284,7 +285,7 @@ DECODING: dict[str, Any] = {
 }
 
 
-def _hub_name(checkpoint: str) -> str:
+def hub_name(checkpoint: str) -> str:
     """`small` means the conversion its makers publish; `owner/name` is taken as it is."""
     return checkpoint if "/" in checkpoint else f"Systran/faster-whisper-{checkpoint}"
 
@@ -338,7 +339,7 @@ def _doubtful(answer: Answer, heard: Heard) -> bool:
     return window_unsure or answer.confidence is None or answer.confidence < DOUBT_BAR
 
 
-def _near(word: Word, spans: Sequence[Span]) -> bool:
+def near(word: Word, spans: Sequence[Span]) -> bool:
     return any(s - STRAY_S <= word.end_s and word.start_s <= e + STRAY_S for s, e in spans)
 
 

@@ -34,17 +34,26 @@ SENTENCES = (
 @cache
 def said(text: str, voice: str = "slt") -> Samples:
     """`text` spoken by flite; float32, mono, 16 kHz."""
-    if shutil.which("flite") is None:
-        pytest.skip("flite is not installed (apt-get install flite)")
-    command = ["flite", "-voice", voice, "-t", text, "-o", "/dev/stdout"]
-    wav = subprocess.run(command, check=True, capture_output=True).stdout
-    # Written to a pipe, so the sizes in the header are not final; take what follows it.
+    return _spoken("flite", "-voice", voice, "-t", text, "-o", "/dev/stdout")
+
+
+@cache
+def pronounced(text: str, language: str) -> Samples:
+    """`text` spoken by espeak-ng in `language`; as `said`, but harder to understand."""
+    return _spoken("espeak-ng", "-v", language, "-s", "140", "--stdout", text)
+
+
+def _spoken(program: str, *arguments: str) -> Samples:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed (apt-get install {program})")
+    wav = subprocess.run([program, *arguments], check=True, capture_output=True).stdout
     samples, rate = soundfile.read(io.BytesIO(_with_sizes(wav)), dtype="float32")
     heard = samples if rate == SAMPLE_RATE else soxr.resample(samples, rate, SAMPLE_RATE)
     return np.ascontiguousarray(heard, np.float32)
 
 
 def _with_sizes(wav: bytes) -> bytes:
+    """Put in the sizes that a program writing to a pipe could not know."""
     at = wav.index(b"data") + 4
     sized = wav[:4] + (len(wav) - 8).to_bytes(4, "little") + wav[8:at]
     return sized + (len(wav) - at - 4).to_bytes(4, "little") + wav[at + 4 :]

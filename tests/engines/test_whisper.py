@@ -1,0 +1,224 @@
+"""The engine that ships: true words, none where nobody speaks, short clips together."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpu_service.engines import whisper
+from gpu_service.engines.engine import Clip, Engine
+from gpu_service.engines.registry import DEFAULTS, EngineSettings, build
+from gpu_service.engines.weights import BASE_DIGESTS, whisper_base
+from gpu_service.hearing.segmentation import cut
+from gpu_service.hearing.voice_activity import VoiceActivity
+from shared.domain.answers import Answer, Task, Word
+from shared.domain.sound import SAMPLE_RATE
+from shared.errors import WeightsRefused
+from tests.engines.speech import (
+    NO_SPEECH,
+    SENTENCES,
+    VOICES,
+    clip,
+    music,
+    noise,
+    normal,
+    pronounced,
+    said,
+    silence,
+    word_error_rate,
+)
+
+pytestmark = pytest.mark.whisper
+
+#: Every sentence once, the voices in turn.
+SPOKEN = [(text, VOICES[i % len(VOICES)]) for i, text in enumerate(SENTENCES)]
+
+
+@pytest.fixture(scope="module")
+def engine(cache: Path) -> Engine:
+    made = build("whisper", DEFAULTS["whisper"], cache=cache)
+    made.load()
+    made.load()
+    return made
+
+
+def transcribe(engine: Engine, *clips: Clip) -> list[Answer]:
+    return engine.infer(Task.TRANSCRIBE, clips)
+
+
+@pytest.fixture(scope="module")
+def alone(engine: Engine) -> list[Answer]:
+    return [transcribe(engine, clip(said(*spoken)))[0] for spoken in SPOKEN]
+
+
+@pytest.fixture(scope="module")
+def packed(engine: Engine) -> list[Answer]:
+    return transcribe(engine, *[clip(said(*spoken)) for spoken in SPOKEN])
+
+
+def test_at_most_one_word_in_twenty_is_wrong(alone: list[Answer]) -> None:
+    rate = word_error_rate([text for text, _ in SPOKEN], [a.text for a in alone])
+
+    print(f"word error rate alone {rate:.3f}")
+    assert rate <= 0.05
+
+
+def test_packed_clips_are_heard_as_well_as_alone(alone: list[Answer], packed: list[Answer]) -> None:
+    texts = [text for text, _ in SPOKEN]
+    rates = [word_error_rate(texts, [a.text for a in found]) for found in (alone, packed)]
+
+    print(f"word error rate alone {rates[0]:.3f}, packed {rates[1]:.3f}")
+    assert rates[1] <= max(0.05, rates[0])
+    assert sum(a.seconds for a in packed) < sum(a.seconds for a in alone)
+
+
+def test_every_answer_says_language_confidence_and_words_inside_its_clip(
+    alone: list[Answer], packed: list[Answer]
+) -> None:
+    for spoken, answer in zip(SPOKEN * 2, alone + packed, strict=True):
+        assert (answer.engine, answer.language, answer.calibrated) == ("whisper", "en", False)
+        assert answer.confidence is not None
+        assert 0.5 < answer.confidence <= 1
+        assert " ".join(word.text for word in answer.words) == answer.text
+        length = said(*spoken).size / SAMPLE_RATE
+        assert all(0 <= w.start_s <= w.end_s <= length for w in answer.words)
+        assert all(a.start_s <= b.start_s for a, b in pairwise(answer.words))
+        assert all(w.confidence is not None and 0 <= w.confidence <= 1 for w in answer.words)
+        assert answer.cautions == ()
+
+
+def test_words_are_those_of_faster_whisper_itself(alone: list[Answer], cache: Path) -> None:
+    """We call the methods `transcribe` is made of; this holds them together."""
+    from faster_whisper import WhisperModel
+
+    model = WhisperModel(str(whisper_base(cache)), device="cpu", compute_type="int8")
+    for spoken, answer in list(zip(SPOKEN, alone, strict=True))[:2]:
+        segments, info = model.transcribe(
+            said(*spoken), beam_size=1, temperature=0.0, word_timestamps=True
+        )
+        words = [word for segment in segments for word in segment.words]
+
+        assert info.language == answer.language
+        assert [w.word.strip() for w in words] == [w.text for w in answer.words]
+        assert [w.start for w in words] == pytest.approx([w.start_s for w in answer.words])
+
+
+@pytest.mark.parametrize("name", NO_SPEECH)
+def test_nothing_is_written_where_nobody_speaks(engine: Engine, name: str) -> None:
+    sound = NO_SPEECH[name]
+    voice = VoiceActivity()
+    voice.add(sound)
+    length = sound.size / SAMPLE_RATE
+    segments = cut(voice.result(), length, quietest=voice.quietest)
+    heard = [sound[round(s.start_s * SAMPLE_RATE) : round(s.end_s * SAMPLE_RATE)] for s in segments]
+
+    answers = transcribe(engine, clip(sound), *map(clip, heard))
+
+    assert [(answer.text, answer.words) for answer in answers] == [("", ())] * len(answers)
+
+
+def test_noise_and_music_beside_speech_add_no_words(engine: Engine) -> None:
+    text, voice = SPOKEN[1]
+    clips = [clip(noise(4)), clip(said(text, voice)), clip(music(4)), clip(silence(3))]
+
+    answers = transcribe(engine, *clips)
+
+    assert [bool(answer.text) for answer in answers] == [False, True, False, False]
+    assert word_error_rate([text], [answers[1].text]) <= 0.15
+
+
+@pytest.mark.parametrize("word", ["yes", "stop", "hello"])
+def test_a_single_word_is_heard(engine: Engine, word: str) -> None:
+    (answer,) = transcribe(engine, clip(said(word), language="en"))
+
+    assert normal(answer.text) == [word]
+
+
+def test_a_clip_of_28_s_is_taken_and_a_longer_one_is_the_callers_mistake(engine: Engine) -> None:
+    longest = np.resize(said(" ".join(SENTENCES)), 28 * SAMPLE_RATE)
+
+    (answer,) = transcribe(engine, clip(longest))
+
+    assert len(answer.words) > 50
+    with pytest.raises(ValueError, match=r"longer than 28\.0 s"):
+        transcribe(engine, clip(np.append(longest, np.float32(0))))
+    with pytest.raises(ValueError, match="does not classify"):
+        engine.infer(Task.CLASSIFY, [])
+
+
+def test_another_language_in_the_same_batch_is_found_by_asking_alone(engine: Engine) -> None:
+    """Whisper hears one language a window; what it then makes of the others is improbable."""
+    spanish = clip(pronounced("Los niños juegan en el jardín.", "es"))
+    english = [clip(said(*spoken)) for spoken in SPOKEN[:4]]
+    (by_itself,) = transcribe(engine, spanish)
+
+    answers = transcribe(engine, *english, spanish)
+
+    assert [answer.language for answer in answers] == ["en"] * 4 + ["es"]
+    assert answers[4].text == by_itself.text
+
+
+def test_clips_of_two_tenants_never_share_a_window(engine: Engine) -> None:
+    """Neighbours in a window change each other's numbers; across tenants nothing may."""
+    sounds = [said(*spoken) for spoken in SPOKEN[:3]]
+    (by_itself,) = transcribe(engine, clip(sounds[0], "acme"))
+
+    mixed = transcribe(engine, clip(sounds[1], "b"), clip(sounds[0], "acme"), clip(sounds[2], "b"))
+
+    assert mixed[1].words == by_itself.words
+
+
+def test_a_wish_for_a_language_the_model_lacks_is_said_and_detection_helps(engine: Engine) -> None:
+    text, voice = SPOKEN[2]
+
+    (answer,) = transcribe(engine, clip(said(text, voice), language="xx"))
+
+    assert answer.language == "en"
+    assert answer.cautions == (whisper.LANGUAGE_UNKNOWN,)
+    assert word_error_rate([text], [answer.text]) <= 0.15
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "kept"),
+    [(0.0, 0.49, False), (0.0, 0.5, True), (1.0, 2.0, True), (3.5, 4.0, True), (3.51, 4.0, False)],
+    ids=["before", "just before", "inside", "just after", "after"],
+)
+def test_a_word_half_a_second_from_any_voice_is_an_invention(
+    start_s: float, end_s: float, kept: bool
+) -> None:
+    assert whisper.near(Word(start_s, end_s, "x", 1.0), [(1.0, 3.0)]) is kept
+
+
+def test_after_unloading_it_loads_again(cache: Path) -> None:
+    engine = build("whisper", EngineSettings(kind="whisper", threads=1), cache=cache)
+    engine.load()
+    engine.unload()
+
+    (answer,) = transcribe(engine, clip(said("hello"), language="en"))
+
+    assert normal(answer.text) == ["hello"]
+
+
+def checkpoint(cache: Path, **changes: str) -> Engine:
+    settings = EngineSettings.model_validate({"kind": "whisper", **changes})
+    return build("whisper", settings, cache=cache)
+
+
+def test_a_folder_may_be_the_checkpoint_and_its_digest_is_held_to(cache: Path) -> None:
+    folder = str(whisper_base(cache))
+
+    checkpoint(cache, checkpoint=folder, sha256=BASE_DIGESTS["model.bin"]).load()
+
+    other = checkpoint(cache, checkpoint=folder, sha256="0" * 64)
+    with pytest.raises(WeightsRefused, match=r"model\.bin"):
+        other.load()
+    assert other.capabilities().versions["checkpoint"] == folder
+
+
+@pytest.mark.parametrize(
+    ("name", "repository"),
+    [("small", "Systran/faster-whisper-small"), ("owner/name", "owner/name")],
+)
+def test_a_short_name_means_the_published_conversion(name: str, repository: str) -> None:
+    assert whisper.hub_name(name) == repository
