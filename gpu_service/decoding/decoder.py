@@ -179,7 +179,8 @@ class Decoding:
                 "split it, or raise the tier.",
                 **self._child.end().figures(),
             )
-        return _sane(np.frombuffer(said.body, np.float32).reshape(self._n_channels, n_samples))
+        interleaved = np.frombuffer(said.body, np.float32).reshape(n_samples, self._n_channels)
+        return _sane(np.ascontiguousarray(interleaved.T))
 
 
 def _sane(block: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -90,7 +90,7 @@ class Reading:
         self._container.close()
 
     def blocks(self) -> Iterator[bytes]:
-        """float32, (n_channels, n_samples) in C order, 16 kHz; all but few of one second."""
+        """float32, (n_samples, n_channels) in C order, 16 kHz; all but few of one second."""
         for block in self._shaped():
             self._n_samples += len(block) // (4 * self.n_channels)
             yield block

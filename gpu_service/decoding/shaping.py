@@ -30,11 +30,11 @@ def matrix(n_in: int, n_out: int) -> str:
 
 
 class Shaper:
-    """Takes frames that are all alike, gives blocks of bytes (n_channels, n_samples) float32."""
+    """Takes frames that are all alike, gives blocks of bytes (n_samples, n_channels) float32."""
 
     def __init__(self, like: AudioFrame, n_channels: int) -> None:
         self._like = _form(like)
-        self._n_channels = n_channels
+        self._sample_bytes = n_channels * SAMPLE_BYTES
         self._rate, self._waiting = like.sample_rate, 0
         self._graph = Graph()
         # A thread could not start inside the sandbox, and one recording gets one core.
@@ -49,7 +49,7 @@ class Shaper:
             ),
             self._graph.add("pan", matrix(like.layout.nb_channels, n_channels)),
             self._graph.add("aresample", str(SAMPLE_RATE)),
-            self._graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="fltp"),
+            self._graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="flt"),
             self._graph.add("asetnsamples", f"n={BLOCK_SAMPLES}:p=0"),
             self._graph.add("abuffersink"),
         ]
@@ -82,9 +82,9 @@ class Shaper:
             except (NothingYet, Ended):
                 return
             assert isinstance(block, AudioFrame)
-            # A plane may be longer than its samples: alignment.
-            n_bytes = block.samples * SAMPLE_BYTES
-            yield b"".join(memoryview(p)[:n_bytes] for p in block.planes[: self._n_channels])
+            # Interleaved, so there is one plane: PyAV 18 reads beyond the end of eight (it looks
+            # for a null pointer that is not there). A plane may be longer than its samples.
+            yield bytes(memoryview(block.planes[0])[: block.samples * self._sample_bytes])
 
 
 def silence(seconds: float, n_channels: int) -> Iterator[bytes]:

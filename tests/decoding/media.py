@@ -58,8 +58,10 @@ class Media:
         resampler = av.AudioResampler(format=sample_format)
         signal = tones(self.rate, self.channels, self.seconds) * (not self.silent)
         for start in range(0, signal.shape[1], self.rate):
-            piece = np.ascontiguousarray(signal[:, start : start + self.rate])
-            frame = av.AudioFrame.from_ndarray(piece, "fltp", LAYOUTS[self.channels])
+            piece = signal[:, start : start + self.rate]
+            # Interleaved: PyAV cannot fill eight planes.
+            packed = np.ascontiguousarray(piece.T).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(packed, "flt", LAYOUTS[self.channels])
             frame.sample_rate, frame.pts = self.rate, start
             frame.time_base = Fraction(1, self.rate)
             yield from resampler.resample(frame)
