@@ -576,6 +576,7 @@ GIVEN = {
     "hls": (b"#EXTM3U\nhttp://canary/x.ts\n", errors.ReferencesElsewhere),
     "hls_bom": (b"\xef\xbb\xbf \n#extm3u\n", errors.ReferencesElsewhere),
     "hls_utf16": ("\ufeff#EXTM3U\n".encode("utf-16-le"), errors.ReferencesElsewhere),
+    "hls_two_marks": ("\ufeff\ufeff#EXTM3U\n".encode("utf-16-be"), errors.ReferencesElsewhere),
     "hls_behind_id3": (
         b"ID3\x04\0\0\0\0\0\x05" + bytes(5) + b"#EXTM3U",
         errors.ReferencesElsewhere,

@@ -96,5 +96,5 @@ def refusal(head: bytes) -> RefusedAudio | None:
 def _text(head: bytes) -> str:
     """The first characters, were it text."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return head[: 2 * TEXT_CHARS].decode("utf-16", "replace")
+        return head[: 2 * TEXT_CHARS].decode("utf-16", "replace").lstrip("\ufeff")
     return head.removeprefix(b"\xef\xbb\xbf")[:TEXT_CHARS].decode("latin-1")
