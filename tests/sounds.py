@@ -1,6 +1,9 @@
 """Small sound files made by hand."""
 
 import struct
+import subprocess
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
@@ -32,3 +35,11 @@ def silence_wav(seconds: float, rate: int = 16_000) -> bytes:
 def tone_wav(seconds: float, rate: int = 16_000, hertz: float = 440.0) -> bytes:
     t = np.arange(round(seconds * rate)) / rate
     return wav(0.3 * np.sin(2 * np.pi * hertz * t), rate)
+
+
+def speech(text: str, voice: str = "slt") -> bytes:
+    """Debian's flite says it: 16 kHz mono PCM 16."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "speech.wav"
+        subprocess.run(["flite", "-voice", voice, "-t", text, "-o", path], check=True)
+        return path.read_bytes()

@@ -191,18 +191,23 @@ def _segment(cut: Segment, decided: Decided) -> r.TranscriptSegment:
         channel=cut.channel,
         language=answer.language,
         text=answer.text,
-        confidence=answer.confidence,
+        confidence=_share(answer.confidence),
         words=tuple(
             r.TranscriptWord(
                 start_s=round(w.start_s, 3),
                 end_s=round(w.end_s, 3),
                 text=w.text,
-                confidence=w.confidence,
+                confidence=_share(w.confidence),
                 source=w.source,
             )
             for w in words
         ),
     )
+
+
+def _share(confidence: float | None) -> float | None:
+    """Into 0..1: float32 probabilities may be a rounding error above."""
+    return None if confidence is None else min(max(confidence, 0.0), 1.0)
 
 
 def _transcript(t: Testimony, spoken: Sequence[r.TranscriptSegment]) -> r.Transcript:
@@ -261,7 +266,7 @@ def _sounds(decided: Iterable[Decided]) -> list[r.Sound]:
             label=e.label,
             start_s=round(e.start_s, 3),
             end_s=round(e.end_s, 3),
-            confidence=e.confidence,
+            confidence=_share(e.confidence),
         )
         for e in ordered
     ]
@@ -285,7 +290,7 @@ def _decisions(t: Testimony) -> Iterable[r.Step]:
                     engine=step.engine,
                     verdict=step.verdict,
                     reason=step.reason,
-                    confidence=step.confidence,
+                    confidence=_share(step.confidence),
                     calibrated=step.calibrated,
                     start_s=round(cut.start_s, 3),
                     end_s=round(cut.end_s, 3),
