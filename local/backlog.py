@@ -2,6 +2,7 @@
 
 import heapq
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -24,7 +25,9 @@ class Backlog(Generic[T]):
     Times are seconds of any clock that only moves forward.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wait_s: Callable[[int], float] = wait_s) -> None:
+        """`wait_s`: how long to wait after so many failed deliveries."""
+        self._wait_s = wait_s
         self._ready: deque[Waiting[T]] = deque()
         self._later: list[tuple[float, int, Waiting[T]]] = []
         self._count = 0
@@ -40,7 +43,7 @@ class Backlog(Generic[T]):
         failed = tried.failed + 1
         self._count += 1  # breaks ties, so that two messages are never compared
         heapq.heappush(
-            self._later, (now_s + wait_s(failed), self._count, Waiting(tried.item, failed))
+            self._later, (now_s + self._wait_s(failed), self._count, Waiting(tried.item, failed))
         )
 
     def take(self, now_s: float) -> Waiting[T] | None:

@@ -21,7 +21,7 @@ from typing import Any
 
 from local.backlog import Backlog, Waiting
 from local.cloud_events import PubsubMessage, message_published, rfc3339
-from local.posts import Posts
+from local.posts import Posts, wait_s
 from local.push_keys import PushKeys
 from shared.errors import InvalidRequest, NotFound
 from shared.ports import Clock
@@ -76,10 +76,10 @@ class Subscription:
         self,
         deliver: Deliver,
         outstanding: int,
-        monotonic: Callable[[], float] = time.monotonic,
+        wait_s: Callable[[int], float] = wait_s,
     ) -> None:
-        self._deliver, self._outstanding, self._monotonic = deliver, outstanding, monotonic
-        self._backlog: Backlog[PubsubMessage] = Backlog()
+        self._deliver, self._outstanding = deliver, outstanding
+        self._backlog: Backlog[PubsubMessage] = Backlog(wait_s)
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._idle = 0
@@ -124,7 +124,7 @@ class Subscription:
     def _next(self) -> Waiting[PubsubMessage] | None:
         with self._changed:
             while not self._stopped:
-                now_s = self._monotonic()
+                now_s = time.monotonic()
                 if (waiting := self._backlog.take(now_s)) is not None:
                     return waiting
                 self._idle += 1
@@ -144,7 +144,7 @@ class Subscription:
             if waiting.failed + 1 >= MOST_DELIVERIES:
                 log.warning("a message was given up after %d deliveries", MOST_DELIVERIES)
                 return
-            self._backlog.fail(waiting, self._monotonic())
+            self._backlog.fail(waiting, time.monotonic())
             self._hire()
             self._changed.notify()
 

@@ -112,6 +112,8 @@ def main() -> None:
     except EarwitnessError as error:
         log.critical("%s", error)
         sys.exit(1 if error.retryable else SETTLED)
+    finally:
+        lifeline.end_what_is_left()
 
 
 if __name__ == "__main__":

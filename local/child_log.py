@@ -15,7 +15,12 @@ IMPORTANT = ("WARNING", "ERROR", "CRITICAL")
 #: Seconds in which the same sentence of the same process is shown once.
 QUIET_S = 30.0
 #: What every log record has anyway; the rest was given with `extra=`.
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",  # uvicorn says it twice
+}
 
 
 class LineFormatter(logging.Formatter):

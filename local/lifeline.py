@@ -13,6 +13,8 @@ VARIABLE = "EARWITNESS_LIFELINE"
 #: Seconds a child has to finish by itself before its whole process group is killed.
 GRACE_S = 8.0
 
+_orphaned = threading.Event()
+
 
 class Lifeline:
     """The supervisor's side. `reader` is to be inherited by children; nothing else is."""
@@ -36,8 +38,15 @@ def follow() -> None:
         threading.Thread(target=_leave_at_end, args=(int(reader),), daemon=True).start()
 
 
+def end_what_is_left() -> None:
+    """The last thing a part does: if nobody is there to end what it has started, it does."""
+    if _orphaned.is_set():
+        _kill_group()
+
+
 def _leave_at_end(reader: int) -> None:
     os.read(reader, 1)
+    _orphaned.set()
     # A little later than the main thread needs; a timer, because that thread may hang.
     timer = threading.Timer(GRACE_S, _kill_group)
     timer.daemon = True

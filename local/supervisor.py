@@ -198,11 +198,11 @@ class Supervisor:
                 if kept.failed.is_set() or time.monotonic() > until_s:
                     raise self._not_started(kept)
 
-    def stop(self) -> None:
-        """SIGTERM to all at once; whoever is not gone after GRACE_S is killed."""
+    def stop(self, grace_s: float = GRACE_S) -> None:
+        """SIGTERM to all at once; whoever is not gone after `grace_s` is killed."""
         for kept in self.kept:
             kept.ask_to_stop()
-        until_s = time.monotonic() + GRACE_S
+        until_s = time.monotonic() + grace_s
         for kept in self.kept:
             kept.join(until_s)
         self._lifeline.cut()

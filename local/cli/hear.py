@@ -1,7 +1,8 @@
 """hear and add: files in, testimony out."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -121,11 +122,9 @@ def _bring_in(
 
 
 def _wait(settings: Settings, opened: Parts, uploads: list[UploadedObject]) -> list[Recording]:
-    # So that a `kill` ends a stack of our own as cleanly as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     ids = [errand.id_of(u) for u in uploads]
     try:
-        with errand.Guard(settings, quiet) as guard, Bars() as bars:
+        with _kill_is_interrupt(), errand.Guard(settings, quiet) as guard, Bars() as bars:
             return errand.Wait(opened, guard.look, bars)(ids)
     except KeyboardInterrupt:
         left = [id for id in ids if not _is_settled(opened.recordings.get(id))]
@@ -134,6 +133,16 @@ def _wait(settings: Settings, opened: Parts, uploads: list[UploadedObject]) -> l
             " heard when `earwitness up` runs."
         )
         raise click.exceptions.Exit(exits.INTERRUPTED) from None
+
+
+@contextmanager
+def _kill_is_interrupt() -> Iterator[None]:
+    """So that a `kill` ends a stack of our own as cleanly as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _is_settled(recording: Recording | None) -> bool:
