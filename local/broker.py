@@ -228,6 +228,10 @@ class _Server(ThreadingHTTPServer):
         self._talking.discard(request)
         super().shutdown_request(request)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A publisher that went away in the middle of a request asks again."""
+        log.debug("a publisher broke off", exc_info=True)
+
     def server_close(self) -> None:
         """Kept connections too: a publisher must not believe a broker that has stopped."""
         super().server_close()

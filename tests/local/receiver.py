@@ -17,6 +17,13 @@ class Received:
     body: bytes
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """A client that broke off is part of the test."""
+
+
 class Receiver:
     """Answers with `statuses` in turn, then 204. 0 means: close without an answer.
 
@@ -28,8 +35,7 @@ class Receiver:
         self._gate = threading.Semaphore(0) if hold else None
         self.received: SimpleQueue[Received] = SimpleQueue()
         self.connections = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
