@@ -72,7 +72,11 @@ def span_of(wanted: str | None, size: int) -> Span | None:
 @router.get(
     "/v1/recordings/{recording_id}/audio",
     response_class=Response,
-    responses={200: {"content": {"audio/*": {}}}, 206: {"description": "Part of the file."}},
+    responses={
+        200: {"content": {"audio/*": {}, "video/*": {}, UNKNOWN: {}}},
+        206: {"description": "Part of the file.", "content": {"audio/*": {}, "video/*": {}}},
+        416: {"description": "The range lies behind the end of the file."},
+    },
 )
 def get_audio(
     known: OneRecording,

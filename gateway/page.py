@@ -15,6 +15,7 @@ from gateway.timeline import lanes, ticks
 from shared.domain.names import TENANT
 from shared.domain.recording import Moved, Recording
 from shared.domain.result import Result, read
+from shared.domain.retry import MAX_ATTEMPTS
 from shared.domain.states import State
 from shared.settings import Settings
 from shared.wiring import Parts
@@ -39,7 +40,11 @@ def templates(settings: Settings, token: str) -> Jinja2Templates:
     )
     env.filters.update(wording.FILTERS)
     env.globals.update(
-        page_token=token, unsandboxed=settings.allow_unsandboxed, looks=wording.LOOKS, State=State
+        page_token=token,
+        unsandboxed=settings.allow_unsandboxed,
+        looks=wording.LOOKS,
+        max_attempts=MAX_ATTEMPTS,
+        State=State,
     )
     return Jinja2Templates(env=env)
 

@@ -46,14 +46,6 @@ MAX_OBJECT_BYTES = 5 << 40
 CONTENT_TYPE = r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}(; ?[!-~]{1,100}){0,3}$"  # noqa: E501
 
 
-def _encodable(text: str) -> int:
-    """Bytes of UTF-8. A lone surrogate is no text."""
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError as error:
-        raise ValueError("must be text that UTF-8 can hold") from error
-
-
 class Wanted(BaseModel):
     """What somebody is about to upload."""
 
@@ -73,7 +65,7 @@ class Wanted(BaseModel):
     @field_validator("name")
     @classmethod
     def _short_enough(cls, name: str) -> str:
-        if _encodable(name) > MAX_NAME_BYTES:
+        if len(name.encode()) > MAX_NAME_BYTES:
             raise ValueError(f"must be at most {MAX_NAME_BYTES:,} bytes of UTF-8")
         return name
 
@@ -82,7 +74,7 @@ class Wanted(BaseModel):
     def _small_enough(cls, metadata: dict[str, str]) -> dict[str, str]:
         if NAME_KEY in metadata:
             raise ValueError("must not hold `name`; use the field `name`")
-        if sum(_encodable(k) + _encodable(v) for k, v in metadata.items()) > MAX_METADATA_BYTES:
+        if sum(len((k + v).encode()) for k, v in metadata.items()) > MAX_METADATA_BYTES:
             raise ValueError(f"must be at most {MAX_METADATA_BYTES:,} bytes in all")
         return metadata
 

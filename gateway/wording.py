@@ -11,7 +11,6 @@ from markupsafe import Markup, escape
 
 from gateway.search import HIT_BEGINS, HIT_ENDS
 from shared.domain.names import display
-from shared.domain.recording import Recording
 from shared.domain.result import Step
 from shared.domain.states import State
 
@@ -125,15 +124,6 @@ def marked(snippet: str) -> Markup:
     return Markup(_MARKS.sub("", safe))  # noqa: S704  # escaped in the line above
 
 
-def status_line(known: Recording) -> str:
-    """One sentence for the list where the state's word alone says too little."""
-    if known.error is not None and known.state is not State.DONE:
-        return known.error.message
-    if known.state is State.DEFERRED and known.deferred_until:
-        return f"Heard from {when(known.deferred_until)} on."
-    return ""
-
-
 def decisions(steps: Iterable[Step]) -> list[str]:
     """The cascade's steps in sentences, alike ones counted together, in order."""
     counted = Counter((s.engine, s.task.value, s.verdict.value, s.reason) for s in steps)
@@ -152,7 +142,7 @@ def _sentence(engine: str, task: str, verdict: str, reason: str, number: int) ->
 
 
 def decibel(value: float | None, unit: str) -> str:
-    return "digital silence" if value is None else f"{value:.1f} {unit}"
+    return "digital silence" if value is None else f"{value:.1f} {unit}".replace("-", "−")
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
@@ -164,6 +154,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "language": language,
     "marked": marked,
     "shown": display,
-    "status_line": status_line,
     "decibel": decibel,
 }

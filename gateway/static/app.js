@@ -13,13 +13,22 @@ function say(text) {
 // ---- Times in the reader's own zone and language ------------------------------------------
 
 const toMinute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const toSecond = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const toDay = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+const toClock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const today = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" }).format(0, "day");
 
 function localTimes(root) {
   for (const time of $$("time[datetime]", root)) {
-    const at = new Date(time.dateTime);
-    time.textContent = ("day" in time.dataset ? toDay : toMinute).format(at);
+    time.textContent = localTime(new Date(time.dateTime), time.dataset);
   }
+}
+
+function localTime(at, wanted) {
+  if ("day" in wanted) return toDay.format(at);
+  if ("exact" in wanted) return toSecond.format(at);
+  const isToday = at.toDateString() === new Date().toDateString();
+  return isToday ? `${today}, ${toClock.format(at)}` : toMinute.format(at);
 }
 
 // ---- Freshness: the server says that something changed, we fetch the fragment -------------
@@ -288,9 +297,17 @@ async function openTranscript() {
     );
     items.forEach((li) => seen.observe(li));
     roam(section, items);
+    $("#unsure").hidden = !passages.flat().some(unsure);
     section.dataset.ready = "";
   }
   fromHash();
+}
+
+// Share below which a word is marked. Raw scores of an engine: a hint, not a probability.
+const UNSURE_BELOW = 0.4;
+
+function unsure(word) {
+  return word.confidence !== null && word.confidence < UNSURE_BELOW;
 }
 
 function fill(li) {
@@ -300,7 +317,7 @@ function fill(li) {
   if (!list.length) return;
   const parts = list.flatMap((word) => {
     const span = document.createElement("span");
-    span.className = word.confidence !== null && word.confidence < 0.4 ? "w unsure" : "w";
+    span.className = unsure(word) ? "w unsure" : "w";
     span.textContent = word.text;
     span.dataset.t = word.start_s;
     span.tabIndex = -1;

@@ -53,7 +53,7 @@ class Filled:
             self._draft(path, tenant, content, content_type, **changes), lambda _: placement
         )
 
-    def _draft(self, path, tenant, content, content_type, **changes) -> Recording:
+    def _draft(self, path, tenant, content, content_type, shown=None, **changes) -> Recording:
         self.at += timedelta(seconds=1)
         self.parts.tenants.ensure(tenant, Tier.FREE, self.at)
         content = tone(0.1) if content is None else content
@@ -74,7 +74,8 @@ class Filled:
             received_at=self.at,
             updated_at=self.at,
             kept_until=self.at + timedelta(days=30),
-            **{"path": path, **changes},
+            path=path if shown is None else shown,
+            **changes,
         )
 
     def rejected(self, path="note.txt", code="not_audio", message="The file holds no audio.", **c):

@@ -1,0 +1,111 @@
+"""The description of the API: current, complete, and kept to (S8)."""
+
+import json
+import subprocess
+import sys
+import warnings
+
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from docs import openapi
+from gateway.main import described
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+#: An endless stream has no answer to check; test_events.py reads it.
+ENDLESS = "/v1/events"
+#: Requests an operation and mode.
+EXAMPLES = 25
+
+
+def test_committed_description_is_current():
+    committed = (openapi.HERE / openapi.NAME).read_text(encoding="utf-8")
+
+    assert committed == openapi.document(), "run python -m docs.openapi and commit"
+
+
+def test_module_entry_writes_the_description(tmp_path):
+    command = [sys.executable, "-m", "docs.openapi", str(tmp_path)]
+
+    subprocess.run(command, check=True, cwd=openapi.HERE.parent)
+
+    assert (tmp_path / openapi.NAME).read_text(encoding="utf-8") == openapi.document()
+
+
+def test_every_operation_describes_its_failures():
+    paths = json.loads(openapi.document())["paths"]
+
+    undescribed = [
+        (path, method)
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if "ErrorBody" not in json.dumps(operation["responses"].get("default", {}))
+    ]
+    assert undescribed == []
+
+
+def test_page_is_no_part_of_the_api():
+    assert all(p.startswith(("/v1/", "/healthz")) for p in json.loads(openapi.document())["paths"])
+
+
+def operations():
+    """Every operation, asked rightly and wrongly; where nothing is asked nothing can be wrong."""
+    paths = described().openapi()["paths"]
+    return [
+        (path, method, mode)
+        for path in paths
+        if path != ENDLESS
+        for method in paths[path]
+        for mode in GenerationMode
+        if mode is GenerationMode.POSITIVE or "parameters" in paths[path][method] or method != "get"
+    ]
+
+
+@pytest.fixture
+def api(app, store):
+    """The schema over a store that has something in each state."""
+    store.done()
+    store.dead()
+    store.rejected()
+    # The client of schemathesis speaks to port 80, where our Host goes without one.
+    return schemathesis.openapi.from_asgi("/openapi.json", app, headers={"Host": "127.0.0.1"})
+
+
+@pytest.mark.parametrize(("path", "method", "mode"), operations(), ids=str)
+def test_no_request_is_a_server_error_and_every_answer_is_as_described(
+    api, app, store, path, method, mode
+):
+    headers = {"Host": "127.0.0.1", "X-Earwitness-Token": app.state.page_token}
+    ids = [known.id for known in store.parts.recordings.page()]
+    strange = iter(range(EXAMPLES * 10))
+
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(case=api[path][method].as_strategy(generation_mode=mode))
+    def ask(case):
+        if "recording_id" in path and (turn := next(strange) % 4) < len(ids):
+            case.path_parameters["recording_id"] = ids[turn]  # three in four exist
+        case.call_and_validate(checks=CHECKS, headers=headers)
+
+    with warnings.catch_warnings(action="ignore"):
+        ask()

@@ -1,0 +1,191 @@
+"""Who may come through the door: Host, Origin, token, sizes, headers."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from gateway.headers import HEADERS
+from gateway.security import MAX_BODY
+from tests.gateway.conftest import HOST
+
+ATTACKER = "https://attacker.example"
+
+
+@pytest.mark.parametrize("host", [HOST, "localhost:8080", "LOCALHOST:8080", "[::1]:8080"])
+def test_this_machine_may_come_in(client, host):
+    assert client.get("/v1/recordings", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "attacker.example",
+        "attacker.example:8080",
+        "127.0.0.1:8081",
+        "127.0.0.1",
+        "127.0.0.1:8080.attacker.example",
+        "localhost.attacker.example:8080",
+        "0.0.0.0:8080",
+        "127.1:8080",
+        "user@127.0.0.1:8080",
+        "",
+    ],
+)
+def test_foreign_host_is_refused(client, host):
+    answer = client.get("/v1/recordings", headers={"Host": host})
+
+    assert answer.status_code == 403
+    assert answer.json()["error"]["code"] == "forbidden"
+
+
+def test_port_80_may_go_unsaid(app):
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/healthz", headers={"Host": "127.0.0.1:8080"}).status_code == 403
+
+
+def test_two_hosts_are_refused(client):
+    answer = client.get("/healthz", headers=[("Host", HOST), ("Host", "attacker.example")])
+
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        (f"http://{HOST}", True),
+        ("http://localhost:8080", False),  # the Host says 127.0.0.1
+        (f"https://{HOST}", False),
+        ("http://127.0.0.1:8081", False),
+        (ATTACKER, False),
+        ("null", False),
+        ("", False),
+    ],
+)
+def test_only_our_own_origin_may_ask(client, method, origin, allowed):
+    path = "/v1/recordings" if method == "GET" else "/v1/uploads"
+    body = None if method == "GET" else {"name": "a.wav", "size": 1}
+
+    status = client.request(method, path, json=body, headers={"Origin": origin}).status_code
+
+    assert (status < 300) if allowed else (status == 403)
+
+
+def state_changing(app):
+    """Every documented operation that is no GET, with its path filled in."""
+    for path, operations in app.openapi()["paths"].items():
+        for method in set(operations) - {"get"}:
+            yield method, path.format(recording_id="x", key="0" * 26)
+
+
+def test_every_state_change_needs_the_pages_token(app, client):
+    """PUT carries its own signed permit instead; test_uploads.py forges those."""
+    del client.headers["X-Earwitness-Token"]
+
+    refused = [
+        (method, path)
+        for method, path in state_changing(app)
+        if client.request(method, path, json={"name": "a", "size": 1}).status_code == 403
+    ]
+
+    assert sorted(refused) == [
+        ("post", "/v1/dead-letters/x/discard"),
+        ("post", "/v1/dead-letters/x/replay"),
+        ("post", "/v1/uploads"),
+    ]
+    assert len(list(state_changing(app))) == len(refused) + 1
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "0" * 64, "\udcff", None])
+def test_wrong_token_is_refused(client, store, token):
+    dead = store.dead()
+    headers = {} if token is None else {"X-Earwitness-Token": token.encode("utf-8", "replace")}
+    del client.headers["X-Earwitness-Token"]
+
+    answer = client.post(f"/v1/dead-letters/{dead.id}/replay", headers=headers)
+
+    assert answer.status_code == 403
+    assert store.known(dead.id) == dead
+
+
+def test_form_of_another_site_is_refused(client, store):
+    """It may know the address, and even a token does not help with a foreign Origin."""
+    dead, token = store.dead(), client.headers.pop("X-Earwitness-Token")
+    path = f"/v1/dead-letters/{dead.id}/discard"
+
+    guessed = client.post(path, data={"token": "guess"}, headers={"Origin": ATTACKER})
+    known = client.post(path, data={"token": token}, headers={"Origin": ATTACKER})
+    hidden = client.post(path, data={"token": token}, headers={"Origin": "null"})
+    silent = client.post(path, data={})
+
+    assert {a.status_code for a in (guessed, known, hidden, silent)} == {403}
+    assert store.known(dead.id) == dead
+
+
+def test_our_own_form_is_taken_and_leads_back(client, store):
+    dead, token = store.dead(), client.headers.pop("X-Earwitness-Token")
+
+    answer = client.post(
+        f"/v1/dead-letters/{dead.id}/replay",
+        data={"token": token},
+        headers={"Origin": f"http://{HOST}"},
+        follow_redirects=False,
+    )
+
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/recordings/{dead.id}")
+    assert store.known(dead.id).state == "queued"
+
+
+def test_file_in_place_of_the_tokens_field_is_no_token(client, store):
+    dead = store.dead()
+    del client.headers["X-Earwitness-Token"]
+
+    answer = client.post(f"/v1/dead-letters/{dead.id}/replay", files={"token": b"x"})
+
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(("size", "status"), [(MAX_BODY, 422), (MAX_BODY + 1, 413)])
+def test_bodies_are_bounded(client, size, status):
+    assert client.post("/v1/uploads", content=b"x" * size).status_code == status
+
+
+def test_body_without_a_length_is_counted(client):
+    answer = client.post("/v1/uploads", content=iter([b"x" * MAX_BODY, b"x"]))
+
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "too_large"
+
+
+def test_length_that_is_no_number_is_refused(client):
+    answer = client.post("/v1/uploads", content=iter([b""]), headers={"Content-Length": "-1"})
+
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/recordings", "/static/app.js", "/nothing", "/healthz"])
+def test_every_answer_tells_the_browser_how_far_to_trust_it(client, path):
+    headers = client.get(path).headers
+
+    assert {name for name in HEADERS if name not in headers} == set()
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_refusals_carry_the_headers_too(client):
+    headers = client.get("/", headers={"Host": "attacker.example"}).headers
+
+    assert headers["Content-Security-Policy"] == HEADERS["Content-Security-Policy"]
+
+
+def test_policy_allows_nothing_inline_and_nobody_to_frame_us(client):
+    policy = client.get("/").headers["Content-Security-Policy"]
+
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+
+
+def test_lifespan_messages_pass_the_doorkeeper(app):
+    with TestClient(app, base_url=f"http://{HOST}") as client:
+        assert client.get("/healthz").json() == {"status": "ok"}
