@@ -1,11 +1,14 @@
 """A real stack on a temporary HOME, with the echo engine, for benches that need all of it."""
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+
+import msgspec
 
 from local.stack import Stack
 from shared import wiring
@@ -24,15 +27,13 @@ def stack(**settings: object) -> Iterator[wiring.Parts]:
         running = Stack(with_environment(chosen), say=lambda _: None)
         running.start()
         try:
-            yield wiring.parts(chosen)
+            yield wiring.parts(msgspec.structs.replace(chosen, broker_url=running.broker.url))
         finally:
             running.stop()
 
 
 def with_environment(settings: Settings) -> Settings:
     """The children read the environment; the cascade travels there."""
-    import os
-
     os.environ["EARWITNESS_CASCADE__TRANSCRIBE"] = '["echo"]'
     os.environ["EARWITNESS_CASCADE__CLASSIFY"] = "[]"
     return settings

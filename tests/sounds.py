@@ -43,3 +43,17 @@ def speech(text: str, voice: str = "slt") -> bytes:
         path = Path(folder) / "speech.wav"
         subprocess.run(["flite", "-voice", voice, "-t", text, "-o", path], check=True)
         return path.read_bytes()
+
+
+def stereo_wav(left: bytes, right: bytes) -> bytes:
+    """Two mono PCM 16 files of ours side by side; the shorter is padded with silence."""
+    channels = [np.frombuffer(one[44:], dtype="<i2") for one in (left, right)]
+    both = np.zeros((max(map(len, channels)), 2), dtype="<i2")
+    for n, samples in enumerate(channels):
+        both[: len(samples), n] = samples
+    data = both.tobytes()
+    head = struct.pack(
+        *("<4sI4s4sIHHIIHH", b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, 1, 2),
+        *(16_000, 64_000, 4, 16),
+    )
+    return head + struct.pack("<4sI", b"data", len(data)) + data

@@ -13,13 +13,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gpu_service.main import create_app
+from shared.domain.lanes import Lane
 from shared.domain.recording import UploadedObject
 from shared.domain.states import State
 from shared.errors import InvalidSettings
 from shared.settings import Cascade, load
 from shared.wiring import intake
 from tests.broker import RecordingBroker
-from tests.sounds import tone_wav
+from tests.sounds import speech, tone_wav
 
 KEY = rsa.generate_private_key(65537, 2048)
 IDENTITY = {
@@ -102,6 +103,21 @@ async def test_a_ticket_turns_a_recording_into_a_result(service):
     assert result["audio"]["duration_s"] == pytest.approx(3.0, abs=0.01)
     assert result["recording"]["sha256"]
     assert service.house.slots.taken == 0
+
+
+async def test_a_wished_engine_outside_every_cascade_is_asked(settings):
+    """`hear --engine whisper` under a cascade of echo ended dead: only engines of a cascade
+    were ever started."""
+    app = create_app(msgspec.structs.replace(settings, engines={"other": {"kind": "echo"}}))
+    async with app.router.lifespan_context(app):
+        house = app.state.house
+        made = drop(house, speech("Good morning."), engine="other")
+
+        house.work(list(Lane))
+
+    known = house.parts.recordings.get(made.id)
+    result = json.loads(house.parts.results.load(known.result, "result.json"))
+    assert {d["engine"] for d in result["decisions"]} == {"other"}
 
 
 async def test_nothing_ready_is_acked(service):

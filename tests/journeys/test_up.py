@@ -48,7 +48,7 @@ def test_the_first_run_hears_the_sample_then_what_is_dropped(start, tmp_path):
     up.until_terminal(2)
     known = up.recordings()["call.wav"]
 
-    assert "recordings" in said.lower()
+    assert "drop a recording into the inbox" in said.lower()
     assert (known.state, known.tenant) == (State.DONE, "acme")
     shown = earwitness(up, "show", known.id, "--format", "text")
     assert "train to Dublin leaves at noon" in shown.stdout

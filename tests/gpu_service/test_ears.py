@@ -1,0 +1,133 @@
+"""Ears of one process: real decoder, real voice activity, the echo engine in its child."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpu_service.decoding.decoder import Decoder
+from gpu_service.engines.host import EngineHost
+from gpu_service.engines.registry import parse
+from gpu_service.engines.serving import Server
+from gpu_service.hearing import pcm
+from gpu_service.hearing.ears import LocalEars
+from gpu_service.hearing.pcm import Pcm
+from shared.domain.answers import Task
+from shared.domain.sound import Limits, Segment
+from shared.domain.wishes import Wishes
+from shared.errors import AudioTooLong, EngineUnavailable, NotAudio
+from tests.sounds import silence_wav, speech, stereo_wav, tone_wav
+
+LIMITS = Limits(max_seconds=300, max_bytes=10**8)
+
+
+@pytest.fixture(scope="module")
+def ears(tmp_path_factory):
+    decoder = Decoder(processes=1)
+    decoder.start()
+    host = EngineHost("echo", parse({})["echo"], cache=Path("unused"))
+    server = Server(host)
+    server.start()
+    yield LocalEars(decoder, {"echo": server}, tmp_path_factory.mktemp("spool"))
+    server.stop()
+    decoder.stop()
+
+
+def opened(ears, content, wishes=None, limits=LIMITS, alive=lambda: None):
+    return ears.open(
+        on_disk(content), tenant="demo", wishes=wishes or Wishes(), limits=limits, alive=alive
+    )
+
+
+def on_disk(content):
+    """An open regular file, as a store gives it."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the test
+    file.write(content)
+    file.seek(0)
+    return file
+
+
+def test_a_survey_tells_what_it_is_how_good_and_where_speech_is(ears):
+    with opened(ears, speech("Hello there, this is a test.")) as hearing:
+        survey = hearing.survey
+
+    assert (survey.facts.container, survey.facts.codec) == ("wav", "pcm_s16le")
+    assert survey.facts.duration_s == pytest.approx(2.0, abs=0.8)
+    assert survey.quality.peak_dbfs < 0
+    assert len(survey.speech) == 1
+    assert survey.windows[-1].end_s == pytest.approx(survey.facts.duration_s)
+
+
+def test_silence_has_no_speech_but_windows(ears):
+    with opened(ears, silence_wav(30.0)) as hearing:
+        assert hearing.survey.speech == ()
+        assert len(hearing.survey.windows) == 2
+
+
+def test_answers_come_back_in_the_recordings_time(ears):
+    later = Segment(0, 2.0, 5.0)
+
+    with opened(ears, tone_wav(6.0)) as hearing:
+        [answer] = hearing.ask("echo", Task.TRANSCRIBE, [later])
+
+    assert answer.words[0].start_s >= 2.0
+    assert answer.words[-1].end_s <= 5.0 + 1e-6
+
+
+def test_channels_kept_apart_have_segments_of_their_own(ears):
+    left, right = speech("Good morning."), silence_wav(2.0)
+
+    with opened(ears, stereo_wav(left, right), Wishes(separate=True)) as hearing:
+        apart = {s.channel for s in hearing.survey.speech}
+        assert [s.index for s in hearing.survey.speech] == list(range(len(hearing.survey.speech)))
+    with opened(ears, stereo_wav(left, right)) as hearing:
+        mixed = {s.channel for s in hearing.survey.speech}
+
+    assert (apart, mixed) == ({0}, {None})
+
+
+def test_an_engine_there_is_not_is_said(ears):
+    with opened(ears, tone_wav(1.0)) as hearing, pytest.raises(EngineUnavailable, match="oracle"):
+        hearing.ask("oracle", Task.TRANSCRIBE, hearing.survey.windows)
+
+
+@pytest.mark.parametrize(
+    ("content", "limits", "refusal"),
+    [
+        (b"not a sound at all, not at all", LIMITS, NotAudio),
+        (tone_wav(3.0), Limits(2.0, 10**8), AudioTooLong),
+    ],
+)
+def test_what_cannot_be_heard_is_refused(ears, content, limits, refusal):
+    with pytest.raises(refusal), opened(ears, content, limits=limits):
+        pass
+
+
+def test_alive_is_called_while_it_listens(ears):
+    calls = []
+
+    with opened(ears, tone_wav(120.0), alive=lambda: calls.append(1)) as hearing:
+        hearing.ask("echo", Task.TRANSCRIBE, hearing.survey.windows[:1])
+
+    assert calls
+
+
+def test_versions_and_names(ears):
+    assert ears.names() == ["echo"]
+    assert set(ears.versions(["echo", "gone"])) == {"echo"}
+
+
+def test_a_long_recording_is_spooled_to_disk_and_read_back_exactly(tmp_path, monkeypatch):
+    monkeypatch.setattr(pcm, "KEEP_BYTES", 1_000)
+    noise = np.random.default_rng(1).standard_normal((2, 16_000)).astype(np.float32)
+
+    with Pcm(tmp_path) as kept:
+        for start in range(0, 16_000, 1_000):
+            kept.add(noise[:, start : start + 1_000])
+        both = kept.samples(Segment(0, 0.25, 0.75))
+        right = kept.samples(Segment(0, 0.0, 1.0, channel=1))
+
+    np.testing.assert_array_equal(right, noise[1])
+    np.testing.assert_allclose(both, noise[:, 4_000:12_000].mean(axis=0), atol=1e-6)
+    assert list(tmp_path.iterdir()) == []
