@@ -49,7 +49,7 @@ FLOOR = 1e-4
 
 LANGUAGE_GUESSED = "language_guessed"  #: no language reached LANGUAGE_BAR
 LANGUAGE_UNKNOWN = "language_unknown"  #: the wished language is none of the model's
-REPETITION = "repetition_suspected"  #: the text still repeats itself after the second try
+REPETITION = "repetition_suspected"  #: the first try repeated itself; the second may have cut it
 INVENTED = "words_in_silence_dropped"  #: words where nobody speaks were taken out
 UNEXPLAINED = "speech_without_words"  #: somebody seems to speak but no word was found
 
@@ -73,7 +73,8 @@ class Heard:
     words: tuple[Word, ...]
     language: str
     language_probability: float
-    repeats: bool
+    failed: bool  #: improbable or repetitive even in the chosen decoding
+    repeats: bool  #: the first decoding repeated itself
 
 
 class Whisper:
@@ -82,9 +83,10 @@ class Whisper:
     Confidence of a clip: geometric mean of its word probabilities, each the mean of its
     tokens' probabilities given the text (faster-whisper's alignment pass). Uncalibrated.
 
-    Decoding is greedy, and once more with a beam of 5 that may not repeat three tokens where
-    the text repeats itself or is improbable. Whisper's own ladder samples at temperatures up
-    to 1.0; it is left out because the same sound must always give the same words.
+    Decoding is greedy. Where the text repeats itself or is improbable, clips that shared a
+    window are asked alone, and a clip alone is decoded once more with a beam of 5 that may not
+    repeat three tokens. Whisper's own ladder samples at temperatures up to 1.0; it is left out
+    because the same sound must always give the same words.
     """
 
     options: ClassVar[type[BaseModel]] = WhisperOptions
@@ -169,7 +171,8 @@ class Whisper:
         for window in pack(durations, MAX_SEGMENT_S, GAP_S):
             members = [chosen[place.clip] for place in window.places]
             began = time.monotonic()
-            heard = self._hear(_joined(window, [batch[i] for i in members]), batch[members[0]])
+            sound = _joined(window, [batch[i] for i in members])
+            heard = self._hear(sound, batch[members[0]].language, alone=len(members) == 1)
             share = (time.monotonic() - began) / len(members)
             for i, words in zip(members, split(window, heard.words), strict=True):
                 answer = self._answer(batch[i], speech[i], replace(heard, words=words), share)
@@ -180,7 +183,7 @@ class Whisper:
 
     def _alone(self, clip: Clip, spans: Sequence[Span], spent_s: float) -> Answer:
         began = time.monotonic()
-        heard = self._hear(clip.samples, clip)
+        heard = self._hear(clip.samples, clip.language, alone=True)
         return self._answer(clip, spans, heard, spent_s + time.monotonic() - began)
 
     def _answer(self, clip: Clip, spans: Sequence[Span], heard: Heard, seconds: float) -> Answer:
@@ -205,7 +208,7 @@ class Whisper:
             cautions=tuple(code for code, holds in cautions.items() if holds),
         )
 
-    def _hear(self, samples: Samples, wish: Clip) -> Heard:
+    def _hear(self, samples: Samples, wished: str | None, *, alone: bool) -> Heard:
         """Encode once, then detect and decode on the same encoding.
 
         `WhisperModel.transcribe` encodes twice when the language is not given, and the encoder
@@ -216,18 +219,15 @@ class Whisper:
         model = self._model
         features = model.feature_extractor(samples)  # (n_mels, n_frames + 1)
         encoded = model.encode(_thirty_seconds(features, model))
-        language, probability = self._language(encoded, wish.language)
-        segments: list[Any] = []
-        for beam_size, no_repeat in ((self._options.beam_size, 0), (5, 3)):
-            segments = self._decode(features, encoded, language, beam_size, no_repeat)
-            if not _failed(segments):
+        language, probability = self._language(encoded, wished)
+        tries: list[list[Any]] = []
+        for beam_size, no_repeat in ((self._options.beam_size, 0), (5, 3))[: 1 + alone]:
+            tries.append(self._decode(features, encoded, language, beam_size, no_repeat))
+            if not _failed(tries[-1]):
                 break
-        words = tuple(
-            Word(float(w.start), float(w.end), w.word, float(w.probability))
-            for segment in segments
-            for w in segment.words
-        )
-        return Heard(words, language, probability, any(map(_repeats, segments)))
+        repeats = any(map(_repeats, tries[0]))
+        chosen = tries[-1] if repeats else max(tries, key=_log_probability)
+        return Heard(_words(chosen), language, probability, _failed(chosen), repeats)
 
     def _language(self, encoded: Any, wished: str | None) -> tuple[str, float]:
         if not self._model.model.is_multilingual:
@@ -325,6 +325,18 @@ def _failed(segments: Sequence[Any]) -> bool:
     return any(_repeats(s) or s.avg_logprob < LOG_PROBABILITY_BAR for s in segments)
 
 
+def _log_probability(segments: Sequence[Any]) -> float:
+    return sum(s.avg_logprob for s in segments) / max(len(segments), 1)
+
+
+def _words(segments: Sequence[Any]) -> tuple[Word, ...]:
+    return tuple(
+        Word(float(w.start), float(w.end), w.word, float(w.probability))
+        for segment in segments
+        for w in segment.words
+    )
+
+
 def _repeats(segment: Any) -> bool:
     return bool(segment.compression_ratio > REPETITION_BAR)
 
@@ -333,9 +345,10 @@ def _doubtful(answer: Answer, heard: Heard) -> bool:
     """Whether a clip of a packed window must be asked alone.
 
     Its speech got no words (the window's text stopped early or slid to a neighbour), its words
-    are improbable, or the window as a whole is in no sure language or repeats itself.
+    are improbable, or the window as a whole is in no sure language, improbable or repetitive
+    (as it must be where several clips say the same).
     """
-    window_unsure = heard.repeats or heard.language_probability < LANGUAGE_BAR
+    window_unsure = heard.failed or heard.language_probability < LANGUAGE_BAR
     return window_unsure or answer.confidence is None or answer.confidence < DOUBT_BAR
 
 

@@ -159,6 +159,26 @@ def test_another_language_in_the_same_batch_is_found_by_asking_alone(engine: Eng
     assert answers[4].text == by_itself.text
 
 
+def test_clips_that_all_say_the_same_are_each_heard(engine: Engine) -> None:
+    """Their window repeats itself as a decoder in a loop would; none may lose words for that."""
+    text = "Thank you very much for calling."
+
+    answers = transcribe(engine, *[clip(said(text)) for _ in range(6)])
+
+    assert [normal(answer.text) for answer in answers] == [normal(text)] * 6
+
+
+def test_a_sound_the_model_cannot_write_down_is_tried_again_with_a_beam(cache: Path) -> None:
+    """A phrase said twenty times: the second decoding may cut it, and the answer says so."""
+    engine = build("whisper", DEFAULTS["whisper"], cache=cache)
+    chant = np.concatenate([said("no no no")] * 20)[: 20 * SAMPLE_RATE]
+
+    (answer,) = transcribe(engine, clip(chant, language="en"))
+
+    assert whisper.REPETITION in answer.cautions
+    assert set(normal(answer.text)) >= {"no"}
+
+
 def test_clips_of_two_tenants_never_share_a_window(engine: Engine) -> None:
     """Neighbours in a window change each other's numbers; across tenants nothing may."""
     sounds = [said(*spoken) for spoken in SPOKEN[:3]]
