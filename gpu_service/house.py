@@ -42,15 +42,16 @@ class House:
         return self.stopping or (lane is Lane.LOW and self.slots.waits(Lane.HIGH))
 
     def start(self) -> None:
-        """Start decoder children first (nothing heavy is loaded yet), then the engines in use.
+        """Start decoder children first (nothing heavy is loaded yet), then every engine.
+
+        Also those of no cascade: a recording may wish for one. None loads before it is asked.
 
         Raises:
             SandboxUnavailable: see there.
         """
         self.decoder.start()
-        used = {name for names in self.work.cascade.values() for name in names}
-        for name in sorted(used):
-            self.servers[name].start()
+        for server in self.servers.values():
+            server.start()
 
     def stop(self) -> None:
         """Let go of every job without spending an attempt, then end the children."""
