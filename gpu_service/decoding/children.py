@@ -212,6 +212,10 @@ class Child:
         if resident_bytes(str(self.pid)) > self._memory_before + allowance.memory_bytes:
             raise DecoderLimit("", **self.end().figures())
 
+    @property
+    def ended(self) -> bool:
+        return self._ended is not None
+
     def end(self) -> Ended:
         """Kill it. Ending twice is ending once."""
         if self._ended is None:
@@ -313,7 +317,7 @@ class Pool:
 
     def give(self, tenant: str, child: Child, *, clean: bool) -> None:
         """Back from work; a child that is not `clean`, or old, is thrown away."""
-        keep = clean and child.files < MAX_FILES
+        keep = clean and not child.ended and child.files < MAX_FILES
         if not keep:
             child.end()
         with self._changed:

@@ -48,6 +48,11 @@ MEMORY_BYTES = 64 << 20
 #: Bytes more for each hour the tier allows: MP4 keeps an index of 24 bytes a frame in memory,
 #: of every track, so an hour of 60 frames a second and AAC takes 9 MB while it grows.
 MEMORY_PER_HOUR_BYTES = 16 << 20
+#: Samples over all channels a recording may have for each second its tier allows: 8 channels at
+#: 96 kHz, or 2 at 384 kHz, in full length. Beyond, silence costs more CPU than S1 grants a bomb.
+SAMPLES_PER_SECOND = 8 * 96_000
+#: Seconds a header may promise above the limit: codecs count their priming (Opus 6.5 ms).
+PROMISE_TOLERANCE_S = 0.5
 #: Seconds a decoder may say nothing at all.
 PATIENCE_S = 60.0
 #: Seconds between two calls of `alive`.
@@ -131,6 +136,7 @@ class Decoding:
     ) -> None:
         self._child, self._limits = child, limits
         self._allowance, self._alive = allowance, alive
+        self._max_s = limits.max_seconds
         self._n_channels = 1
         self._n_samples = 0
         self.cautions: list[Caution] = []
@@ -144,8 +150,16 @@ class Decoding:
     def begin(self, fd: int, size: int, separate: bool) -> None:
         """Hand the file to the child and learn the facts."""
         self._child.begin(fd, size, separate, self._allowance)
-        self.facts = _facts(self._hear("facts").head)
+        said = self._hear("facts").head
+        self.facts = _facts(said)
         self._n_channels = self.facts.channels if separate else 1
+        per_second = self.facts.channels * self.facts.sample_rate_hz
+        if per_second > SAMPLES_PER_SECOND:
+            self._max_s *= SAMPLES_PER_SECOND / per_second
+        promised_s = self.facts.duration_s if said.get("promised") is True else None
+        # Hours that would be refused in the end are not decoded first.
+        if promised_s is not None and promised_s > self._max_s + PROMISE_TOLERANCE_S:
+            raise self._too_long()
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         """Blocks of at most a second: float32, (n_channels, n_samples), 16 kHz, -1..1."""
@@ -173,14 +187,19 @@ class Decoding:
         if rest or not 0 < n_samples <= BLOCK_SAMPLES:
             raise DecoderDied("The decoder answered nonsense.")
         self._n_samples += n_samples
-        if self.duration_s > self._limits.max_seconds:
-            raise AudioTooLong(
-                f"The recording is longer than {self._limits.max_seconds:g} s; "
-                "split it, or raise the tier.",
-                **self._child.end().figures(),
-            )
+        if self.duration_s > self._max_s:
+            raise self._too_long()
         interleaved = np.frombuffer(said.body, np.float32).reshape(n_samples, self._n_channels)
         return _sane(np.ascontiguousarray(interleaved.T))
+
+    def _too_long(self) -> AudioTooLong:
+        signal = f" at {self.facts.channels} channels and {self.facts.sample_rate_hz} Hz"
+        return AudioTooLong(
+            f"The recording is longer than {self._max_s:g} s"
+            f"{signal if self._max_s < self._limits.max_seconds else ''}; "
+            "split it, or raise the tier.",
+            **self._child.end().figures(),
+        )
 
 
 def _sane(block: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -83,7 +83,7 @@ class Nursery:
         }
 
 
-def be_a_child(channel_fd: int, serve: Serve, rules: Any) -> None:
+def be_a_child(channel_fd: int, serve: Serve, rules: Any) -> None:  # pragma: no cover
     """Enclose this process, say so, serve, and leave; never returns."""
     try:
         keep_only(channel_fd)

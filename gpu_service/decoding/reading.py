@@ -5,7 +5,6 @@ may open nothing beside the bytes it is given.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from itertools import chain
 
 import av
@@ -16,11 +15,13 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Discard
 
-from gpu_service.decoding.endings import has_frame_count, is_cut, refers_elsewhere
+from gpu_service.decoding.endings import has_frame_count, is_cut
+from gpu_service.decoding.references import refers_elsewhere
 from gpu_service.decoding.sealed_file import SealedFile
 from gpu_service.decoding.shaping import Shaper, silence
-from gpu_service.decoding.sniffing import HEAD_BYTES, Kind, kind_of
-from shared.domain.sound import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, Caution, Facts
+from gpu_service.decoding.sniffing import HEAD_BYTES, MP4, Kind, kind_of
+from gpu_service.decoding.wire import SAMPLE_BYTES
+from shared.domain.sound import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, SAMPLE_RATE, Caution, Facts
 from shared.errors import (
     DamagedAudio,
     NoAudioTrack,
@@ -75,6 +76,8 @@ class Reading:
     def __init__(self, file: SealedFile, *, separate: bool) -> None:
         self._file = file
         self._kind = kind_of(file)
+        if self._kind.demuxer == MP4 and refers_elsewhere(file):
+            raise ReferencesElsewhere
         self._container = _opened(file, self._kind)
         self._stream = _audio_track(self._container)
         self._broken = self._broken_last = self._ended_badly = False
@@ -82,6 +85,7 @@ class Reading:
         # What the decoder gives is the truth: HE-AAC headers name half the rate and channels.
         self._first = self._first_frame()
         self.facts = self._facts()
+        self.promises = self._promise()
         self.n_channels = self.facts.channels if separate else 1
         self._n_samples = 0
         self._clock = _Clock(_start_s(self._container))
@@ -92,12 +96,13 @@ class Reading:
     def blocks(self) -> Iterator[bytes]:
         """float32, (n_samples, n_channels) in C order, 16 kHz; all but few of one second."""
         for block in self._shaped():
-            self._n_samples += len(block) // (4 * self.n_channels)
+            self._n_samples += len(block) // (SAMPLE_BYTES * self.n_channels)
             yield block
 
     def cautions(self) -> list[Caution]:
         """What the reader must know; complete once `blocks` has ended."""
-        short = self._promised_s() - self._n_samples / 16_000 > TOLERANCE_S
+        promised_s = (self.facts.duration_s or 0.0) if self.promises else 0.0
+        short = promised_s - self._n_samples / SAMPLE_RATE > TOLERANCE_S
         cut = short or self._broken_last or self._ended_badly
         found = [CUT_SHORT] if cut or is_cut(self._file, self._kind.container) else []
         found += [DAMAGED_PARTS] if self._broken and not self._broken_last else []
@@ -120,8 +125,6 @@ class Reading:
     def _first_frame(self) -> AudioFrame:
         first = next(self._frames, None)
         if first is None:
-            if self._kind.container in {"mp4", "mov"} and refers_elsewhere(self._file):
-                raise ReferencesElsewhere
             raise DamagedAudio("No sound can be read from this file. Export it again.")
         _check(first)
         return first
@@ -158,12 +161,11 @@ class Reading:
             duration_s=_duration_s(self._container, self._stream),
         )
 
-    def _promised_s(self) -> float:
-        head = self._kind.container
-        promises = head in PROMISING or (
-            head == "mp3" and has_frame_count(self._file.at(0, HEAD_BYTES))
-        )
-        return (self.facts.duration_s or 0.0) if promises else 0.0
+    def _promise(self) -> bool:
+        """True where the duration is what the header says and not an estimate of FFmpeg's."""
+        container = self._kind.container
+        counted = container == "mp3" and has_frame_count(self._file.at(0, HEAD_BYTES))
+        return counted or container in PROMISING
 
 
 class _Clock:
@@ -186,10 +188,6 @@ class _Clock:
             self._end_s = time_s
         self._end_s += frame.samples / frame.sample_rate
         return gap_s
-
-
-def facts_on_the_wire(facts: Facts) -> dict[str, object]:
-    return asdict(facts)
 
 
 def _opened(file: SealedFile, kind: Kind) -> InputContainer:

@@ -3,6 +3,7 @@
 Linux: no_new_privs and a seccomp filter that allows what is listed here and answers EPERM to
 everything else. EPERM and not a kill: FFmpeg meeting a forbidden call then reports an error of
 the file, which is refused, instead of a dead decoder, which would be tried four times.
+What runs inside leaves no trace in the coverage figures: it can write none.
 Elsewhere only the rlimits hold, and the service starts only when told to trust its files.
 """
 
@@ -70,7 +71,7 @@ def _filter(seccomp: Any) -> Any:
     return rules
 
 
-def enclose(rules: Any) -> bool:
+def enclose(rules: Any) -> bool:  # pragma: no cover
     """Take from this process all it does not need; True where a filter holds it.
 
     Raises:
@@ -84,7 +85,7 @@ def enclose(rules: Any) -> bool:
     return True
 
 
-def keep_only(channel_fd: int) -> None:
+def keep_only(channel_fd: int) -> None:  # pragma: no cover
     """Close every descriptor but this one, which moves to CHANNEL_FD."""
     if channel_fd != CHANNEL_FD:
         os.dup2(channel_fd, CHANNEL_FD, inheritable=False)
@@ -92,7 +93,7 @@ def keep_only(channel_fd: int) -> None:
     os.closerange(CHANNEL_FD + 1, 1 << 16)
 
 
-def _die_with_parent() -> None:
+def _die_with_parent() -> None:  # pragma: no cover
     """A nursery that was killed leaves no child behind."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -100,14 +101,14 @@ def _die_with_parent() -> None:
             os._exit(0)
 
 
-def _limit() -> None:
+def _limit() -> None:  # pragma: no cover
     for what, most in _limits().items():
         # Some systems do not let some of these be lowered; the filter is what must hold.
         with suppress(ValueError, OSError):
             resource.setrlimit(what, (most, most))
 
 
-def _limits() -> dict[int, int]:
+def _limits() -> dict[int, int]:  # pragma: no cover
     virtual, data = mapped_bytes()
     return {
         resource.RLIMIT_CORE: 0,

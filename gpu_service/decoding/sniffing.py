@@ -68,7 +68,7 @@ UNSUPPORTED = {
 #: HLS, concat, SDP, DASH, Smooth Streaming, ASX, SMIL, PLS, RTSP text, XSPF, plain URL lists.
 REFERENCES = re.compile(
     r"\s*(?:#EXTM3U|ffconcat|v=0\s|\[playlist\]|\[reference\]|rtsptext|"
-    r"(?:https?|rtsp|rtmp|ftp|file|concat|subfile|data|crypto|async|cache|tcp|udp|gopher):)"
+    r"(?:https?|rtsp|rtmp|ftp|file|concat|data|crypto|async|cache|tcp|udp|gopher):|subfile,)"
     r"|<(?:MPD|SmoothStreamingMedia|ASX|smil|playlist|manifest)[\s>]"
     r"|^\s*file\s+['\"]",
     re.IGNORECASE | re.MULTILINE,

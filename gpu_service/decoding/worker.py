@@ -2,9 +2,10 @@
 
 import os
 import socket
+from dataclasses import asdict
 from functools import partial
 
-from gpu_service.decoding.reading import Reading, facts_on_the_wire
+from gpu_service.decoding.reading import Reading
 from gpu_service.decoding.sealed_file import SealedFile
 from gpu_service.decoding.wire import receive_order, send
 from shared.errors import DecoderLimit, RefusedAudio
@@ -34,7 +35,7 @@ def answer(channel: socket.socket, file: SealedFile, *, separate: bool) -> None:
 def _decode(channel: socket.socket, file: SealedFile, separate: bool) -> None:
     reading = Reading(file, separate=separate)
     try:
-        send(channel, {"say": "facts", **facts_on_the_wire(reading.facts)})
+        send(channel, {"say": "facts", "promised": reading.promises, **asdict(reading.facts)})
         for block in reading.blocks():
             send(channel, {"say": "block"}, block)
         said = [{"code": c.code, "message": c.message} for c in reading.cautions()]

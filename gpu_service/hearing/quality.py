@@ -5,7 +5,7 @@ from array import array
 import numpy as np
 import pyloudnorm
 from numpy.typing import NDArray
-from scipy.signal import sosfilt, tf2sos  # type: ignore[import-untyped]  # no stubs published
+from scipy.signal import sosfilt, tf2sos
 
 from shared.domain.sound import SAMPLE_RATE, Quality
 

@@ -56,7 +56,9 @@ class Media:
     def _frames(self, sample_format: str):
         """One-second frames in the encoder's own sample format."""
         resampler = av.AudioResampler(format=sample_format)
-        signal = tones(self.rate, self.channels, self.seconds) * (not self.silent)
+        n_samples = round(self.rate * self.seconds)
+        silence = np.zeros((self.channels, n_samples), "f4")
+        signal = silence if self.silent else tones(self.rate, self.channels, self.seconds)
         for start in range(0, signal.shape[1], self.rate):
             piece = signal[:, start : start + self.rate]
             # Interleaved: PyAV cannot fill eight planes.

@@ -1,18 +1,23 @@
 """What a conquered decoder can do: nothing. What it says: checked."""
 
+import json
 import os
 import select
 import signal
+import socket
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gpu_service.decoding import decoder as decoder_module
-from gpu_service.decoding.children import BOOT, Nursery, Pool
+from gpu_service.decoding.children import BOOT, ROOT, WORKER, Nursery, Pool
 from gpu_service.decoding.decoder import Decoder
 from gpu_service.decoding.sandbox import seccomp_filter
+from gpu_service.decoding.wire import send_order
 from shared.errors import (
     AudioTooLong,
     DecoderDied,
@@ -249,6 +254,51 @@ def test_stop_ends_every_process(started):
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def alone(orders):
+    """A nursery of its own: what it answers to `orders`, how it ended, whom it left behind."""
+    ours, theirs = socket.socketpair()
+    path = json.dumps([str(ROOT), *filter(None, sys.path)])
+    with theirs:
+        nursery = subprocess.Popen(
+            [sys.executable, "-c", BOOT, path, str(theirs.fileno()), WORKER],
+            pass_fds=[theirs.fileno()],
+        )
+    answers, channels = [], []
+    for order in orders:
+        one, other = socket.socketpair()
+        send_order(ours, order(answers), other.fileno() if not answers else None)
+        answers.append(json.loads(ours.recv(512)))
+        other.close()
+        channels.append(one)
+    ours.close()
+    code = nursery.wait()
+    pids = [a["pid"] for a in answers if "pid" in a]
+    return answers, code, [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+@linux
+def test_nursery_without_a_master_takes_its_children_along():
+    _, code, left = alone([lambda _: {"do": "fork"}])
+
+    assert (code, left) == (0, [])
+
+
+@linux
+def test_nursery_ends_its_own_children_and_nobody_else():
+    answers, code, _ = alone(
+        [
+            lambda _: {"do": "fork"},
+            lambda _: {"do": "end", "pid": os.getpid()},
+            lambda told: {"do": "end", "pid": told[0]["pid"]},
+            lambda told: {"do": "end", "pid": told[0]["pid"]},
+        ]
+    )
+
+    assert code == 0
+    assert [a["signal"] for a in answers[1:]] == [0, signal.SIGKILL, 0]
+    assert answers[2]["peak_bytes"] > 0
 
 
 def test_more_recordings_than_children_wait_and_stay_alive(started):
