@@ -19,6 +19,7 @@ from local.telling import clock_time, portrait, result_of, safe
 from shared.domain.names import display
 from shared.domain.recording import Found, Recording
 from shared.domain.states import State
+from shared.domain.testimony import subject
 from shared.errors import NotFound
 from shared.wiring import Parts
 
@@ -123,7 +124,7 @@ def find(text: str, home: Path | None, tenant: str | None, limit: int, as_json: 
     """Find words in transcripts; "words in quotes" are a phrase. Status 3: nothing found."""
     hits = parts_of(home).recordings.find(tenant, text, limit)
     if as_json:
-        payload({"found": [_hit(h) for h in hits]})
+        payload({"hits": [_hit(h) for h in hits]})
     for hit in () if as_json else hits:
         click.echo(_hit_line(hit))
     if not hits:
@@ -133,9 +134,7 @@ def find(text: str, home: Path | None, tenant: str | None, limit: int, as_json: 
 
 def _hit(hit: Found) -> dict[str, object]:
     return {
-        "recording_id": hit.recording.id,
-        "tenant": hit.recording.tenant,
-        "name": hit.recording.path,
+        "recording": subject(hit.recording).model_dump(mode="json"),
         "start_s": hit.passage.start_s,
         "end_s": hit.passage.end_s,
         "text": hit.passage.text,
