@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import ceil
 
 from shared.domain.fairness import tag
 from shared.domain.lanes import Candidate, rank
@@ -18,14 +19,14 @@ def check_limits(size_bytes: int, seconds: float | None, limits: Limits) -> None
         AudioTooLarge, AudioTooLong: repeating will not help.
     """
     if size_bytes > limits.max_bytes:
-        mb = limits.max_bytes / 1e6
         raise AudioTooLarge(
-            f"The file is {size_bytes / 1e6:,.1f} MB; the tier allows {mb:,.1f} MB."
+            f"The file has {size_bytes:,} bytes; the tier allows {limits.max_bytes:,}."
             " Compress or split it, or raise the tier."
         )
     if seconds is not None and seconds > limits.max_seconds:
+        tenths = ceil(seconds * 10) / 10  # up, so that it never reads like the limit itself
         raise AudioTooLong(
-            f"The recording is {seconds:,.0f} s long; the tier allows {limits.max_seconds:,.0f} s."
+            f"The recording is {tenths:,.1f} s long; the tier allows {limits.max_seconds:,.1f} s."
             " Split it or raise the tier."
         )
 

@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -30,6 +31,21 @@ def test_limits(size, seconds, refusal):
     else:
         with pytest.raises(refusal):
             check_limits(size, seconds, limits)
+
+
+@pytest.mark.parametrize(
+    ("size", "seconds", "said"),
+    [
+        (1_001, None, "1,001 bytes; the tier allows 1,000"),
+        (5_000_000_001, None, "5,000,000,001 bytes; the tier allows 1,000"),
+        (1_000, 300.01, "300.1 s long; the tier allows 300.0 s"),
+        (1_000, 7_200.0, "7,200.0 s long; the tier allows 300.0 s"),
+    ],
+)
+def test_the_two_figures_of_a_refusal_are_never_the_same(size, seconds, said):
+    """A file one byte too large was said to be 0.0 MB where 0.0 MB are allowed."""
+    with pytest.raises((AudioTooLarge, AudioTooLong), match=re.escape(said)):
+        check_limits(size, seconds, Limits(max_seconds=300.0, max_bytes=1_000))
 
 
 @pytest.mark.parametrize(
