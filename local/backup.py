@@ -4,6 +4,7 @@ The store is copied first, by SQLite's own backup. Uploads and results lie on di
 the store speaks of them and are never changed, so whatever that copy names is in the tar.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
+from typing import IO, Any
 from uuid import uuid4
 
 from shared.adapters.embedded.disk import full_disk_said
@@ -26,10 +28,13 @@ from shared.wiring import STORE
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+#: The last file; a tar that was cut between two files would look whole without it.
+COMPLETE = "complete.json"
 #: Folders of HOME that belong to it; tmp and logs do not.
 FOLDERS = ("uploads", "results", "keys")
-#: Bytes. A manifest is some 100; more is none of ours.
-MAX_MANIFEST = 64 << 10
+#: Bytes. A document is some 100; more is none of ours.
+MAX_DOCUMENT = 64 << 10
+BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +74,29 @@ def _write(home: Path, aside: Path, now: datetime) -> int:
         Database(home / STORE).backup(store)
         with os.fdopen(handle, "wb") as raw:
             with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                _add_manifest(tar, now)
+                _add_document(tar, MANIFEST, _manifest(now), now)
                 tar.add(store, STORE)
-                files = sum(_add(tar, home, path) for path in _kept(home))
+                files = 1 + sum(_add(tar, home, path) for path in _kept(home))
+                _add_document(tar, COMPLETE, {"files": files}, now)
             raw.flush()
             os.fsync(raw.fileno())
-        return files + 1
+        return files
     finally:
         store.unlink(missing_ok=True)
 
 
-def _add_manifest(tar: tarfile.TarFile, now: datetime) -> None:
-    manifest = {
+def _manifest(now: datetime) -> dict[str, object]:
+    return {
         "format": FORMAT,
         "schema": len(MIGRATIONS),
         "version": VERSION,
         "made_at": now.isoformat(),
     }
-    content = json.dumps(manifest).encode()
-    member = tarfile.TarInfo(MANIFEST)
+
+
+def _add_document(tar: tarfile.TarFile, name: str, document: object, now: datetime) -> None:
+    content = json.dumps(document).encode()
+    member = tarfile.TarInfo(name)
     member.size, member.mtime = len(content), int(now.timestamp())
     tar.addfile(member, io.BytesIO(content))
 
@@ -143,53 +152,78 @@ def _newest(folder: Path) -> Path:
 
 
 def _extract(file: Path, into: Path) -> int:
-    files = 0
+    """Bring every file in; returns how many."""
+    files, promised = 0, None
     try:
         with tarfile.open(file, mode="r:") as tar:
-            _check_manifest(tar)
+            _check_manifest(_document(tar, tar.next(), MANIFEST))
             for member in tar:
-                files += _extract_one(tar, member, into)
+                if member.name == COMPLETE:
+                    promised = _document(tar, member, COMPLETE).get("files")
+                elif member.name != MANIFEST:
+                    _extract_one(tar, member, into)
+                    files += 1
     except tarfile.TarError as error:
         raise BackupRefused(f"{file} is no backup, or is cut short.") from error
+    if files != promised:
+        raise BackupRefused(f"{file} is cut short.")
     return files
 
 
-def _check_manifest(tar: tarfile.TarFile) -> None:
-    first = tar.next()
-    content = tar.extractfile(first) if first and first.name == MANIFEST else None
-    if content is None or first is None or first.size > MAX_MANIFEST:
+def _document(tar: tarfile.TarFile, member: tarfile.TarInfo | None, name: str) -> dict[str, Any]:
+    if member is None or member.name != name or not member.isreg() or member.size > MAX_DOCUMENT:
         raise BackupRefused
+    content = tar.extractfile(member)
+    assert content is not None
     try:
-        manifest = json.loads(content.read())
-        known = int(manifest["format"]), int(manifest["schema"]), str(manifest["version"])
+        document = json.loads(content.read())
+    except ValueError as error:
+        raise BackupRefused from error
+    if not isinstance(document, dict):
+        raise BackupRefused
+    return document
+
+
+def _check_manifest(manifest: dict[str, Any]) -> None:
+    try:
+        form, schema = int(manifest["format"]), int(manifest["schema"])
+        version = str(manifest["version"])
     except (ValueError, KeyError, TypeError) as error:
         raise BackupRefused from error
-    if known[0] > FORMAT or known[1] > len(MIGRATIONS):
+    if form > FORMAT or schema > len(MIGRATIONS):
         raise BackupRefused(
-            f"This backup was made by Earwitness {known[2]}, which is newer than this one"
+            f"This backup was made by Earwitness {version}, which is newer than this one"
             f" ({VERSION}). Install that version or a later one, and restore with it."
         )
 
 
-def _extract_one(tar: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> int:
+def _extract_one(tar: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> None:
     """Only plain files in places of ours; owners, modes and links of the archive mean nothing."""
-    if member.name == MANIFEST:
-        return 0
     parts = PurePosixPath(member.name).parts
     ours = member.name == STORE or (len(parts) > 1 and parts[0] in FOLDERS)
     if not ours or ".." in parts or not member.isreg():
         raise BackupRefused("This backup holds a file that is none of ours. Nothing was changed.")
-    path = into.joinpath(*parts)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     content = tar.extractfile(member)
     assert content is not None
-    with content, path.open("xb") as out:
-        shutil.copyfileobj(content, out, 1 << 20)
-        out.flush()
-        os.fsync(out.fileno())
+    path = into.joinpath(*parts)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    digest = _copy(content, path)
+    if parts[0] == "uploads" and "".join(parts[1:]) != digest:
+        raise BackupRefused("An upload in this backup is damaged. Nothing was changed.")
     if parts[0] == "keys":
         path.chmod(0o600)
-    return 1
+
+
+def _copy(content: IO[bytes], path: Path) -> str:
+    """The sha256 of what was written."""
+    digest = hashlib.sha256()
+    with content, path.open("xb") as out:
+        while block := content.read(BLOCK):
+            digest.update(block)
+            out.write(block)
+        out.flush()
+        os.fsync(out.fileno())
+    return digest.hexdigest()
 
 
 def _check_store(store: Path) -> None:
