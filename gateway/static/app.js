@@ -391,7 +391,9 @@ function follow(seconds, jumped) {
   currentLi?.classList.remove("now");
   currentLi = li;
   li?.classList.add("now");
-  if (li && $("#follow")?.checked) li.scrollIntoView({ block: "nearest" });
+  if (li && $("#follow")?.checked) {
+    li.scrollIntoView({ block: "nearest", behavior: jumped ? "instant" : "auto" });
+  }
 }
 
 function moveHeads(seconds) {

@@ -169,7 +169,7 @@ def test_every_answer_tells_the_browser_how_far_to_trust_it(client, path):
 
     assert {name for name in HEADERS if name not in headers} == set()
     assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Referrer-Policy"] == "same-origin"
 
 
 def test_refusals_carry_the_headers_too(client):

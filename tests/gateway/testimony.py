@@ -43,7 +43,9 @@ class Filled:
     def received(
         self, path="talk.wav", tenant=DEMO, content=None, content_type="audio/wav", **changes
     ) -> Recording:
-        return self._create(path, tenant, content, content_type, placed(Lane.HIGH), **changes)
+        # Lowest tag first: the newest is the next to be leased, whatever else waits.
+        first = placed(Lane.HIGH, start_tag=-self.at.timestamp())
+        return self._create(path, tenant, content, content_type, first, **changes)
 
     def deferred(self, path="late.wav", until=NOW + timedelta(hours=12)) -> Recording:
         return self._create(path, DEMO, None, "audio/wav", placed(Lane.LOW, until=until))
@@ -106,7 +108,9 @@ class Filled:
         return self.known(lease.recording.id)
 
     def done(self, path="talk.wav", spoken=None, sounds=(), cautions=(), **changes) -> Recording:
-        lease = self.leased(path, **changes)
+        return self.finish(self.leased(path, **changes), spoken, sounds, cautions)
+
+    def finish(self, lease: Lease, spoken=None, sounds=(), cautions=()) -> Recording:
         told = testimony(lease.recording, spoken or [(1.0, TEXT)], sounds, cautions)
         result = testify(told)
         folder = f"results/{lease.recording.tenant}/{lease.recording.id}/{lease.token}"
