@@ -229,7 +229,7 @@ def _copy(content: IO[bytes], path: Path) -> str:
 def _check_store(store: Path) -> None:
     """Raises BackupRefused unless the store can be read and is of a version we know."""
     try:
-        with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
+        with closing(sqlite3.connect(f"{store.resolve().as_uri()}?mode=ro", uri=True)) as db:
             version, sound = schema_version(db), db.execute("PRAGMA quick_check").fetchone()[0]
     except sqlite3.Error as error:
         raise BackupRefused("The store in this backup cannot be read.") from error

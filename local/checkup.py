@@ -104,7 +104,7 @@ def store(settings: Settings) -> Finding:
     if not path.exists():
         return Finding("store", True, "none yet; made at the first start")
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
             version = schema_version(db)
             sound = db.execute("PRAGMA quick_check").fetchone()[0]
     except sqlite3.Error as error:
