@@ -1,0 +1,178 @@
+"""P4: decode, resample and hash, beside bare PyAV, soundfile with soxr, and ffmpeg's pipe.
+
+CPU seconds of everything that works (this process and the decoder's child), so that the load of
+the machine moves the figures less; everybody hashes the same bytes with SHA-256.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+import soxr
+
+from bench.measuring import goal, interleaved
+from gpu_service.decoding.decoder import Decoder
+from gpu_service.decoding.reading import Reading
+from gpu_service.decoding.sealed_file import SealedFile
+from shared.domain.sound import SAMPLE_RATE, Limits
+from tests.decoding.media import Media, wav
+
+SECONDS = 600
+LIMITS = Limits(max_seconds=5 * 3600, max_bytes=1 << 40)
+MEDIA = {
+    "wav": Media("wav", "pcm_s16le", 44_100, 2, SECONDS),
+    "mp3": Media("mp3", "libmp3lame", 44_100, 2, SECONDS),
+    "flac": Media("flac", "flac", 44_100, 2, SECONDS),
+    "opus": Media("ogg", "libopus", 48_000, 1, SECONDS),
+    "m4a": Media("ipod", "aac", 44_100, 2, SECONDS),
+}
+#: What libsndfile reads.
+SOUNDFILE_READS = {"wav", "mp3", "flac", "opus"}
+
+
+def run() -> bool:
+    """Print every format's series; True where the goals are met."""
+    decoder = Decoder(processes=1)
+    decoder.start()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            met = [_compare(decoder, name, Path(folder)) for name in MEDIA]
+            return all(met) & _memory(Path(folder))
+    finally:
+        decoder.stop()
+
+
+def _compare(decoder: Decoder, name: str, folder: Path) -> bool:
+    path = folder / f"sound.{name}"
+    path.write_bytes(MEDIA[name].data())
+    cases = {
+        "ours, sandboxed": lambda: _rate(lambda: ours(decoder, path)),
+        "ours, in this process": lambda: _rate(lambda: unsandboxed(path)),
+        "bare PyAV": lambda: _rate(lambda: bare_pyav(path)),
+    }
+    if name in SOUNDFILE_READS:
+        cases["soundfile + soxr"] = lambda: _rate(lambda: soundfile_soxr(path))
+    if shutil.which("ffmpeg"):
+        cases["ffmpeg pipe"] = lambda: _rate(lambda: ffmpeg_pipe(path))
+    print(f"  {name}, {SECONDS} s: seconds of sound a CPU second")
+    found = [series.median for series in interleaved(cases, "s/s").values()]
+    met = goal(f"{name}: of the best peer", found[0] / max(found[2:]), 0.9)
+    cost = 100 * (found[1] / found[0] - 1)
+    return met & goal(f"{name}: cost of the sandbox in %", cost, 5.0, at_most=True)
+
+
+def _rate(work: Callable[[], float]) -> float:
+    """Seconds of sound for each CPU second; `work` says what other processes used."""
+    begun = time.process_time()
+    elsewhere_s = work()
+    return SECONDS / (time.process_time() - begun + elsewhere_s)
+
+
+def ours(decoder: Decoder, path: Path) -> float:
+    """The product's way, sandbox, checks and all."""
+    _hash(path)
+    with path.open("rb") as sound, decoder.open(sound, tenant="bench", limits=LIMITS) as decoding:
+        begun = _on_cpu_s(decoding._child.pid)
+        n_samples = sum(block.shape[1] for block in decoding)
+        used = _on_cpu_s(decoding._child.pid) - begun
+    assert abs(n_samples / SAMPLE_RATE - SECONDS) < 1
+    return used
+
+
+def unsandboxed(path: Path) -> float:
+    """The same reading without a child: what the sandbox is measured against."""
+    _hash(path)
+    fd = os.open(path, os.O_RDONLY)
+    reading = Reading(
+        SealedFile(path.stat().st_size, lambda n, at: os.pread(fd, n, at)), separate=False
+    )
+    for block in reading.blocks():
+        np.clip(np.frombuffer(block, np.float32), -1, 1)
+    reading.close()
+    os.close(fd)
+    return 0.0
+
+
+def bare_pyav(path: Path) -> float:
+    """As PyAV's own cookbook does it, on one thread."""
+    _hash(path)
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        stream.codec_context.thread_count = 1
+        for frame in container.decode(stream):
+            for resampled in resampler.resample(frame):
+                resampled.to_ndarray()
+        resampler.resample(None)
+    return 0.0
+
+
+def soundfile_soxr(path: Path) -> float:
+    """Blocks of 65,536 frames, averaged, through soxr's stream at its default quality."""
+    _hash(path)
+    with soundfile.SoundFile(path) as sound:
+        stream = soxr.ResampleStream(sound.samplerate, SAMPLE_RATE, 1, dtype="float32")
+        for block in sound.blocks(65_536, dtype="float32", always_2d=True):
+            stream.resample_chunk(block.mean(axis=1))
+        stream.resample_chunk(np.zeros(0, np.float32), last=True)
+    return 0.0
+
+
+def ffmpeg_pipe(path: Path) -> float:
+    """The command line tool, its samples read from a pipe."""
+    _hash(path)
+    before = os.times()
+    arguments = ["-threads", "1", "-i", str(path), "-f", "f32le", "-ac", "1", "-ar", "16000", "-"]
+    subprocess.run(["ffmpeg", "-v", "error", *arguments], stdout=subprocess.PIPE, check=True)
+    after = os.times()
+    return (after.children_user + after.children_system) - (
+        before.children_user + before.children_system
+    )
+
+
+def _hash(path: Path) -> None:
+    with path.open("rb") as file:
+        hashlib.file_digest(file, "sha256").digest()
+
+
+def _on_cpu_s(pid: int) -> float:
+    """Nanoseconds on a CPU: the first figure of /proc/PID/schedstat; ticks are too coarse here."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def _memory(folder: Path) -> bool:
+    """Peak memory of the child over a minute and over four hours of the same sound."""
+    peaks = [_peak_bytes(folder, seconds) for seconds in (60, 4 * 3600)]
+    print(f"  child's peak: 1 min {peaks[0] / 2**20:.1f} MiB, 4 h {peaks[1] / 2**20:.1f} MiB")
+    return goal("memory of 4 h, of 1 min", peaks[1] / peaks[0], 1.1, at_most=True)
+
+
+def _peak_bytes(folder: Path, seconds: int) -> int:
+    path = folder / "long.wav"
+    head = wav(b"", rate=SAMPLE_RATE, data_size=seconds * SAMPLE_RATE * 2)
+    with path.open("wb") as file:
+        file.write(head)
+        file.truncate(len(head) + seconds * SAMPLE_RATE * 2)  # holes: no disk is used
+    decoder = Decoder(processes=1)
+    decoder.start()
+    try:
+        with path.open("rb") as sound, decoder.open(sound, tenant="m", limits=LIMITS) as decoding:
+            n_samples = sum(block.shape[1] for block in decoding)
+            peak = decoding._child.end().peak_bytes
+    finally:
+        decoder.stop()
+    assert n_samples == seconds * SAMPLE_RATE
+    return peak
+
+
+if __name__ == "__main__":
+    sys.exit(0 if run() else 1)
