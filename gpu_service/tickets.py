@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from gpu_service.house import House
 from shared.domain.lanes import Lane, lease_order
-from shared.errors import ForgedTicket, InvalidRequest, ServiceFull
+from shared.errors import EarwitnessError, ForgedTicket, InvalidRequest, ServiceFull
 from shared.flows.work import Settled
 
 log = logging.getLogger("earwitness.tickets")
@@ -45,8 +45,8 @@ class Ticket(BaseModel):
 async def take_ticket(request: Request, authorization: Annotated[str, Header()] = "") -> Response:
     """Hear one job of the lane that rang.
 
-    204: done, or nothing was ready. 429: every place is taken. 503: the attempt failed and
-    the redelivery is the retry. 403: not our token. 400: not a ticket.
+    204: done, or nothing was ready. 429: every place is taken. 503: the attempt failed, or
+    the store did; the redelivery is the retry. 403: not our token. 400: not a ticket.
     """
     house: House = request.app.state.house
     try:
@@ -60,6 +60,10 @@ async def take_ticket(request: Request, authorization: Annotated[str, Header()] 
         return Response(str(error), status_code=400)
     except ServiceFull:
         return Response(status_code=FULL)
+    except EarwitnessError as error:
+        # The store or the disk is in trouble: nothing could be recorded, so ring again.
+        log.log(logging.getLevelNamesMapping()[error.severity], "%s: %s", error.code, error)
+        return Response(status_code=AGAIN)
 
 
 async def _work(house: House, lane: Lane) -> Settled:

@@ -96,10 +96,19 @@ class Work:
             return Settled.NOTHING
         grip = self.grips[lease.recording.id] = _Grip(self.jobs, lease, self.now, self.lease_s)
         try:
-            return self._hear(grip, yields)
+            return self._settle(grip, yields)
         except StaleLease:
             log.warning("lease lost", extra={"recording_id": lease.recording.id})
             return Settled.LOST
+        finally:
+            self.grips.pop(lease.recording.id, None)
+
+    def _settle(self, grip: "_Grip", yields: Callable[[Lane], bool]) -> Settled:
+        lease = grip.lease
+        try:
+            return self._hear(grip, yields)
+        except StaleLease:
+            raise
         except (RefusedAudio, NotFound) as refusal:
             self.jobs.reject(lease, Failure(refusal.code, str(refusal)), self.now())
             self._publish(lease.recording.id)
@@ -110,8 +119,6 @@ class Work:
             # Recorded, so that the dead letter has its cause; then as loud as it came.
             self._fail(lease, Failure("unforeseen", f"{type(error).__name__}: see the log."))
             raise
-        finally:
-            self.grips.pop(lease.recording.id, None)
 
     def _failed(self, lease: Lease, error: EarwitnessError) -> Settled:
         cause = Failure(error.code, str(error))

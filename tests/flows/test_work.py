@@ -280,6 +280,17 @@ def test_a_paused_worker_writes_nothing(store):
     assert store.recordings.find("acme", "late") == []
 
 
+def test_a_failure_after_the_lease_was_lost_writes_nothing(store):
+    add(store)
+
+    def loses_and_dies(engine, task, segments):
+        store.jobs.take_back(NOW + timedelta(hours=1))
+        raise EngineDied
+
+    assert work(store, SmallEars(script=loses_and_dies))(LANES) is Settled.LOST
+    assert known(store).error.code == "worker_lost"
+
+
 def test_a_broken_broker_does_not_undo_the_work(store):
     add(store)
 

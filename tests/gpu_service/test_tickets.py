@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sqlite3
 import time
 from datetime import UTC, datetime
 from io import BytesIO
@@ -17,8 +18,9 @@ from shared.domain.lanes import Lane
 from shared.domain.recording import UploadedObject
 from shared.domain.states import State
 from shared.errors import InvalidSettings
+from shared.flows.work import _Grip
 from shared.settings import Cascade, load
-from shared.wiring import intake
+from shared.wiring import STORE, intake
 from tests.broker import RecordingBroker
 from tests.sounds import speech, tone_wav
 
@@ -178,3 +180,33 @@ def test_a_cascade_of_unknown_engines_is_said_at_start(settings):
 
     with pytest.raises(InvalidSettings, match="oracle"):
         create_app(wrong)
+
+
+async def test_a_store_in_trouble_is_rung_again(service, monkeypatch):
+    monkeypatch.setattr("shared.adapters.embedded.sqlite_database.BUSY_MS", 50)
+    made = drop(service.house, tone_wav(1.0))
+    other = sqlite3.connect(service.house.settings.home / STORE, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    refused = await ring(service)
+    other.execute("ROLLBACK")
+    heard = await ring(service)
+
+    assert (refused.status_code, heard.status_code) == (503, 204)
+    known = service.house.parts.recordings.get(made.id)
+    assert (known.state, known.attempts) == (State.DONE, 1)
+
+
+async def test_what_is_held_at_the_end_is_handed_over(settings):
+    """Stopping spends no attempt: the next start goes on where this one was."""
+    app = create_app(settings)
+    house = app.state.house
+    made = drop(house, tone_wav(1.0))
+
+    async with app.router.lifespan_context(app):
+        lease = house.parts.jobs.lease_next(tuple(Lane), "w", house.parts.now(), 60)
+        house.work.grips[made.id] = _Grip(house.parts.jobs, lease, house.parts.now, 60)
+
+    assert house.parts.recordings.get(made.id).state is State.QUEUED
+    again = house.parts.jobs.lease_next(tuple(Lane), "w", house.parts.now(), 60)
+    assert (again.attempt, again.token) == (1, 2)
