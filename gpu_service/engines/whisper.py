@@ -326,7 +326,7 @@ def _failed(segments: Sequence[Any]) -> bool:
 
 
 def _log_probability(segments: Sequence[Any]) -> float:
-    return sum(s.avg_logprob for s in segments) / max(len(segments), 1)
+    return float(sum(s.avg_logprob for s in segments)) / max(len(segments), 1)
 
 
 def _words(segments: Sequence[Any]) -> tuple[Word, ...]:
