@@ -1,8 +1,10 @@
 """Who may come through the door: Host, Origin, the page's token, sizes and headers."""
 
 import hmac
+from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -97,13 +99,23 @@ def _with_headers(send: Send) -> Send:
     return answer
 
 
-async def page_token(request: Request) -> None:
+_TOKEN = APIKeyHeader(
+    name=TOKEN_HEADER,
+    scheme_name="page token",
+    description="Stands in the page's meta tag and in HOME/keys/page.token.",
+    auto_error=False,
+)
+
+
+async def page_token(
+    request: Request, in_header: Annotated[str | None, Security(_TOKEN)] = None
+) -> None:
     """A state-changing request carries the page's token, in a header or a form field.
 
     Raises:
         Forbidden: it does not. The token stands in the page and in HOME/keys/page.token.
     """
-    given = request.headers.get(TOKEN_HEADER) or await _field(request)
+    given = in_header or await _field(request)
     if not same(given, request.app.state.page_token):
         raise Forbidden("The page's token is missing or old. Load the page again.")
 

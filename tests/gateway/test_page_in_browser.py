@@ -112,7 +112,11 @@ class Page:
         send = self.driver.execute_cdp_cmd
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         send("Emulation.setDeviceMetricsOverride", metrics)
-        wanted = [{"name": "prefers-color-scheme", "value": scheme}]
+        # Without motion nothing slides away under the mouse.
+        wanted = [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
         send("Emulation.setEmulatedMedia", {"features": wanted})
 
     def press(self, *keys: str) -> None:
