@@ -103,7 +103,9 @@ def _speech(detectors: Sequence[VoiceActivity], duration_s: float) -> tuple[Segm
     found = [
         segment
         for n, detector in enumerate(detectors)
-        for segment in cut(detector.result(), duration_s, n if apart else None)
+        for segment in cut(
+            detector.result(), duration_s, n if apart else None, quietest=detector.quietest
+        )
     ]
     ordered = sorted(found, key=lambda s: (s.start_s, s.channel or 0))
     return tuple(replace(segment, index=i) for i, segment in enumerate(ordered))

@@ -299,8 +299,11 @@ def _decisions(t: Testimony) -> Iterable[r.Step]:
 
 #: What an engine's caution means, for people. An unknown code is shown as it is.
 CAUTIONS = {
-    "repetition_cut": "An engine repeated itself; the repetitions were cut.",
+    "repetition_suspected": "An engine may have repeated itself; compare with the sound.",
     "language_guessed": "The language could not be told for certain.",
+    "language_unknown": "The engine does not know the language asked for; it was detected instead.",
+    "words_in_silence_dropped": "An engine wrote words where nobody speaks; they were left out.",
+    "speech_without_words": "Somebody seems to speak, but the engine found no words.",
 }
 
 

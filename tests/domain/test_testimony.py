@@ -117,12 +117,12 @@ def test_events_a_window_parted_are_one():
 def test_cautions_and_failures_become_warnings():
     cut = replace(SURVEY, cautions=(Caution("cut_short", "The file ends early."),))
     failed = Decision(0, Task.TRANSCRIBE, "first", Verdict.ESCALATE, "engine_died")
-    once = said(0, "a", cautions=("repetition_cut",))
+    once = said(0, "a", cautions=("repetition_suspected",))
     decided = replace(once, decisions=(failed, *once.decisions))
 
     result = testify(testimony([decided], survey=cut))
 
-    assert [w.code for w in result.warnings] == ["cut_short", "repetition_cut", "engine_died"]
+    assert [w.code for w in result.warnings] == ["cut_short", "repetition_suspected", "engine_died"]
 
 
 def test_a_channel_stays_with_its_segment_and_decisions():

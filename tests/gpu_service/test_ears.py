@@ -87,6 +87,19 @@ def test_channels_kept_apart_have_segments_of_their_own(ears):
     assert (apart, mixed) == ({0}, {None})
 
 
+def test_speech_without_pauses_is_cut_where_it_is_quietest(ears):
+    """Cut hard at the limit, a word would be torn in two."""
+    breathless = " ".join(["the river runs down to the sea and back again"] * 16)
+
+    with opened(ears, speech(breathless)) as hearing:
+        first, second, *_ = hearing.survey.speech
+        samples = hearing.pcm.samples(Segment(0, first.end_s - 0.01, first.end_s + 0.01))
+        all_of_it = hearing.pcm.samples(Segment(0, 0.0, hearing.survey.facts.duration_s))
+
+    assert first.end_s == second.start_s < 28.0
+    assert abs(samples).mean() < abs(all_of_it).mean()
+
+
 def test_an_engine_there_is_not_is_said(ears):
     with opened(ears, tone_wav(1.0)) as hearing, pytest.raises(EngineUnavailable, match="oracle"):
         hearing.ask("oracle", Task.TRANSCRIBE, hearing.survey.windows)
