@@ -21,6 +21,7 @@ from gpu_service.decoding.wire import (
     MAX_ORDER_BYTES,
     Broken,
     Message,
+    patient,
     receive,
     send_order,
 )
@@ -28,6 +29,9 @@ from shared.errors import DecoderDied, DecoderLimit
 
 #: Seconds between two looks at a child that says nothing.
 LOOK_S = 0.25
+#: Bytes a child may have decoded ahead of its reader; the kernel doubles it for its own needs and
+#: grants no more than net.core.wmem_max.
+AHEAD_BYTES = 1 << 19
 #: Seconds a child may take to be born and enclosed; measured 5 ms.
 BIRTH_PATIENCE_S = 30.0
 #: Files one child decodes before it is replaced: bounds what leaks in FFmpeg can add up to.
@@ -85,8 +89,9 @@ class Nursery:
         """A new child, which may still be enclosing itself."""
         ours, theirs = socket.socketpair()
         with theirs:
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, AHEAD_BYTES)
             pid = self._ask({"do": "fork"}, theirs.fileno())["pid"]
-        ours.settimeout(LOOK_S)
+        patient(ours, LOOK_S)
         return Child(self, int(pid), ours)
 
     def end(self, pid: int) -> Ended:
