@@ -75,14 +75,17 @@ class Nursery:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._closed = False
 
     def start(self) -> None:
         with self._lock:
+            self._closed = False
             self._start()
 
     def stop(self) -> None:
-        """End the nursery and all its children."""
+        """End the nursery and all its children; none is born until `start`."""
         with self._lock:
+            self._closed = True
             self._stop()
 
     def birth(self) -> "Child":
@@ -100,8 +103,10 @@ class Nursery:
         return Ended(int(told["signal"]), float(told["cpu_s"]), int(told["peak_bytes"]))
 
     def _ask(self, order: dict[str, object], fd: int | None = None) -> dict[str, Any]:
-        """Raises DecoderDied: the nursery had died; the next call finds a new one."""
+        """Raises DecoderDied: the nursery had died (the next call finds a new one) or is closed."""
         with self._lock:
+            if self._closed:
+                raise DecoderDied("The decoder was stopped.")
             self._start()
             assert self._control is not None
             try:

@@ -256,6 +256,21 @@ def test_stop_ends_every_process(started):
             os.kill(pid, 0)
 
 
+def test_stop_in_the_middle_of_a_recording_ends_it_and_starts_nothing(started):
+    decoder = started(Decoder(processes=1))
+    with (
+        on_disk(wav(bytes(32_000 * 60))) as sound,
+        pytest.raises(DecoderDied),
+        decoder.open(sound, tenant="a", limits=LIMITS) as decoding,
+    ):
+        for _ in decoding:
+            decoder.stop()
+
+    assert decoder._nursery._process is None
+    with pytest.raises(DecoderDied):
+        decode(decoder, wav(bytes(3200)))
+
+
 def alone(orders):
     """A nursery of its own: what it answers to `orders`, how it ended, whom it left behind."""
     ours, theirs = socket.socketpair()
