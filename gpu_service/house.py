@@ -4,9 +4,9 @@ import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from gpu_service.decoding.decoder import Decoder
+from gpu_service.engines import weights
 from gpu_service.engines.host import EngineHost
 from gpu_service.engines.registry import EngineSettings, parse
 from gpu_service.engines.serving import Server
@@ -77,7 +77,7 @@ def build(settings: Settings) -> House:
     _check_cascade(settings, engines)
     parts = wiring.parts(settings)
     decoder = Decoder(processes=settings.decoders, allow_unsandboxed=settings.allow_unsandboxed)
-    cache = weights_folder(settings)
+    cache = weights.folder(settings)
     hosts = {name: EngineHost(name, engine, cache=cache) for name, engine in engines.items()}
     servers = {name: Server(host) for name, host in hosts.items()}
     ears = LocalEars(decoder, servers, settings.home / "tmp")
@@ -92,11 +92,6 @@ def build(settings: Settings) -> House:
         servers=servers,
         work=wiring.work(parts, ears),
     )
-
-
-def weights_folder(settings: Settings) -> Path:
-    """Where assembled weights are kept; shared by all homes of a user."""
-    return settings.weights or Path("~/.cache/earwitness/weights").expanduser()
 
 
 def _check_cascade(settings: Settings, engines: Mapping[str, EngineSettings]) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from gpu_service.decoding.sandbox import seccomp_filter
 from gpu_service.engines import weights
-from gpu_service.house import weights_folder
 from local.claim import NOTE, is_claimed, read_note
 from local.ports import is_free
 from local.stack import PAGE_PORT
@@ -70,7 +69,7 @@ def sandbox(settings: Settings) -> Finding:
 
 def model_weights(settings: Settings) -> Finding:
     """Looks, and assembles nothing."""
-    folder = weights_folder(settings) / f"whisper-base-{weights.BASE_REVISION[:8]}"
+    folder = weights.folder(settings) / f"whisper-base-{weights.BASE_REVISION[:8]}"
     if "whisper" not in settings.cascade.transcribe:
         return Finding("weights", True, "the cascade names no whisper")
     if not folder.is_dir():

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from shared.errors import DiskFull, WeightsRefused
+from shared.settings import Settings
 
 #: The official conversion of OpenAI's Whisper base (74 M, multilingual, MIT) for CTranslate2.
 BASE_REPOSITORY = "Systran/faster-whisper-base"
@@ -28,6 +29,11 @@ BLOCK = 1 << 20
 
 #: For each file the parts that make it, in order.
 Sources = Mapping[str, Sequence[Path]]
+
+
+def folder(settings: Settings) -> Path:
+    """Where assembled weights are kept; shared by all homes of a user."""
+    return settings.weights or Path("~/.cache/earwitness/weights").expanduser()
 
 
 def whisper_base(cache: Path) -> Path:

@@ -36,6 +36,16 @@ def test_a_function_imports_nothing_heavy(tmp_path):
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
+def test_the_command_line_starts_without_a_model_library():
+    """`earwitness ls` loaded scipy through the service's house: 1.1 of its 1.4 s."""
+    code = "import sys, local.cli; print(*sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert not {*HEAVY.split(), "scipy"} - {"rich"} & set(done.stdout.split())
+
+
 def test_the_engine_registry_brings_no_model_library():
     code = "import sys, gpu_service.engines.registry; print(*sys.modules)"
 
