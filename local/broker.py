@@ -156,16 +156,22 @@ class Broker:
         self._topics, self._now = topics, now
         self._ids = itertools.count(int(now().timestamp() * 1e6))
         self._server = _Server(self)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.1},
+            name="broker",
+            daemon=True,
+        )
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def start(self) -> None:
-        threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True
-        ).start()
+        self._thread.start()
 
     def stop(self) -> None:
         """Take nothing more and deliver nothing more."""
-        self._server.shutdown()
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
         for subscription in self._topics.values():
             subscription.stop()

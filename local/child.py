@@ -31,10 +31,15 @@ def functions(port: int) -> None:
     """All functions in one functions-framework process, each under its name."""
     import waitress
 
-    source = str(_archive() / "main.py")
-    apps = {f"/{name}": _framework_app(name, source) for name in ENTRY_POINTS}
+    app = mounted(applications())
     _raise_at_sigterm()
-    waitress.serve(mounted(apps), host=HOST, port=port, threads=FUNCTION_THREADS, ident=None)
+    waitress.serve(app, host=HOST, port=port, threads=FUNCTION_THREADS, ident=None)
+
+
+def applications() -> dict[str, "WSGIApplication"]:
+    """Path -> the framework's app of that function."""
+    source = str(_archive() / "main.py")
+    return {f"/{name}": _framework_app(name, source) for name in ENTRY_POINTS}
 
 
 def _framework_app(name: str, source: str) -> "WSGIApplication":
@@ -81,15 +86,17 @@ def _raise_at_sigterm() -> None:
 
 
 def service(port: int) -> None:
+    settings = load()  # before the heavy imports: wrong settings are said at once
     from gpu_service.main import serve
 
-    serve(load(), HOST, port)
+    serve(settings, HOST, port)
 
 
 def gateway(port: int) -> None:
+    settings = load()  # before the heavy imports: wrong settings are said at once
     from gateway.main import serve
 
-    serve(load(), HOST, port)
+    serve(settings, HOST, port)
 
 
 PARTS: dict[str, Callable[[int], None]] = {

@@ -26,8 +26,11 @@ class Lifeline:
         return {VARIABLE: str(self.reader)}
 
     def cut(self) -> None:
-        os.close(self._writer)
-        os.close(self.reader)
+        """Once is enough."""
+        if self.reader >= 0:
+            os.close(self._writer)
+            os.close(self.reader)
+            self.reader = self._writer = -1
 
 
 def follow() -> None:

@@ -98,23 +98,26 @@ class Stack:
         """Start everything; returns when all three processes answer.
 
         Raises:
-            PartNotStarted: everything was stopped again.
+            PartNotStarted: everything was stopped again, as after any other exception.
         """
-        # Nobody else serves this HOME (the claim), so whoever held a lease is dead.
-        self._take_back()
-        self.broker.start()
         try:
-            self._supervisor = self._supervised()
-        except PartNotStarted:
-            self.broker.stop()
+            # Nobody else serves this HOME (the claim), so whoever held a lease is dead.
+            self._take_back()
+            self.broker.start()
+            self._supervise()
+            self._events.start()
+            self._ticks.start()
+            if self._inbox is not None:
+                self._inbox.start()
+        except BaseException:  # Ctrl-C too: nothing may be left running
+            self.stop()
             raise
-        self._events.start()
-        self._ticks.start()
-        if self._inbox is not None:
-            self._inbox.start()
 
     def stop(self) -> None:
-        """First whoever brings new work, then whoever works; nothing is left running."""
+        """First whoever brings new work, then whoever works; nothing is left running.
+
+        Stopping what was never started, or was stopped, does nothing.
+        """
         if self._inbox is not None:
             self._inbox.stop()
         self._ticks.stop()
@@ -141,9 +144,9 @@ class Stack:
     def pids(self) -> Mapping[str, int | None]:
         return self._supervisor.pids() if self._supervisor else {}
 
-    def _supervised(self) -> Supervisor:
-        for tries in range(PORT_TRIES):
-            made = Supervisor(
+    def _supervise(self) -> None:
+        for tries in range(1, PORT_TRIES + 1):
+            self._supervisor = Supervisor(
                 self._children(),
                 self._settings.home / "logs",
                 say=self._say,
@@ -151,13 +154,12 @@ class Stack:
                 back=self._back,
             )
             try:
-                made.start()
-                return made
+                self._supervisor.start()
+                return
             except PartNotStarted as error:
-                if not error.context.get("port_taken") or tries == PORT_TRIES - 1:
+                if not error.context.get("port_taken") or tries == PORT_TRIES:
                     raise
             self.ports = Ports.choose(self._page)
-        raise AssertionError
 
     def _children(self) -> list[Part]:
         environment = self._environment()

@@ -93,6 +93,8 @@ class Kept:
 
     def join(self, until_s: float) -> None:
         """Wait for the end; kill the whole group of whoever is late."""
+        if self._thread.ident is None:  # never started
+            return
         self._thread.join(max(0.0, until_s - time.monotonic()))
         if self._thread.is_alive() and self._process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -199,7 +201,10 @@ class Supervisor:
                     raise self._not_started(kept)
 
     def stop(self, grace_s: float = GRACE_S) -> None:
-        """SIGTERM to all at once; whoever is not gone after `grace_s` is killed."""
+        """SIGTERM to all at once; whoever is not gone after `grace_s` is killed.
+
+        Stopping twice is once.
+        """
         for kept in self.kept:
             kept.ask_to_stop()
         until_s = time.monotonic() + grace_s

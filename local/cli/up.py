@@ -4,7 +4,10 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -40,13 +43,17 @@ SWITCH_S = 0.001
 def up(home: Path | None, port: int, inbox: Path | None, backend: str | None) -> None:
     """Start everything on this machine, watch the inbox and serve the page, until Ctrl-C."""
     settings = settings_of(home, backend=backend)
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    sys.setswitchinterval(SWITCH_S)
     folder = inbox.resolve() if inbox else inbox_of(settings)
-    with claim(settings.home):
-        _serve(settings, port, folder, stopped)
+    sys.setswitchinterval(SWITCH_S)
+    with claim(settings.home), suppress(KeyboardInterrupt):  # while it was starting
+        _serve(settings, port, folder)
+    say("Stopped.")
+
+
+def _when_asked(then: Callable[[int, FrameType | None], object]) -> None:
+    """What Ctrl-C and SIGTERM do from now on."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, then)
 
 
 def inbox_of(settings: Settings) -> Path:
@@ -55,11 +62,14 @@ def inbox_of(settings: Settings) -> Path:
     return Path("inbox").resolve() if checkout else settings.home / "inbox"
 
 
-def _serve(settings: Settings, port: int, inbox: Path, stopped: threading.Event) -> None:
+def _serve(settings: Settings, port: int, inbox: Path) -> None:
     say("Earwitness is starting ...")
+    _when_asked(signal.default_int_handler)  # breaks off a start, however long it takes
     stack = Stack(settings, say=say, page=port, inbox=inbox)
-    stack.start()
+    stopped = threading.Event()
     try:
+        stack.start()
+        _when_asked(lambda *_: stopped.set())
         note = stack.up(os.getpid())
         write_note(settings.home, note)
         opened = parts(settings)
@@ -74,4 +84,3 @@ def _serve(settings: Settings, port: int, inbox: Path, stopped: threading.Event)
         say("Stopping ...")
     finally:
         stack.stop()
-    say("Stopped.")
