@@ -76,6 +76,7 @@ REASONS = {
 TASKS = {"transcribe": "writing down speech", "classify": "naming sounds"}
 
 _HIT = re.compile(f"{HIT_BEGINS}([^{HIT_BEGINS}{HIT_ENDS}]*){HIT_ENDS}")
+_CODE = re.compile(r"`([^`]*)`")
 _MARKS = re.compile(f"[{HIT_BEGINS}{HIT_ENDS}]")
 KB = 1_000
 
@@ -124,6 +125,11 @@ def marked(snippet: str) -> Markup:
     return Markup(_MARKS.sub("", safe))  # noqa: S704  # escaped in the line above
 
 
+def coded(message: str) -> Markup:
+    """A message, escaped, with what stands between backticks as <code>."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(message))))  # noqa: S704  # escaped
+
+
 def decisions(steps: Iterable[Step]) -> list[str]:
     """The cascade's steps in sentences, alike ones counted together, in order."""
     counted = Counter((s.engine, s.task.value, s.verdict.value, s.reason) for s in steps)
@@ -153,6 +159,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "when": when,
     "language": language,
     "marked": marked,
+    "coded": coded,
     "shown": display,
     "decibel": decibel,
 }

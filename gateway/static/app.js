@@ -169,6 +169,10 @@ function uploadLine(name) {
   line.append(title, state, bar);
   $("#uploads").hidden = false;
   $("#uploads").append(line);
+  const close = () => {
+    line.remove();
+    $("#uploads").hidden = !$("#uploads").children.length;
+  };
   return {
     progress(share) {
       bar.value = share;
@@ -178,15 +182,16 @@ function uploadLine(name) {
       state.textContent = "uploaded; it appears in the list";
       bar.remove();
       line.dataset.id = id;
-      setTimeout(() => {
-        line.remove();
-        $("#uploads").hidden = !$("#uploads").children.length;
-      }, 6000);
+      setTimeout(close, 6000);
     },
     failed(why) {
       line.classList.add("failed");
-      state.textContent = why;
-      bar.remove();
+      state.textContent = why.replaceAll("`", "");
+      const button = document.createElement("button");
+      button.className = "link";
+      button.textContent = "Dismiss";
+      button.onclick = close;
+      bar.replaceWith(button);
     },
   };
 }

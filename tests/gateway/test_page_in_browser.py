@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -97,7 +98,10 @@ class Page:
             found = driver.find_elements(By.CSS_SELECTOR, css)
             return next((f for f in found if text in f.get_property("textContent")), None)
 
-        return WebDriverWait(self.driver, PATIENCE_S, 0.05).until(look, f"no {css} with {text!r}")
+        # A page that is just being left has elements that are gone at the next look.
+        gone = [StaleElementReferenceException]
+        wait = WebDriverWait(self.driver, PATIENCE_S, 0.05, ignored_exceptions=gone)
+        return wait.until(look, f"no {css} with {text!r}")
 
     def until(self, script: str, *arguments):
         """Wait until a script says something true, and return it."""
@@ -325,6 +329,8 @@ def test_refused_upload_says_why(page, tmp_path):
     page.sees("#files").send_keys(str(wav(tmp_path / "a.wav")))
 
     assert page.sees(".upload.failed", "No tenant has this name.")
+    page.sees(".upload.failed button", "Dismiss").click()
+    assert page.until("document.querySelector('#uploads').hidden")
     assert "No tenant has this name." in page.sees("#say", "a.wav").get_property("textContent")
     assert all("404" in message for message in page.errors())
 

@@ -136,6 +136,10 @@ def test_snippets_are_escaped_before_they_are_marked(snippet, shown):
     assert str(wording.marked(snippet)) == shown
 
 
+def test_commands_in_messages_are_code_and_the_rest_is_escaped():
+    assert str(wording.coded("use `<ls>` & go")) == "use <code>&lt;ls&gt;</code> &amp; go"
+
+
 def test_every_state_has_a_look():
     assert set(wording.LOOKS) == set(State)
 
