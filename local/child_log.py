@@ -92,6 +92,23 @@ class ChildLog:
         self._file.close()
 
 
+class OwnLog(logging.Handler):
+    """The supervisor's own log, kept and said like that of its children."""
+
+    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self.setFormatter(LineFormatter())
+        self._kept = ChildLog(path, say)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for line in self.format(record).splitlines():
+            self._kept.take(line)
+
+    def close(self) -> None:
+        self._kept.close()
+        super().close()
+
+
 class _File(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
         """A log that cannot be written (full disk) stops nobody."""

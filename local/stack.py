@@ -10,6 +10,7 @@ from pathlib import Path
 
 from local import push_keys
 from local.broker import PUSH_TIMEOUT_S, Broker, Subscription, event_push, ticket_push
+from local.child_log import OwnLog
 from local.claim import Up
 from local.inbox import Inbox, SeenDrops
 from local.ports import first_free, some_free
@@ -28,6 +29,8 @@ from shared.settings import Settings
 from shared.wiring import STORE, clock, parts
 
 log = logging.getLogger("earwitness.stack")
+#: Every logger of ours is below this one.
+OURS = logging.getLogger("earwitness")
 
 #: The name in every lease of the one GPU service of this HOME.
 WORKER = "gpu-local"
@@ -80,6 +83,7 @@ class Stack:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         _sweep(settings.home / "tmp", clock().timestamp())
         self._settings, self._say, self._page = settings, say, page
+        self._log = OwnLog(settings.home / "logs" / "up.log", say)
         self._keys = PushKeys(settings.home / "keys", clock)
         self._parts = parts(settings)
         self._db = Database(settings.home / STORE)
@@ -100,6 +104,7 @@ class Stack:
         Raises:
             PartNotStarted: everything was stopped again, as after any other exception.
         """
+        OURS.addHandler(self._log)
         try:
             # Nobody else serves this HOME (the claim), so whoever held a lease is dead.
             self._take_back()
@@ -127,6 +132,8 @@ class Stack:
         self._event_posts.close()
         if self._supervisor is not None:
             self._supervisor.stop()
+        OURS.removeHandler(self._log)
+        self._log.close()
 
     def up(self, pid: int) -> Up:
         """What HOME/up.json is to say."""

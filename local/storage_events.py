@@ -141,11 +141,13 @@ class StorageEvents:
         return self._failed.get(id, (0, 0.0))[1] <= now_s
 
     def _carry(self, pending: PendingEvent) -> None:
+        confirmed = False
         try:
             confirmed = self._deliver(pending.event)
         except (OSError, http.client.HTTPException) as error:
             log.debug("no answer to a storage event: %r", error)
-            confirmed = False
+        except Exception:  # `step` waits for an answer, whatever happened
+            log.exception("a storage event could not be sent; it is tried again")
         self._answers.put((pending.id, confirmed))
         self._wake.set()
 

@@ -27,6 +27,8 @@ READY_S = 180.0
 FIRST_TRIES = 3
 #: Seconds between two looks at a part that does not answer yet.
 LOOK_EVERY_S = 0.05
+#: Seconds a part may take to say how it is; a part that is busy is asked again.
+LOOK_TIMEOUT_S = 1.0
 #: Seconds to wait for the last lines of a process that has ended.
 LAST_WORDS_S = 1.0
 #: sysexits.h EX_CONFIG: the part itself knows that starting again will not help.
@@ -148,8 +150,7 @@ class Kept:
         """Whether to start the part again; waits as long as is due."""
         self._died(self.part.name)
         self._deaths = 1 if lived_s >= HEALTHY_S else self._deaths + 1
-        given_up = status == SETTLED or self._deaths >= FIRST_TRIES
-        if given_up and not self.ready.is_set():
+        if not self.ready.is_set() and self._is_hopeless(status):
             self.failed.set()
             return False
         pause_s = wait_s(self._deaths)
@@ -158,6 +159,11 @@ class Kept:
         )
         self.stopping.wait(pause_s)
         return True
+
+    def _is_hopeless(self, status: int) -> bool:
+        """Whether a part that has never answered is not worth another try."""
+        taken = not ports.is_free(self.part.port)
+        return status == SETTLED or self._deaths >= FIRST_TRIES or taken
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -240,7 +246,7 @@ def _ended(process: subprocess.Popen[bytes]) -> int:
 
 def _answers(url: str, any_answer: bool) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2.0) as answer:  # noqa: S310  # http, ours
+        with urllib.request.urlopen(url, timeout=LOOK_TIMEOUT_S) as answer:  # noqa: S310  # http, ours
             return any_answer or answer.status == 200
     except urllib.error.HTTPError:
         return any_answer

@@ -67,6 +67,7 @@ def _serve(settings: Settings, port: int, inbox: Path) -> None:
     _when_asked(signal.default_int_handler)  # breaks off a start, however long it takes
     stack = Stack(settings, say=say, page=port, inbox=inbox)
     stopped = threading.Event()
+    trouble = _fall_together(stopped)
     try:
         stack.start()
         _when_asked(lambda *_: stopped.set())
@@ -84,3 +85,19 @@ def _serve(settings: Settings, port: int, inbox: Path) -> None:
         say("Stopping ...")
     finally:
         stack.stop()
+    if trouble:
+        raise trouble[0]
+
+
+def _fall_together(stopped: threading.Event) -> list[BaseException]:
+    """End everything when one of our threads dies of what nobody understands: half a stack
+    would look alive and lose its way in silence. The list gets the exception."""
+    trouble: list[BaseException] = []
+
+    def note(died: threading.ExceptHookArgs) -> None:
+        if died.exc_value is not None:
+            trouble.append(died.exc_value)
+        stopped.set()
+
+    threading.excepthook = note
+    return trouble

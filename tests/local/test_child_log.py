@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from local.child_log import QUIET_S, ChildLog, LineFormatter, important
+from local.child_log import QUIET_S, ChildLog, LineFormatter, OwnLog, important
 
 LINES = {
     "warning": ("2026-03-01T12:00:00.123Z WARNING earwitness.work it is slow", "it is slow"),
@@ -58,3 +58,20 @@ def test_log_that_cannot_be_written_stops_nobody(tmp_path):
     log.take("2026-03-01T12:00:00.123Z WARNING x slow")
 
     assert said == ["slow"]
+
+
+def test_own_log_is_kept_and_said_like_the_childrens(tmp_path):
+    said = []
+    ours, logger = OwnLog(tmp_path / "up.log", said.append), logging.getLogger("earwitness.test")
+    logger.addHandler(ours)
+    try:
+        raise ValueError("odd")
+    except ValueError:
+        logger.exception("it broke")
+    logger.warning("slow")
+    logger.warning("slow")
+    logger.removeHandler(ours)
+    ours.close()
+
+    assert said == ["it broke", "slow"]
+    assert "ValueError: odd" in (tmp_path / "up.log").read_text()

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,10 +16,11 @@ from click.testing import CliRunner
 from local import first_run
 from local.claim import claim, running, write_note
 from local.cli import cli
-from local.stack import WORKER, Stack
+from local.stack import WORKER, Ports, Stack, _sweep
 from shared.domain.lanes import Lane
 from shared.domain.result import read
 from shared.domain.states import State
+from shared.errors import PartNotStarted
 from shared.settings import load
 from shared.wiring import clock, parts
 from tests.local.receiver import PATIENCE_S
@@ -26,6 +28,7 @@ from tests.local.test_supervisor import Ear
 from tests.local.world import World
 from tests.sounds import speech, tone_wav
 
+PAUSE = threading.Event()  # never set: a look at another process has no other sign
 EARWITNESS = Path(sys.executable).parent / "earwitness"
 ECHO = {
     "EARWITNESS_CASCADE__TRANSCRIBE": '["echo"]',
@@ -245,9 +248,8 @@ def test_up_ends_with_a_word_at_sigterm_and_leaves_no_note(tmp_path):
 def test_up_that_is_interrupted_while_it_starts_leaves_nothing(tmp_path):
     up = started(tmp_path / "home", "up", "--port", "28080")
     assert up.stderr.readline() == "Earwitness is starting ...\n"
-    pause = threading.Event()
     while not (tmp_path / "home" / "logs" / "service.log").exists():
-        pause.wait(0.02)
+        PAUSE.wait(0.02)
 
     up.send_signal(signal.SIGINT)
     rest = up.stderr.read()
@@ -257,7 +259,7 @@ def test_up_that_is_interrupted_while_it_starts_leaves_nothing(tmp_path):
     assert "Traceback" not in rest
 
 
-def test_hear_alone_starts_a_stack_and_ctrl_c_leaves_the_work_for_later(tmp_path):
+def test_hear_alone_starts_a_stack_and_ends_it(tmp_path):
     home, sound = tmp_path / "home", tmp_path / "talk.wav"
     sound.write_bytes(speech("Short."))
     heard = started(home, "hear", str(sound))
@@ -266,14 +268,63 @@ def test_hear_alone_starts_a_stack_and_ctrl_c_leaves_the_work_for_later(tmp_path
     assert (heard.returncode, err) == (0, "")
     assert out.startswith("echo ")
 
-    interrupted = started(home, "hear", str(sound))
-    pause = threading.Event()
-    while running(home) is None and interrupted.poll() is None:
-        pause.wait(0.02)
-    if interrupted.poll() is None:
-        interrupted.send_signal(signal.SIGINT)
-    out, err = interrupted.communicate(timeout=PATIENCE_S * 3)
 
-    assert interrupted.returncode in (0, 130)
-    assert "Traceback" not in err
+def test_hear_that_is_interrupted_leaves_the_work_for_later(tmp_path):
+    home, sound = tmp_path / "home", tmp_path / "talk.wav"
+    sound.write_bytes(tone_wav(1.0))
+    hear = started(home, "hear", str(sound))
+    while not (home / "logs" / "service.log").exists():
+        PAUSE.wait(0.02)
+
+    hear.send_signal(signal.SIGINT)
+    out, err = hear.communicate(timeout=PATIENCE_S * 3)
+
+    assert (hear.returncode, out) == (130, "")
+    assert err.startswith("Stopped; 1 of 1 files are not heard yet.")
+    assert len(err.splitlines()) == 1
     assert running(home) is None
+    assert len(parts(load(home=home)).uploads.events()) == 1
+
+
+class Taken(Stack):
+    """A stack whose first port another program takes first, once."""
+
+    squatters = ()
+
+    def _children(self):
+        if not self.squatters:
+            self.squatters = (socket.create_server(("127.0.0.1", self.ports.functions)),)
+        return super()._children()
+
+
+def test_port_that_another_program_takes_first_is_given_up_for_another(tmp_path):
+    with claim(tmp_path):
+        stack = Taken(load(home=tmp_path), say=Ear())
+        wished = stack.ports.functions
+        try:
+            stack.start()
+            answered = stack.ports.functions
+        finally:
+            stack.stop()
+            stack.squatters[0].close()
+
+    assert answered != wished
+
+
+def test_what_killed_ones_have_left_in_tmp_is_swept_and_what_is_in_use_stays(tmp_path):
+    for name in ("old-file", "new-file"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "old-folder").mkdir()
+    (tmp_path / "old-folder" / "x").write_bytes(b"x")
+    for name in ("old-file", "old-folder"):
+        os.utime(tmp_path / name, (0, 0))
+
+    _sweep(tmp_path, clock().timestamp())
+    _sweep(tmp_path / "none", 0.0)
+
+    assert [p.name for p in tmp_path.iterdir()] == ["new-file"]
+
+
+def test_no_port_for_the_page_is_said():
+    with socket.create_server(("127.0.0.1", 65_535)), pytest.raises(PartNotStarted, match="--port"):
+        Ports.choose(65_535)

@@ -92,7 +92,11 @@ def test_delivered_event_is_forgotten_and_comes_once(carriers, uploads):
     assert function.got == ["uploads/acme/a.wav"]
 
 
-@pytest.mark.parametrize("answer", [False, ConnectionRefusedError()], ids=["5xx", "no answer"])
+@pytest.mark.parametrize(
+    "answer",
+    [False, ConnectionRefusedError(), ZeroDivisionError()],
+    ids=["5xx", "no answer", "a bug"],
+)
 def test_failed_event_stays_and_comes_again_after_its_wait(carriers, uploads, answer):
     put(uploads, "a.wav")
     function, clock = Function(answer), Clockwork()
