@@ -43,6 +43,7 @@ def templates(settings: Settings, token: str) -> Jinja2Templates:
         page_token=token,
         unsandboxed=settings.allow_unsandboxed,
         looks=wording.LOOKS,
+        phases=wording.PHASES,
         max_attempts=MAX_ATTEMPTS,
         State=State,
     )

@@ -75,6 +75,8 @@ REASONS = {
 }
 TASKS = {"transcribe": "writing down speech", "classify": "naming sounds"}
 
+PHASES = {"queue": "waiting", "decode": "decoding", "hear": "hearing", "total": "in all"}
+
 _HIT = re.compile(f"{HIT_BEGINS}([^{HIT_BEGINS}{HIT_ENDS}]*){HIT_ENDS}")
 _CODE = re.compile(r"`([^`]*)`")
 _MARKS = re.compile(f"[{HIT_BEGINS}{HIT_ENDS}]")
@@ -85,7 +87,7 @@ def clock(seconds: float | None) -> str:
     """0:07, 12:34, 1:02:03; an en dash where nothing is known."""
     if seconds is None:
         return "–"
-    whole = round(seconds)
+    whole = int(seconds)  # as players count
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 

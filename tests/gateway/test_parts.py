@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway import wording
+from gateway import keys, wording
 from gateway.keys import secret
 from gateway.main import create_app
 from gateway.timeline import MAX_LANES, MIN_WIDTH, WIDTH, lanes, ticks
@@ -38,6 +38,15 @@ def test_secret_asked_for_at_once_is_one(tmp_path):
         found = set(threads.map(secret, [path] * 64))
 
     assert len(found) == 1
+
+
+def test_who_comes_second_keeps_the_secret_of_the_first(tmp_path):
+    first = secret(tmp_path / "page.token")
+
+    keys._make(tmp_path / "page.token")
+
+    assert secret(tmp_path / "page.token") == first
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_two_homes_have_two_secrets(tmp_path):
@@ -77,10 +86,12 @@ def test_ulids_sort_by_time():
     [
         (None, "–"),
         (0.0, "0:00"),
-        (7.4, "0:07"),
-        (59.6, "1:00"),
+        (7.9, "0:07"),
+        (59.9, "0:59"),
+        (60.0, "1:00"),
         (754.0, "12:34"),
-        (3599.4, "59:59"),
+        (3599.9, "59:59"),
+        (3600.0, "1:00:00"),
         (3723.0, "1:02:03"),
     ],
 )
