@@ -49,8 +49,8 @@ contracts:
 	@$(BIN)/lint-imports
 
 generated:
-	@fresh=$$(mktemp -d) && trap 'rm -rf $$fresh' EXIT && $(BIN)/python -m docs.generate $$fresh \
-	  && for file in $$(ls $$fresh); do cmp $$fresh/$$file docs/$$file || { echo "run: python -m docs.generate"; exit 1; }; done
+	@fresh=$$(mktemp -d) && trap 'rm -rf $$fresh' EXIT && $(BIN)/python -m docs.generate $$fresh && $(BIN)/python -m docs.openapi $$fresh \
+	  && for file in $$(ls $$fresh); do cmp $$fresh/$$file docs/$$file || { echo "docs/$$file is old: run python -m docs.generate and python -m docs.openapi"; exit 1; }; done
 
 terraform:
 	@if [ -d terraform ]; then $(OFFLINE_TERRAFORM) bash -euc 'terraform -chdir=terraform init -backend=false -input=false && terraform -chdir=terraform validate && terraform -chdir=terraform test'; fi

@@ -3,15 +3,13 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from fastapi import APIRouter, Request
 from starlette.responses import StreamingResponse
 
 from gateway.errors import DESCRIBED
-from shared.adapters.embedded.sqlite_database import Database
 from shared.errors import EarwitnessError
 
 router = APIRouter(tags=["events"], responses=DESCRIBED)
@@ -27,10 +25,9 @@ BEAT = ": still here\n\n"
 class Changes:
     """Numbers the states of a store. One thread asks, because SQLite counts per connection."""
 
-    def __init__(self, store: Path, period_s: float = PERIOD_S) -> None:
-        self._store, self._period_s = store, period_s
+    def __init__(self, look: Callable[[], int], period_s: float = PERIOD_S) -> None:
+        self._look, self._period_s = look, period_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="changes")
-        self._db: Database | None = None
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -44,10 +41,6 @@ class Changes:
             StoreUnavailable: ask again later.
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._look)
-
-    def _look(self) -> int:
-        self._db = self._db or Database(self._store)
-        return self._db.data_version()
 
     async def stream(self) -> AsyncIterator[str]:
         """Server-sent events: one at once, then one for each change, with heartbeats."""

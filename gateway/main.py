@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.page_token = secret(settings.home / "keys" / "page.token")
     app.state.upload_key = secret(settings.home / "keys" / "upload.key")
     app.state.claims = uploads.Claims()
-    app.state.changes = events.Changes(settings.home / wiring.STORE)
+    app.state.changes = events.Changes(wiring.changes(settings))
     app.state.templates = page.templates(settings, app.state.page_token)
     return app
 

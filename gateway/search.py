@@ -58,8 +58,8 @@ def find(
 
 
 def passages(parts: Parts, tenant: str | None, q: str, limit: int) -> list[Found]:
-    """What the store finds. NUL is no word, and SQLite ends a text at it."""
-    return parts.recordings.find(tenant, q.replace("\x00", " "), limit)
+    """What the store finds."""
+    return parts.recordings.find(tenant, q, limit)
 
 
 def _hit(found: Found) -> Hit:

@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -128,6 +129,21 @@ def work(p: Parts, ears: Ears) -> "Work":
         retry_base_s=s.retry_base_s,
         max_seconds=s.max_seconds,
     )
+
+
+def changes(settings: Settings) -> Callable[[], int]:
+    """A number that differs from the one before if anybody committed in between.
+
+    Always ask from the same thread: the store counts per connection.
+    """
+    opened: list[Database] = []
+
+    def number() -> int:
+        if not opened:
+            opened.append(Database(settings.home / STORE))
+        return opened[0].data_version()
+
+    return number
 
 
 @cache

@@ -9,7 +9,8 @@ _HAS_TOKEN = re.compile(r"\w")
 
 def pieces(text: str) -> list[str]:
     """The words and quoted phrases of a query, in order; punctuation alone is dropped."""
-    found = (phrase or word for phrase, word in _PIECE.findall(text))
+    # FTS5 takes a NUL for the end of the query.
+    found = (phrase or word for phrase, word in _PIECE.findall(text.replace("\0", " ")))
     return [piece for piece in found if _HAS_TOKEN.search(piece)]
 
 

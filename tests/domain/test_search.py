@@ -11,6 +11,7 @@ from shared.domain.search import match_expression, pieces
         ('open "ended phrase', ["open", "ended phrase"]),
         ("?! -- ...", []),
         ("", []),
+        ("one\0two", ["one", "two"]),
         ("NOT a OR b*", ["NOT", "a", "OR", "b*"]),
     ],
 )

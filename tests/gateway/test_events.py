@@ -7,13 +7,13 @@ import pytest
 
 from gateway import events
 from gateway.events import BEAT, BEAT_EVERY, Changes
+from shared import wiring
 from shared.errors import StoreUnavailable
-from shared.wiring import STORE
 
 
 @pytest.fixture
 def changes(settings, app):
-    return Changes(settings.home / STORE, period_s=0.001)
+    return Changes(wiring.changes(settings), period_s=0.001)
 
 
 async def first(stream, wanted: int) -> list[str]:
@@ -69,20 +69,21 @@ async def test_stream_ends_when_the_server_stops(changes):
     assert rest == []
 
 
-class Flaky(Changes):
-    """A store that is gone for one look."""
+class Flaky:
+    """A store that answers once and is gone from then on."""
 
-    def _look(self) -> int:
-        if self._db is None:
-            super()._look()
-            return 1
-        self._db, gone = None, self._db
-        gone.close()
-        raise StoreUnavailable
+    def __init__(self) -> None:
+        self._asked = False
+
+    def __call__(self) -> int:
+        if self._asked:
+            raise StoreUnavailable
+        self._asked = True
+        return 1
 
 
-async def test_stream_outlives_a_store_that_is_gone(settings, app):
-    changes = Flaky(settings.home / STORE, period_s=0.001)
+async def test_stream_outlives_a_store_that_is_gone():
+    changes = Changes(Flaky(), period_s=0.001)
 
     told = await first(changes.stream(), 2)
 
