@@ -1,7 +1,8 @@
 """Watches a folder: what is dropped there becomes an upload.
 
 Polling, not notifications: it sees network drives, mounts of virtual machines and whatever
-happened while nobody watched, and needs no library. A look at 10,000 files takes 30 ms.
+happened while nobody watched, and needs no library. A look at 10,000 files took 0.14 s on
+2 busy cores.
 """
 
 import hashlib
@@ -118,10 +119,12 @@ class Inbox:
         room: Path,
         say: Callable[[str], None],
         took: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`room` is a folder on the disk that uploads go to; `took` is called after each."""
         self._folder, self._inlet, self._tenants, self._db = folder, inlet, tenants, seen
         self._now, self._room, self._say, self._took = now, room, say, took
+        self._monotonic = monotonic
         self._seen = seen.all()
         self._stillness = Stillness()
         self._not_before: dict[str, float] = {}
@@ -146,7 +149,26 @@ class Inbox:
         Raises:
             StoreUnavailable: nothing is lost; look again.
         """
-        new = [d for d in self._mine() if not self._is_known(d)]
+        return self._take_due(self._new(), now_s)
+
+    def visit(self) -> float:
+        """Look, take what is due, and say how long to rest, in seconds.
+
+        Only looking wants a rest: copying is work, and more may have come meanwhile.
+
+        Raises:
+            StoreUnavailable: nothing is lost; look again.
+        """
+        began_s = self._monotonic()
+        new = self._new()
+        looked_s = self._monotonic() - began_s
+        self._take_due(new, began_s)
+        return max(LOOK_EVERY_S, LOOK_SHARE * looked_s)
+
+    def _new(self) -> list[Drop]:
+        return [d for d in self._mine() if not self._is_known(d)]
+
+    def _take_due(self, new: list[Drop], now_s: float) -> list[UploadedObject]:
         settled = self._stillness.settled(new, now_s)
         due = [d for d in settled if self._not_before.get(d.key, 0.0) <= now_s]
         return [upload for d in due if (upload := self._try(d, now_s)) is not None]
@@ -253,13 +275,12 @@ class Inbox:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            began_s = time.monotonic()
+            rest_s = LOOK_EVERY_S
             try:
-                self.look_once(began_s)
+                rest_s = self.visit()
             except EarwitnessError as error:
                 log.warning("%s: %s", error.code, error)
-            took_s = time.monotonic() - began_s
-            self._stopped.wait(max(LOOK_EVERY_S, LOOK_SHARE * took_s))
+            self._stopped.wait(rest_s)
 
 
 class _Copied:

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from local.drops import Drop
-from local.inbox import AGAIN_S, STILL_S, Inbox, SeenDrops, Stillness
+from local.inbox import AGAIN_S, LOOK_EVERY_S, STILL_S, Inbox, SeenDrops, Stillness
 from shared.adapters.embedded.sqlite_database import Database
 from shared.domain.tenants import Tier
 from shared.errors import DiskFull, StoreUnavailable
@@ -29,7 +29,7 @@ class Box:
         self.inlet = world.parts.inlet
         self.open()
 
-    def open(self):
+    def open(self, **given):
         self.inbox = Inbox(
             self.folder,
             self.inlet,
@@ -38,6 +38,7 @@ class Box:
             lambda: NOW,
             room=self.world.parts.settings.home,
             say=self.said.append,
+            **given,
         )
 
     def look(self, after_s=0.0):
@@ -282,6 +283,29 @@ def test_what_went_wrong_is_said_once_and_tried_again_later(box, error, said):
     assert box.look(AGAIN_S - 0.1) == []
     assert box.look(0.1) == [("uploads/demo/talk.wav", 1)]
     assert len(box.said) == 1
+
+
+class Slow:
+    """An inlet that takes a minute a file, by the inbox's own clock."""
+
+    def __init__(self, inlet):
+        self.inlet, self.now_s = inlet, 0.0
+
+    def put(self, *given, **named):
+        self.now_s += 60.0
+        return self.inlet.put(*given, **named)
+
+
+def test_a_long_copy_is_followed_by_a_look_and_not_by_a_rest(box):
+    """After 200 files that took 5 s to copy, the inbox looked away for 50 s."""
+    box.inlet = Slow(box.inlet)
+    box.open(monotonic=lambda: box.inlet.now_s)
+    box.drop("talk.wav")
+    box.inbox.visit()
+    box.inlet.now_s += STILL_S
+
+    assert box.inbox.visit() == LOOK_EVERY_S
+    assert box.content("uploads/demo/talk.wav") == b"sound"
 
 
 def test_file_too_large_for_the_disk_is_not_even_begun(box):
