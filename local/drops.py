@@ -12,6 +12,8 @@ from urllib.parse import quote_from_bytes
 UNFINISHED = (".part", ".crdownload", ".tmp")
 #: Files that systems leave in folders (compared in lower case).
 CLUTTER = frozenset({"thumbs.db", "desktop.ini"})
+#: Folders inside folders that are looked into; nobody sorts recordings deeper.
+MAX_DEPTH = 64
 #: Hexadecimal digits of a digest that keep two unreadable names apart.
 APART_DIGITS = 8
 
@@ -45,14 +47,17 @@ class Link:
 
 
 def look(folder: Path, inside: str = "") -> Iterator[Drop | Link]:
-    """Every file below the folder, in the order of names; a folder that vanishes is empty.
+    """Every file below the folder, in the order of names.
 
-    Neither links nor devices, pipes and sockets are opened or entered.
+    Neither links nor devices, pipes and sockets are opened or entered. A folder that cannot
+    be read now (gone, forbidden, a network drive that is away) is empty now.
     """
+    if inside.count("/") > MAX_DEPTH:
+        return
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda e: e.name)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+    except OSError:
         return
     for entry in entries:
         if not is_ignored(entry.name):
@@ -67,7 +72,7 @@ def _entry(entry: os.DirEntry[str], inside: str) -> Iterator[Drop | Link]:
     elif entry.is_file(follow_symlinks=False):
         try:
             stat = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
+        except OSError:
             return
         yield Drop(Path(entry.path), inside, stat.st_size, stat.st_mtime_ns)
 

@@ -70,7 +70,7 @@ class Bars:
             description=f"{done} of {count} files",
             total=total or None,
             completed=heard,
-            heard=f"{clock_time(heard)} of {clock_time(total)} heard",
+            heard=f"{clock_time(heard)} of {clock_time(total)} heard" if total else "waiting",
         )
 
     def _update_line(self, r: Recording) -> None:

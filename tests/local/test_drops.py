@@ -2,10 +2,11 @@
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 
-from local.drops import Drop, Link, content_type, is_ignored, look, object_path
+from local.drops import MAX_DEPTH, Drop, Link, content_type, is_ignored, look, object_path
 
 IGNORED = {
     ".hidden.wav": True,
@@ -43,6 +44,19 @@ def test_everything_below_is_found_by_name_and_nothing_else(tmp_path):
 
 def test_folder_that_is_gone_is_empty(tmp_path):
     assert list(look(tmp_path / "gone")) == []
+
+
+@pytest.mark.parametrize(("depth", "found"), [(MAX_DEPTH, 1), (MAX_DEPTH + 1, 0)])
+def test_folders_are_entered_so_deep_and_no_deeper(tmp_path, monkeypatch, depth, found):
+    (tmp_path / "box").mkdir()
+    monkeypatch.chdir(tmp_path / "box")
+    for _ in range(depth):
+        Path("d").mkdir()
+        os.chdir("d")
+    Path("talk.wav").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+
+    assert len(list(look(tmp_path / "box"))) == found
 
 
 NAMES = {
