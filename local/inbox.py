@@ -34,6 +34,8 @@ LOOK_EVERY_S, LOOK_SHARE = 0.5, 10.0
 STILL_S = 2.0
 #: Seconds until something that went wrong with a file is tried again.
 AGAIN_S = 30.0
+#: Seconds until a full disk is looked at again; one look is a system call.
+ROOM_AGAIN_S = 5.0
 #: Bytes that a copy leaves free, for the store and the results.
 HEADROOM_BYTES = 256 << 20
 BLOCK = 1 << 20
@@ -215,6 +217,7 @@ class Inbox:
         except StillChanging:
             wait_s = STILL_S
         except DiskFull as error:
+            wait_s = ROOM_AGAIN_S
             self._say_once(f"{display(drop.inside)} waits: {error}")
         except OSError as error:
             self._say_once(f"{display(drop.inside)} cannot be read ({error.strerror}); it waits.")

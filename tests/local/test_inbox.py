@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from local.drops import Drop
-from local.inbox import AGAIN_S, LOOK_EVERY_S, STILL_S, Inbox, SeenDrops, Stillness
+from local.inbox import AGAIN_S, LOOK_EVERY_S, ROOM_AGAIN_S, STILL_S, Inbox, SeenDrops, Stillness
 from shared.adapters.embedded.sqlite_database import Database
 from shared.domain.tenants import Tier
 from shared.errors import DiskFull, StoreUnavailable
@@ -266,21 +266,21 @@ class Full:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "said", "again_s"),
     [
-        (DiskFull(), "talk.wav waits: The disk is full"),
-        (OSError(errno.EIO, "Input/output error"), "cannot be read (Input/output error)"),
+        (DiskFull(), "talk.wav waits: The disk is full", ROOM_AGAIN_S),
+        (OSError(errno.EIO, "Input/output error"), "cannot be read (Input/output error)", AGAIN_S),
     ],
     ids=["full", "unreadable"],
 )
-def test_what_went_wrong_is_said_once_and_tried_again_later(box, error, said):
+def test_what_went_wrong_is_said_once_and_tried_again_later(box, error, said, again_s):
     box.inlet = Full(box.inlet, error)
     box.open()
     box.drop("talk.wav")
 
     assert box.settle() == []
     assert said in box.said[0]
-    assert box.look(AGAIN_S - 0.1) == []
+    assert box.look(again_s - 0.1) == []
     assert box.look(0.1) == [("uploads/demo/talk.wav", 1)]
     assert len(box.said) == 1
 
