@@ -1,0 +1,48 @@
+"""What `up` decides before and while everything runs."""
+
+import threading
+
+import pytest
+
+from local.cli.up import _fall_together, inbox_of
+from shared.settings import default_home, load
+from tests.local.receiver import PATIENCE_S
+
+
+@pytest.fixture
+def hook():
+    before = threading.excepthook
+    yield
+    threading.excepthook = before
+
+
+def test_thread_that_dies_of_something_unknown_ends_everything(hook):
+    stopped = threading.Event()
+    trouble = _fall_together(stopped)
+
+    def die():
+        raise ZeroDivisionError("odd")
+
+    threading.Thread(target=die).start()
+
+    assert stopped.wait(PATIENCE_S)
+    assert [str(t) for t in trouble] == ["odd"]
+
+
+@pytest.mark.parametrize(
+    ("checkout", "own_home", "beside"),
+    [(True, True, True), (True, False, False), (False, True, False)],
+    ids=["checkout", "checkout, other HOME", "elsewhere"],
+)
+def test_inbox_lies_beside_a_checkouts_own_home_only(
+    tmp_path, monkeypatch, checkout, own_home, beside
+):
+    monkeypatch.chdir(tmp_path)
+    if checkout:
+        (tmp_path / "local" / "cli").mkdir(parents=True)
+        (tmp_path / "pyproject.toml").touch()
+    home = default_home() if own_home else tmp_path / "other"
+
+    found = inbox_of(load(home=home))
+
+    assert found == (tmp_path / "inbox" if beside else home.resolve() / "inbox")
