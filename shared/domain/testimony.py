@@ -7,9 +7,10 @@ from datetime import datetime
 from urllib.parse import quote
 
 from shared.domain import result as r
-from shared.domain.answers import SoundEvent, Task
+from shared.domain.answers import Answer, SoundEvent, Task
 from shared.domain.cascade import Decided, Verdict
 from shared.domain.messages import event_id
+from shared.domain.phrases import Phrase, phrases
 from shared.domain.recording import Message, Outcome, Passage, Recording, Topic
 from shared.domain.sound import Segment, Survey
 from shared.domain.states import State
@@ -178,19 +179,23 @@ def _audio(survey: Survey) -> r.Audio:
 def _spoken(t: Testimony) -> list[r.TranscriptSegment]:
     """Segments in which something was said, in the order of time."""
     plan = {s.index: s for s in t.survey.speech}
-    said = (_segment(plan[d.segment], d) for d in t.heard.get(Task.TRANSCRIBE, ()) if d.answer.text)
+    said = (
+        _segment(plan[d.segment], d.answer, phrase)
+        for d in t.heard.get(Task.TRANSCRIBE, ())
+        if d.answer.text
+        for phrase in phrases(d.answer)
+    )
     return sorted(said, key=lambda s: (s.start_s, s.channel or 0))
 
 
-def _segment(cut: Segment, decided: Decided) -> r.TranscriptSegment:
-    answer = decided.answer
-    words = answer.words
+def _segment(cut: Segment, answer: Answer, phrase: Phrase) -> r.TranscriptSegment:
+    words = phrase.words
     return r.TranscriptSegment(
         start_s=round(words[0].start_s if words else cut.start_s, 3),
         end_s=round(words[-1].end_s if words else cut.end_s, 3),
         channel=cut.channel,
         language=answer.language,
-        text=answer.text,
+        text=phrase.text,
         confidence=_share(answer.confidence),
         words=tuple(
             r.TranscriptWord(

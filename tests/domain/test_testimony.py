@@ -49,6 +49,20 @@ def test_segments_come_in_the_order_of_time_with_the_text_of_all():
     assert [s.start_s for s in result.transcript.segments] == [0.0, 20.0]
 
 
+def test_a_pause_inside_an_answer_parts_the_transcript_and_what_search_finds():
+    one = said(0, "hello there", 0.0)
+    late = (one.answer.words[0], replace(one.answer.words[1], start_s=5.0, end_s=5.5))
+    t = testimony([replace(one, answer=replace(one.answer, words=late))])
+
+    result = testify(t)
+
+    assert [s.text for s in result.transcript.segments] == ["hello", "there"]
+    assert [(p.start_s, p.text) for p in outcome(t, result, "f").passages] == [
+        (0.0, "hello"),
+        (5.0, "there"),
+    ]
+
+
 def test_confidence_is_weighted_by_seconds():
     result = testify(testimony([said(0, "a b c", 0.0, 0.9), said(1, "d", 20.0, 0.3)]))
 
