@@ -1,6 +1,7 @@
 """blocks of sound -> how well it was recorded; one pass, flat memory."""
 
 from array import array
+from functools import cache
 
 import numpy as np
 import pyloudnorm
@@ -92,6 +93,13 @@ def _percentile(levels: NDArray[np.int64], share: float) -> float | None:
     return round(FLOOR_DBFS + bin_ * BIN_DB, 1)
 
 
+@cache
+def k_weighting() -> NDArray[np.float64]:
+    """The two filters of BS.1770-4 at our rate, as second-order sections, shape (2, 6)."""
+    filters = pyloudnorm.Meter(SAMPLE_RATE)._filters.values()
+    return np.vstack([tf2sos(f.b, f.a) for f in filters])
+
+
 class LoudnessMeter:
     """Integrated loudness of a mono stream, ITU-R BS.1770-4, with pyloudnorm's K-weighting.
 
@@ -99,8 +107,7 @@ class LoudnessMeter:
     """
 
     def __init__(self) -> None:
-        filters = pyloudnorm.Meter(SAMPLE_RATE)._filters.values()
-        self._sections = np.vstack([tf2sos(f.b, f.a) for f in filters])
+        self._sections = k_weighting()
         self._state = np.zeros((len(self._sections), 2))
         self._hops = array("d")  # mean squares of 100 ms each
         self._rest = np.zeros(0)

@@ -55,6 +55,20 @@ def test_our_token_is_ours(tokens):
     tokens.verify(f"bearer {token()}")
 
 
+def test_a_known_token_is_known_until_it_expires(tokens):
+    ours = token(exp=int(time.time()) + 60)
+    tokens.verify(f"Bearer {ours}")
+    tokens.verify(f"Bearer {ours}")
+
+    with pytest.raises(ForgedTicket):
+        tokens.verify(f"Bearer {ours}x")
+    tokens._known = (ours, time.time() - 1)
+    later = token(exp=int(time.time()) - 3600)
+    tokens._known = (later, time.time() - 3600)
+    with pytest.raises(ForgedTicket):
+        tokens.verify(f"Bearer {later}")
+
+
 PAST = int(time.time()) - 3600
 FORGED = {
     "nothing": "",
