@@ -16,7 +16,7 @@ from gpu_service.hearing.voice_activity import VoiceActivity
 from shared.domain.answers import Answer, Task
 from shared.domain.sound import Limits, Segment, Survey
 from shared.domain.wishes import Wishes
-from shared.errors import EngineUnavailable
+from shared.errors import EngineUnavailable, InvalidWish
 from shared.ports import Hearing
 
 
@@ -35,6 +35,8 @@ class OpenedRecording:
         server = self.servers.get(engine)
         if server is None:
             raise EngineUnavailable(f"There is no engine called {engine}.")
+        if engine == self.wishes.engine and task not in server.capabilities().tasks:
+            raise InvalidWish(f"The engine {engine} does not {task}. Wish for another, or none.")
         clips = [
             Clip(self.pcm.samples(s), tenant=self.tenant, language=self.wishes.language)
             for s in segments

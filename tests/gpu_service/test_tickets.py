@@ -122,6 +122,18 @@ async def test_a_wished_engine_outside_every_cascade_is_asked(settings):
     assert {d["engine"] for d in result["decisions"]} == {"other"}
 
 
+async def test_a_wished_engine_that_does_not_transcribe_is_refused_at_once(service):
+    """`hear --engine sounds` took four attempts and 38 s to die of a ValueError."""
+    made = drop(service.house, speech("Good morning."), engine="sounds")
+
+    service.house.work(list(Lane))
+
+    known = service.house.parts.recordings.get(made.id)
+    assert (known.state, known.attempts) == (State.REJECTED, 1)
+    assert known.error.code == "invalid_wish"
+    assert "sounds does not transcribe" in known.error.message
+
+
 async def test_nothing_ready_is_acked(service):
     assert (await ring(service)).status_code == 204
 
