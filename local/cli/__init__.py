@@ -1,5 +1,6 @@
 """The `earwitness` command: text for people on stderr, payload on stdout, statuses in exits.py."""
 
+import errno
 import os
 import sys
 import traceback
@@ -21,6 +22,12 @@ from shared.domain.testimony import VERSION
 from shared.errors import EarwitnessError
 from shared.settings import default_home
 
+#: What a system says of a path or a disk, and a person understands without a trace.
+_REFUSED = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
+    | {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+)
+
 
 class Kind(click.Group):
     """Says failures it understands in one line; the trace of others goes to a file."""
@@ -40,6 +47,9 @@ class Kind(click.Group):
             ctx.exit(exits.of_error(error))
         # The last door before the person: an unknown failure is kept whole, and said.
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in _REFUSED:
+                say(f"{error.filename or 'The output'}: {error.strerror}.")
+                ctx.exit(exits.FAILED)
             kept = _keep(error)
             say(f"This should not have happened: {type(error).__name__}. {kept}")
             ctx.exit(exits.FAILED)

@@ -10,7 +10,16 @@ import click
 from local import errand
 from local.claim import is_claimed
 from local.cli import exits
-from local.cli.options import FILES, FORMATS, home_option, json_option, settings_of, tenant_option
+from local.cli.options import (
+    FILES,
+    FORMATS,
+    engine_option,
+    home_option,
+    json_option,
+    language_option,
+    settings_of,
+    tenant_option,
+)
 from local.cli.output import as_json as result_as_json
 from local.cli.output import json_document, of_recordings, payload, quiet, say
 from local.cli.progress import Bars
@@ -35,8 +44,8 @@ STEM = 60
 @click.option(
     "-o", "folder", type=click.Path(file_okay=False, path_type=Path), help="A file each, in here."
 )
-@click.option("--language", help="ISO 639 code; detected by default.")
-@click.option("--engine", help="Asked first, instead of the cascade's first choice.")
+@language_option
+@engine_option
 @tenant_option(DEMO)
 @json_option
 def hear(
@@ -72,8 +81,8 @@ def hear(
 @home_option
 @tenant_option(DEMO)
 @click.option("--lane", type=click.Choice(["auto", "bulk"]), default="auto", show_default=True)
-@click.option("--language", help="ISO 639 code; detected by default.")
-@click.option("--engine", help="Asked first, instead of the cascade's first choice.")
+@language_option
+@engine_option
 @click.option("--wait", "waits", is_flag=True, help="Until all are heard.")
 @json_option
 def add(

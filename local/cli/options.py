@@ -1,11 +1,14 @@
 """What several commands share: where HOME is, and the parts on it."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from shared.domain.names import TENANT
+from shared.domain.wishes import ENGINE, LANGUAGE
 from shared.settings import Settings, load
 from shared.wiring import Parts, parts
 
@@ -36,7 +39,39 @@ def json_option(command: F) -> F:
 
 
 def tenant_option(default: str | None) -> Callable[[F], F]:
-    return click.option("--tenant", default=default, show_default=default is not None)
+    return click.option(
+        "--tenant",
+        default=default,
+        show_default=default is not None,
+        callback=_matching(TENANT, "a tenant is named with 3 to 40 of a-z, 0-9 and -."),
+    )
+
+
+def language_option(command: F) -> F:
+    return click.option(
+        "--language",
+        callback=_matching(LANGUAGE, "a language is an ISO 639 code, such as en."),
+        help="ISO 639 code; detected by default.",
+    )(command)
+
+
+def engine_option(command: F) -> F:
+    return click.option(
+        "--engine",
+        callback=_matching(ENGINE, "an engine is named with up to 40 of a-z, 0-9, _ and -."),
+        help="Asked first, instead of the cascade's first choice.",
+    )(command)
+
+
+def _matching(pattern: re.Pattern[str], rule: str) -> Callable[..., str | None]:
+    """Refuses as wrong usage what could only be refused later as an upload."""
+
+    def check(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        if value is not None and not pattern.fullmatch(value):
+            raise click.BadParameter(rule, ctx, param)
+        return value
+
+    return check
 
 
 def settings_of(home: Path | None, **given: Any) -> Settings:

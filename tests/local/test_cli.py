@@ -1,5 +1,6 @@
 """The commands over a store made through the ports: payload on stdout, words on stderr."""
 
+import errno
 import json
 
 import click
@@ -277,6 +278,9 @@ USAGE = {
     "empty folder": ("hear", "."),
     "format": ("show", "x", "--format", "pdf"),
     "port": ("up", "--port", "0"),
+    "language": ("hear", __file__, "--language", "english"),
+    "engine": ("add", __file__, "--engine", "Bad!"),
+    "path for a tenant": ("hear", __file__, "--tenant", "../x"),
 }
 
 
@@ -442,6 +446,26 @@ def test_failure_that_cannot_be_kept_is_shown(earwitness, failing, home):
     failing.callback = raising(ZeroDivisionError("whole"))
 
     assert "Traceback" in earwitness("fail").stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileExistsError(errno.EEXIST, "File exists", "/dev/null"),
+        PermissionError(errno.EACCES, "Permission denied", "/somewhere"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_the_system_refuses_is_one_line_without_a_trace(earwitness, failing, home, error):
+    """A HOME that is a file, or may not be written, showed a screen of traceback."""
+    home.write_text("a file where HOME should be")
+    failing.callback = raising(error)
+
+    answer = earwitness("fail")
+
+    assert answer.exit_code == 1
+    assert answer.stderr == f"{error.filename or 'The output'}: {error.strerror}.\n"
 
 
 def test_ctrl_c_is_said_in_a_word(earwitness, failing):
