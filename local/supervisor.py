@@ -223,7 +223,7 @@ class Supervisor:
 
     def _not_started(self, kept: Kept) -> PartNotStarted:
         self.stop()
-        why = kept.log.last_important or "it gave no reason"
+        why = kept.log.last_important.rstrip(".") or "it gave no reason"
         return PartNotStarted(
             f"The {kept.part.name} process did not start: {why}. Its log is {kept.log.path}",
             part=kept.part.name,

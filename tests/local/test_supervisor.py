@@ -136,7 +136,7 @@ def test_part_that_never_answers_ends_the_start_with_its_reason(supervise, tmp_p
 def test_part_that_knows_better_is_not_started_again(supervise, tmp_path):
     note = tmp_path / "pids"
 
-    with pytest.raises(PartNotStarted, match="the settings are wrong"):
+    with pytest.raises(PartNotStarted, match=r"the settings are wrong\. Its log"):
         supervise(tiny("settled", note=note)).start()
 
     assert len(pids_in(note, 1)) == 1

@@ -35,7 +35,7 @@ def main(kind, port, note=""):
         logging.getLogger("tiny").critical("it cannot be")
         sys.exit(1)
     if kind == "settled":
-        logging.getLogger("tiny").critical("the settings are wrong")
+        logging.getLogger("tiny").critical("the settings are wrong.")
         sys.exit(SETTLED)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if kind == "stubborn":
