@@ -23,7 +23,7 @@ class Wishes:
 
 def _matching(pattern: re.Pattern[str], key: str, value: str | None) -> str | None:
     if value is not None and not pattern.fullmatch(value):
-        raise InvalidWish(f"The upload's metadata says {key}={value[:40]!r}; that is not a {key}.")
+        raise InvalidWish(f"The upload's metadata says {key}={value[:40]!r}; no {key} is named so.")
     return value
 
 

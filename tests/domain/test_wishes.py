@@ -34,3 +34,8 @@ def test_wishes(metadata, expected):
 def test_a_wish_we_cannot_honour_is_refused(metadata):
     with pytest.raises(InvalidWish):
         wishes(metadata)
+
+
+def test_the_refusal_names_what_was_wished():
+    with pytest.raises(InvalidWish, match=r"engine='\.\./x'; no engine is named so\."):
+        wishes({"engine": "../x"})
