@@ -15,13 +15,19 @@ from local import first_run
 from local.claim import claim, write_note
 from local.cli.options import home_option, settings_of
 from local.cli.output import say
+from local.herald import Herald
 from local.stack import PAGE_PORT, Stack
+from shared.adapters.embedded.sqlite_announcements import SqliteAnnouncements
+from shared.adapters.embedded.sqlite_database import Database
 from shared.settings import Backend, Settings, default_home
-from shared.wiring import parts
+from shared.wiring import STORE, Parts, parts
 
 #: Seconds. The broker's threads answer within a millisecond of being woken, also while the
 #: inbox digests a large file; Python's default of 5 ms would be felt on every ticket.
 SWITCH_S = 0.001
+
+#: Seconds between two looks at what was heard.
+LOOK_EVERY_S = 0.5
 
 
 @click.command()
@@ -81,12 +87,19 @@ def _serve(settings: Settings, port: int, inbox: Path) -> None:
         say(f"The page: {note.url}")
         say(f"The inbox: {inbox}  (drop a recording there; a folder in it is a tenant)")
         say("Ctrl-C stops everything; what waits goes on at the next start.")
-        stopped.wait()
+        herald = _herald(settings, opened)
+        while not stopped.wait(LOOK_EVERY_S):
+            herald.look()
         say("Stopping ...")
     finally:
         stack.stop()
     if trouble:
         raise trouble[0]
+
+
+def _herald(settings: Settings, opened: Parts) -> Herald:
+    announcements = SqliteAnnouncements(Database(settings.home / STORE))
+    return Herald(announcements, opened.recordings, opened.results, say)
 
 
 def _fall_together(stopped: threading.Event) -> list[BaseException]:

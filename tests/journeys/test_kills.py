@@ -91,3 +91,13 @@ def test_nothing_is_lost_and_nothing_doubled(up, capsys):
     assert {done[r.id] for r in ours} == {1}
     assert {measured[r.id] for r in ours} == {1}
     assert {found[r.id] for r in ours} == {1}
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_and_nothing_doubled_over_many_kills(capsys):
+    """R1 with 1,000 recordings and 60 kills; 10,000 and 500 are `python -m bench.kills`."""
+    from bench.kills import run
+
+    with capsys.disabled():
+        print()
+        assert run(jobs=1_000, kills=60, seed=SEED + 1)

@@ -59,6 +59,7 @@ def test_the_first_run_hears_the_sample_then_what_is_dropped(start, tmp_path):
     )
     assert result["transcript"]["segments"][0]["words"][0]["end_s"] > 0
     assert [s["label"] for s in result["sounds"]] == ["speech"]
+    until(lambda: "call.wav: done" in up.said.read_text())
 
 
 def test_ctrl_c_leaves_nothing_behind_and_the_next_start_goes_on(start):

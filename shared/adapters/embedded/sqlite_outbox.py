@@ -16,11 +16,11 @@ class SqliteOutbox:
         self._db = db
 
     def pending(self, recording_id: str | None = None, limit: int = 100) -> list[Message]:
-        which = "recording_id = ?1" if recording_id else "?1 IS NULL"
+        which, values = ("WHERE recording_id = ?", (recording_id,)) if recording_id else ("", ())
         with self._db.read() as db:
             rows = db.execute(
-                f"SELECT * FROM outbox WHERE {which} ORDER BY seq LIMIT ?2",  # noqa: S608
-                (recording_id, limit),
+                f"SELECT * FROM outbox {which} ORDER BY seq LIMIT ?",  # noqa: S608  # fixed words
+                (*values, limit),
             ).fetchall()
         return [message(row) for row in rows]
 
