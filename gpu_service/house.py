@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from gpu_service.decoding.decoder import Decoder
 from gpu_service.engines import weights
 from gpu_service.engines.host import EngineHost
-from gpu_service.engines.registry import EngineSettings, parse
+from gpu_service.engines.registry import parse
 from gpu_service.engines.serving import Server
 from gpu_service.hearing.ears import LocalEars
 from gpu_service.push_tokens import PushTokens
 from gpu_service.slots import Slots
 from shared import wiring
+from shared.domain.answers import Task
 from shared.domain.lanes import Lane
 from shared.errors import EarwitnessError, InvalidSettings
 from shared.flows.work import Work
@@ -74,11 +75,13 @@ def build(settings: Settings) -> House:
         InvalidSettings: every wrong setting is named.
     """
     engines = parse(settings.engines)
-    _check_cascade(settings, engines)
+    hosts = {
+        name: EngineHost(name, engine, cache=weights.folder(settings))
+        for name, engine in engines.items()
+    }
+    _check_cascade(settings, hosts)
     parts = wiring.parts(settings)
     decoder = Decoder(processes=settings.decoders, allow_unsandboxed=settings.allow_unsandboxed)
-    cache = weights.folder(settings)
-    hosts = {name: EngineHost(name, engine, cache=cache) for name, engine in engines.items()}
     servers = {name: Server(host) for name, host in hosts.items()}
     ears = LocalEars(decoder, servers, settings.home / "tmp")
     return House(
@@ -94,10 +97,24 @@ def build(settings: Settings) -> House:
     )
 
 
-def _check_cascade(settings: Settings, engines: Mapping[str, EngineSettings]) -> None:
-    cascade = settings.cascade
-    unknown = [n for n in (*cascade.transcribe, *cascade.classify) if n not in engines]
-    if unknown:
-        raise InvalidSettings(
-            f"EARWITNESS_CASCADE names {', '.join(unknown)}; there are {', '.join(engines)}."
-        )
+def _check_cascade(settings: Settings, hosts: Mapping[str, EngineHost]) -> None:
+    """Raises InvalidSettings: an engine in the cascade is unknown, or cannot do its task."""
+    cascade = {
+        Task.TRANSCRIBE: settings.cascade.transcribe,
+        Task.CLASSIFY: settings.cascade.classify,
+    }
+    wrong = [
+        f"EARWITNESS_CASCADE__{task.upper()} names {name}: {why}."
+        for task, names in cascade.items()
+        for name in names
+        if (why := _unfit(name, task, hosts))
+    ]
+    if wrong:
+        raise InvalidSettings("\n".join(wrong))
+
+
+def _unfit(name: str, task: Task, hosts: Mapping[str, EngineHost]) -> str:
+    """Why this engine cannot do this task; empty if it can."""
+    if name not in hosts:
+        return f"there is no such engine, only {', '.join(hosts)}"
+    return "" if task in hosts[name].capabilities().tasks else f"it cannot {task}"

@@ -54,6 +54,8 @@ def ls(
     click.echo(_row(HEADINGS))
     for recording in found:
         click.echo(_row(_cells(recording)))
+    if len(found) == limit:
+        say(f"These are the newest {limit}; --limit N shows more.")
 
 
 def _cells(r: Recording) -> tuple[str, ...]:

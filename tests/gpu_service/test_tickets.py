@@ -187,11 +187,17 @@ async def test_readiness_says_what_there_is(service):
     assert (await service.get("/livez")).json() == {"status": "alive"}
 
 
-def test_a_cascade_of_unknown_engines_is_said_at_start(settings):
-    wrong = msgspec.structs.replace(settings, cascade=Cascade(transcribe=["oracle"]))
-
-    with pytest.raises(InvalidSettings, match="oracle"):
-        create_app(wrong)
+@pytest.mark.parametrize(
+    ("cascade", "said"),
+    [
+        (Cascade(transcribe=["oracle"], classify=[]), "TRANSCRIBE names oracle: there is no such"),
+        (Cascade(transcribe=["sounds"], classify=[]), "TRANSCRIBE names sounds: it cannot"),
+        (Cascade(transcribe=["echo"], classify=["whisper"]), "CLASSIFY names whisper: it cannot"),
+    ],
+)
+def test_a_cascade_that_cannot_work_is_said_at_start(settings, cascade, said):
+    with pytest.raises(InvalidSettings, match=said):
+        create_app(msgspec.structs.replace(settings, cascade=cascade))
 
 
 async def test_a_store_in_trouble_is_rung_again(service, monkeypatch):
