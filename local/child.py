@@ -119,6 +119,10 @@ def main() -> None:
     except EarwitnessError as error:
         log.critical("%s", error)
         sys.exit(1 if error.retryable else SETTLED)
+    # The last door of this process: what nobody foresaw is said in a line, then as it came.
+    except Exception as error:
+        log.critical("%s: %s", type(error).__name__, error)
+        raise
     finally:
         lifeline.end_what_is_left()
 

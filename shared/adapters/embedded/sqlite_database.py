@@ -196,5 +196,6 @@ _UNAVAILABLE = frozenset(
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_CANTOPEN,
         sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PROTOCOL,  # several processes recover the log of a killed one at once
     }
 )
