@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from shared.domain.states import State
-from tests.journeys.running import ECHO, Up, until
-from tests.journeys.test_kills import PARTS, kill, ledger, put
+from tests.journeys.running import Up, until
+from tests.journeys.test_kills import PARTS, SETTINGS, kill, ledger, put
 from tests.sounds import speech
 
 JOBS, KILLS = 10_000, 500
@@ -16,7 +16,7 @@ JOBS, KILLS = 10_000, 500
 
 def run(jobs: int = JOBS, kills: int = KILLS, seed: int = 20261121) -> bool:
     with tempfile.TemporaryDirectory() as folder:
-        up = Up(Path(folder) / "home", **ECHO)
+        up = Up(Path(folder) / "home", **SETTINGS)
         try:
             return _run(up, jobs, kills, random.Random(seed), seed)
         finally:
@@ -40,7 +40,8 @@ def _run(up: Up, jobs: int, kills: int, chance: random.Random, seed: int) -> boo
     done, measured, found = ledger(up)
     twice = sum(n > 1 for seen in (done, measured, found) for n in seen.values())
     lost = jobs + 1 - sum(counts[s] for s in (State.DONE, State.DEAD))
-    print(f"  seed {seed}, kills {dict(victims)}, {dict(counts)}: lost {lost}, doubled {twice}")
+    ended = {state.value: n for state, n in counts.items() if n}
+    print(f"  seed {seed}, kills {dict(victims)}, {ended}: lost {lost}, doubled {twice}")
     return lost == 0 and twice == 0
 
 
