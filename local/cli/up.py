@@ -19,6 +19,7 @@ from local.herald import Herald
 from local.stack import PAGE_PORT, Stack
 from shared.adapters.embedded.sqlite_announcements import SqliteAnnouncements
 from shared.adapters.embedded.sqlite_database import Database
+from shared.errors import DiskFull, StoreUnavailable
 from shared.settings import Backend, Settings, default_home
 from shared.wiring import STORE, Parts, parts
 
@@ -81,7 +82,7 @@ def _serve(settings: Settings, port: int, inbox: Path) -> None:
         write_note(settings.home, note)
         opened = parts(settings)
         if first_run.is_first(opened) and not stopped.is_set():
-            first_run.hear_sample(opened, say=say, stopped=stopped)
+            _hear_sample(opened, stopped)
         if stack.ports.gateway != port:
             say(f"Port {port} is taken, so the page is on {stack.ports.gateway}.")
         say(f"The page: {note.url}")
@@ -95,6 +96,14 @@ def _serve(settings: Settings, port: int, inbox: Path) -> None:
         stack.stop()
     if trouble:
         raise trouble[0]
+
+
+def _hear_sample(opened: Parts, stopped: threading.Event) -> None:
+    """The sample is a greeting: a disk or a store in trouble must not end the start."""
+    try:
+        first_run.hear_sample(opened, say=say, stopped=stopped)
+    except (StoreUnavailable, DiskFull) as error:
+        say(f"The sample was left out: {error}")
 
 
 def _herald(settings: Settings, opened: Parts) -> Herald:

@@ -1,11 +1,14 @@
 """What `up` decides before and while everything runs."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 
-from local.cli.up import _fall_together, inbox_of
+from local.cli.up import _fall_together, _hear_sample, inbox_of
+from shared.errors import DiskFull
 from shared.settings import default_home, load
+from shared.wiring import parts
 from tests.local.receiver import PATIENCE_S
 
 
@@ -46,3 +49,16 @@ def test_inbox_lies_beside_a_checkouts_own_home_only(
     found = inbox_of(load(home=home))
 
     assert found == (tmp_path / "inbox" if beside else home.resolve() / "inbox")
+
+
+class FullDisk:
+    def put(self, name, content, **_):
+        raise DiskFull
+
+
+def test_a_full_disk_leaves_the_sample_out_and_the_start_goes_on(tmp_path, capsys):
+    opened = replace(parts(load(home=tmp_path)), inlet=FullDisk())
+
+    _hear_sample(opened, threading.Event())
+
+    assert "The sample was left out: The disk is full." in capsys.readouterr().err
