@@ -221,9 +221,14 @@ def test_first_start_does_not_wait_for_ever(world):
 
 def started(home, *words, said=subprocess.PIPE):
     environment = os.environ | ECHO | {"EARWITNESS_HOME": str(home)}
-    return subprocess.Popen(
-        [EARWITNESS, *words], env=environment, stdout=subprocess.PIPE, stderr=said, text=True
-    )
+    # A shell's background job ignores SIGINT, and so would everything started from it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [EARWITNESS, *words], env=environment, stdout=subprocess.PIPE, stderr=said, text=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_up_ends_with_a_word_at_sigterm_and_leaves_no_note(tmp_path):
