@@ -30,7 +30,6 @@ class Rules:
     keep_months: int | None
     weight: float  #: share in fair queueing: a weight of 4 waits a quarter as long
     burst_files: int = 0  #: short files a tenant may send to the high lane per BURST_WINDOW_S
-    residency: bool = False
 
 
 #: Seconds; the window in which `burst_files` are counted, and the longest "short" file.

@@ -8,7 +8,6 @@ every new generation: the event is committed with the object and waits until del
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -162,9 +161,3 @@ def _uploaded(row: Row) -> UploadedObject:
         tuple(json.loads(row["metadata"]).items()),
         from_us(row["created_us"]),
     )
-
-
-def sweep(home: Path) -> None:
-    """Empty HOME/tmp; called once by the only process that starts the others."""
-    shutil.rmtree(home / "tmp", ignore_errors=True)
-    (home / "tmp").mkdir(parents=True, exist_ok=True)
