@@ -233,6 +233,12 @@ class PartNotStarted(
     """A part of Earwitness did not start. Its log says why; `earwitness doctor` looks further."""
 
 
+class EmulatorMissing(
+    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.WARNING, retryable=False
+):
+    """One of Google's emulators is not installed here, so the cloud's parts cannot be run."""
+
+
 class AlreadyRunning(
     EarwitnessError, layer=Layer.CONTEXT, severity=Severity.WARNING, retryable=False
 ):

@@ -1,0 +1,41 @@
+"""Google's emulators as fixtures: each started at most once a session, ended with it.
+
+Import them into a conftest. Each gives the variables that make Google's clients talk to it.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.emulators import BigQuery, Emulator, Firestore, PubSub, Storage, running
+from shared.errors import EmulatorMissing
+
+Variables = dict[str, str]
+
+
+def _session(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Variables]:
+    try:
+        with running(emulator, tmp_path_factory.mktemp(emulator.name)) as variables:
+            yield variables
+    except EmulatorMissing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def pubsub_emulator(tmp_path_factory):
+    yield from _session(PubSub(), tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def firestore_emulator(tmp_path_factory):
+    yield from _session(Firestore(), tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def storage_emulator(tmp_path_factory):
+    yield from _session(Storage(), tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def bigquery_emulator(tmp_path_factory):
+    yield from _session(BigQuery(), tmp_path_factory)
