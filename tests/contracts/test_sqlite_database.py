@@ -117,3 +117,16 @@ def test_a_backup_is_a_whole_store(tmp_path):
 def test_what_was_committed_survives_and_what_was_deleted_does_not(tmp_path, pragma, value):
     with Database(tmp_path / "s.db").read() as c:
         assert c.execute(f"PRAGMA {pragma}").fetchone()[0] == value
+
+
+def test_only_what_can_be_done_again_is_committed_without_a_sync(tmp_path):
+    """PRAGMA synchronous: 2 is FULL, 1 is NORMAL (no fsync at a commit in WAL mode)."""
+    db = Database(tmp_path / "s.db")
+
+    def level(**how):
+        with db.write(**how) as c:
+            return c.execute("PRAGMA synchronous").fetchone()[0]
+
+    assert [level(), level(durable=False), level(), level(durable=True)] == [2, 1, 2, 2]
+    with db.write(), db.write(durable=False) as joined:
+        assert joined.execute("PRAGMA synchronous").fetchone()[0] == 2

@@ -41,7 +41,8 @@ class LocalPublisher:
     def _keep(self, messages: Sequence[Message]) -> None:
         if not messages:
             return
-        with self._db.write() as db:
+        # A power cut that undoes this undoes the later commit that empties the outbox, too.
+        with self._db.write(durable=False) as db:
             db.executemany(
                 "INSERT INTO published (event_id, topic, recording_id, body)"
                 " VALUES (?, ?, ?, ?) ON CONFLICT (event_id) DO NOTHING",

@@ -15,6 +15,8 @@ from shared.errors import DiskFull, InvalidSettings, StoreUnavailable
 BUSY_MS = 5_000
 #: Seconds between two looks at a write lock that another process holds.
 POLL_S = 0.0005
+#: SQLite's numbers for PRAGMA synchronous.
+NORMAL, FULL = 1, 2
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -63,6 +65,12 @@ class Database:
             db.execute(f"PRAGMA {pragma}")
         return db
 
+    def _sync(self, db: sqlite3.Connection, level: int) -> None:
+        """How this thread's next commit is synced."""
+        if getattr(self._local, "level", FULL) != level:
+            db.execute(f"PRAGMA synchronous={level}")
+            self._local.level = level
+
     def connection(self) -> sqlite3.Connection:
         """This thread's connection, for reads outside a commit."""
         if self._shared is not None:
@@ -74,16 +82,21 @@ class Database:
         return found
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """One commit; inside another `write` of this thread it joins that one.
 
         Joining is how many writes share one fsync: `with db.write(): a(); b()`.
+        Not `durable` saves the fsync where a power cut may undo the commit, because its
+        effect is then made again: a message forgotten after it was sent is sent once more.
+        Other processes see it at once, a kill does not undo it, and it survives as soon as
+        any durable commit follows (the log is synced in order).
         """
         with translated(), self._lock:
             db = self.connection()
             if db.in_transaction:
                 yield db
                 return
+            self._sync(db, FULL if durable else NORMAL)
             _begin(db)
             try:
                 yield db
@@ -117,7 +130,7 @@ class Database:
         db = self._shared or getattr(self._local, "db", None)
         if db is not None:
             db.close()
-            self._local.db = None
+            self._local.db, self._local.level = None, FULL
 
     def _migrate(self) -> None:
         with self.read() as db:

@@ -25,7 +25,7 @@ class SqliteOutbox:
         return [message(row) for row in rows]
 
     def sent(self, messages: Sequence[Message], now: datetime) -> None:
-        with self._db.write() as db:
+        with self._db.write(durable=False) as db:  # undone, they are sent again
             db.executemany(
                 "DELETE FROM outbox WHERE event_id = ?", [(m.event_id,) for m in messages]
             )
