@@ -31,4 +31,6 @@ class PublishOutbox:
             self.publisher.publish(messages)
             self.outbox.sent(messages, self.now())
             sent += len(messages)
+            if len(messages) < PAGE:
+                break  # whoever laid out more meanwhile publishes it
         return sent
