@@ -3,6 +3,7 @@
 import base64
 import json
 import sqlite3
+import sys
 import time
 from datetime import UTC, datetime
 from io import BytesIO
@@ -14,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gpu_service.main import create_app
+from gpu_service.tickets import parse
 from shared.domain.lanes import Lane
 from shared.domain.recording import UploadedObject
 from shared.domain.states import State
@@ -47,9 +49,9 @@ def authorization():
     return "Bearer " + jwt.encode(claims, KEY, algorithm="RS256", headers={"kid": "k"})
 
 
-def envelope(body):
+def envelope(body, message_id="1"):
     data = base64.b64encode(json.dumps(body).encode()).decode()
-    return {"message": {"data": data, "messageId": "1"}, "subscription": "s"}
+    return {"message": {"data": data, "messageId": message_id}, "subscription": "s"}
 
 
 @pytest.fixture
@@ -164,6 +166,19 @@ async def test_what_is_no_ticket_is_said(service, body):
     )
 
     assert answer.status_code == 400
+
+
+def test_nothing_of_a_ticket_is_kept():
+    """pydantic kept up to 16,384 message ids, none of which comes twice: memory grew by 1 MB
+    in the first 10,000 jobs."""
+    pushed = [json.dumps(envelope({"v": 1, "lane": "high"}, f"id-{n}")) for n in range(5_000)]
+    parse(pushed[0].encode())
+    before = sys.getallocatedblocks()
+
+    for body in pushed:
+        parse(body.encode())
+
+    assert sys.getallocatedblocks() - before < 500
 
 
 async def test_a_refusal_found_while_decoding_is_acked(service):
