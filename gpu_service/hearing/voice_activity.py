@@ -51,7 +51,7 @@ RULES = Rules()
 class VoiceActivity:
     """Give it the sound block by block, then ask where the speech is.
 
-    Memory is flat but for one byte per 32 ms (1.35 MB for 12 h). Not thread-safe.
+    Memory: 32 s of sound, and one byte per 32 ms (1.35 MB for 12 h). Not thread-safe.
     """
 
     def __init__(self, rules: Rules = RULES) -> None:
@@ -67,18 +67,21 @@ class VoiceActivity:
         """Take the next samples: float32, shape (n,), mono, 16 kHz, -1..1, any n."""
         self._samples += block.size
         sound = np.concatenate([self._rest, block])
-        whole = sound.size - sound.size % WINDOW
+        whole = sound.size - sound.size % (BATCH * WINDOW)
         for at in range(0, whole, BATCH * WINDOW):
-            self._judge(sound[at : min(at + BATCH * WINDOW, whole)])
+            self._judge(sound[at : at + BATCH * WINDOW])
         self._rest = sound[whole:]
 
     def result(self) -> list[tuple[float, float]]:
         """Spans of speech in seconds, sorted, apart, inside the sound. May be asked repeatedly."""
-        self._finish()
         return spans(self.probabilities(), self._samples / SAMPLE_RATE, self._rules)
 
     def probabilities(self) -> NDArray[np.float32]:
-        """Probability of speech in each 32 ms, shape (n_windows,), steps of 1/255."""
+        """Probability of speech in each 32 ms, shape (n_windows,), steps of 1/255.
+
+        Ends the sound: a window cut short is filled up with silence.
+        """
+        self._finish()
         levels = np.frombuffer(bytes(self._levels), np.uint8)
         return (levels / 255).astype(np.float32)
 
@@ -97,9 +100,9 @@ class VoiceActivity:
         return min(max((first + latest + 0.5) * WINDOW_S, start_s), end_s)
 
     def _finish(self) -> None:
-        """Judge the last, incomplete window, filled up with silence."""
+        """Judge what is left, the last window filled up with silence: a short clip in one go."""
         if self._rest.size:
-            self._judge(np.pad(self._rest, (0, WINDOW - self._rest.size)))
+            self._judge(np.pad(self._rest, (0, -self._rest.size % WINDOW)))
             self._rest = self._rest[:0]
 
     def _judge(self, sound: Block) -> None:
