@@ -253,7 +253,9 @@ def _duckdb_home(folder: Path) -> Path:
 def _install_extensions(folder: Path) -> None:
     """Put DuckDB's extensions, which came as packages, where DuckDB finds them. Once is enough."""
     home = _duckdb_home(folder)
-    done = home / f"{'-'.join(DUCKDB_EXTENSIONS)}.installed"
+    # Extensions belong to one version of DuckDB; another finds no mark of its own.
+    version = next(folder.glob("lib/python3*/site-packages/duckdb-*.dist-info"), home).stem
+    done = home / f"{version}-{'-'.join(DUCKDB_EXTENSIONS)}.installed"
     if done.exists():
         return
     home.mkdir(exist_ok=True)

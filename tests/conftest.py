@@ -4,6 +4,13 @@ import os
 
 import pytest
 
+from tests.emulators import (  # noqa: F401  # here, so that each is started once for all tests
+    bigquery_emulator,
+    firestore_emulator,
+    pubsub_emulator,
+    storage_emulator,
+)
+
 ALLOWED_SKIPS = ("gpu",)
 
 

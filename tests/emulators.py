@@ -1,6 +1,7 @@
 """Google's emulators as fixtures: each started at most once a session, ended with it.
 
-Import them into a conftest. Each gives the variables that make Google's clients talk to it.
+`tests/conftest.py` offers them to every test: imported twice they would be started twice.
+Each gives the variables that make Google's clients talk to it; see `reached`.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,12 @@ from local.emulators import BigQuery, Emulator, Firestore, PubSub, Storage, runn
 from shared.errors import EmulatorMissing
 
 Variables = dict[str, str]
+
+
+def reached(variables: Variables, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Google's clients made in this test talk to the emulator, and to nobody else."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
 
 
 def _session(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Variables]:
