@@ -60,6 +60,30 @@ class Settings(Struct, frozen=True, kw_only=True):
     backend: Annotated[Backend, Meta(description="Where state lives: embedded or gcp.")] = (
         Backend.EMBEDDED
     )
+    project: Annotated[
+        str, Meta(description="Google Cloud project; GOOGLE_CLOUD_PROJECT says it too.")
+    ] = ""
+    uploads_bucket: Annotated[
+        str, Meta(description="Bucket that recordings are dropped into, under uploads/{tenant}/.")
+    ] = ""
+    results_bucket: Annotated[str, Meta(description="Bucket that results are written to.")] = ""
+    firestore_database: Annotated[
+        str, Meta(min_length=1, description="Firestore database of all metadata.")
+    ] = "(default)"
+    topic_prefix: Annotated[
+        str, Meta(description="Written before the name of every Pub/Sub topic, such as `staging-`.")
+    ] = ""
+    arrivals_subscription: Annotated[
+        str,
+        Meta(
+            min_length=3,
+            description="Pull subscription to the uploads bucket's second notification, which"
+            " `reconcile` compares with the recordings.",
+        ),
+    ] = "upload-arrivals"
+    metrics_dataset: Annotated[
+        str, Meta(min_length=1, description="BigQuery dataset of the measurements.")
+    ] = "earwitness"
     cascade: Annotated[Cascade, Meta(description="Engines per task, first choice first.")] = field(
         default_factory=Cascade
     )
@@ -132,6 +156,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = "https://www.googleapis.com/oauth2/v3/certs"
 
 
+#: What has no default in the cloud.
+NEEDED_IN_CLOUD = ("project", "uploads_bucket", "results_bucket")
+#: Google's own name of a setting of ours.
+ALIASES = {"GOOGLE_CLOUD_PROJECT": "project"}
+
 FIELDS = {f.name: f for f in msgspec.structs.fields(Settings)}
 
 
@@ -151,13 +180,23 @@ def load(**given: Any) -> Settings:
     said |= {k: v for k, v in given.items() if v is not None}
     wrong: list[str] = []
     values = {name: _value(name, raw, wrong) for name, raw in said.items()}
-    if "K_SERVICE" in os.environ and "backend" not in said:
-        # Unset, it would silently write into the container's memory.
-        wrong.append(f"{PREFIX}BACKEND is not set and this is Cloud Run; set it to gcp")
+    wrong += _unfit(values)
     if wrong:
         raise InvalidSettings("The settings are wrong:\n  " + "\n  ".join(wrong))
     settings = Settings(**values)
     return msgspec.structs.replace(settings, home=_absolute(settings.home))
+
+
+def _unfit(values: Mapping[str, Any]) -> list[str]:
+    """What each value alone does not show: a backend that does not fit the place or the rest."""
+    backend = values.get("backend", Backend.EMBEDDED)
+    if backend is Backend.GCP:
+        missing = [name for name in NEEDED_IN_CLOUD if not values.get(name)]
+        return [f"{PREFIX}{name.upper()} is not set; the backend gcp needs it" for name in missing]
+    if "K_SERVICE" in os.environ and backend is Backend.EMBEDDED:
+        # It would silently write into the container's memory.
+        return [f"{PREFIX}BACKEND is not gcp and this is Cloud Run; set it to gcp"]
+    return []
 
 
 def sources(settings: Settings) -> dict[str, str]:
@@ -185,7 +224,7 @@ def _env_file() -> Mapping[str, str | None]:
 
 def _from(variables: Mapping[str, str | None]) -> dict[str, Any]:
     """Our settings among `variables`, nested names gathered; others are not ours."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {ALIASES[k]: v for k, v in variables.items() if k in ALIASES and v}
     for key, raw in variables.items():
         name, _, inner = key.upper().removeprefix(PREFIX).lower().partition("__")
         if not key.upper().startswith(PREFIX) or name not in FIELDS or raw is None:

@@ -1,7 +1,13 @@
 """Settings: where values come from, and all that is wrong at once."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from local.supervisor import SETTLED
 from shared.errors import InvalidSettings
 from shared.settings import descriptions, load, sources
 
@@ -36,13 +42,63 @@ def test_every_wrong_value_is_named_at_once(monkeypatch):
     assert "EARWITNESS_LEASE_S" in str(caught.value)
 
 
-def test_on_cloud_run_the_backend_must_be_said(monkeypatch):
+@pytest.mark.parametrize("said", [None, "embedded"])
+def test_on_cloud_run_the_backend_must_be_gcp(monkeypatch, said):
     monkeypatch.setenv("K_SERVICE", "gateway")
+    if said:
+        monkeypatch.setenv("EARWITNESS_BACKEND", said)
 
     with pytest.raises(InvalidSettings, match="EARWITNESS_BACKEND"):
         load()
+
+
+def test_in_the_cloud_everything_missing_is_named_at_once(monkeypatch):
     monkeypatch.setenv("EARWITNESS_BACKEND", "gcp")
-    assert load().backend == "gcp"
+    monkeypatch.setenv("EARWITNESS_SLOTS", "none")
+
+    with pytest.raises(InvalidSettings) as caught:
+        load()
+
+    for name in ("PROJECT", "UPLOADS_BUCKET", "RESULTS_BUCKET", "SLOTS"):
+        assert f"EARWITNESS_{name}" in str(caught.value)
+
+
+def test_in_the_cloud_three_names_suffice(monkeypatch):
+    monkeypatch.setenv("K_SERVICE", "gateway")
+    monkeypatch.setenv("EARWITNESS_BACKEND", "gcp")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "of-google")
+    monkeypatch.setenv("EARWITNESS_UPLOADS_BUCKET", "in")
+    monkeypatch.setenv("EARWITNESS_RESULTS_BUCKET", "out")
+
+    settings = load()
+
+    assert (settings.backend, settings.project) == ("gcp", "of-google")
+    assert sources(settings)["project"] == "environment"
+
+
+def test_our_own_name_of_the_project_wins(monkeypatch):
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "of-google")
+    monkeypatch.setenv("EARWITNESS_PROJECT", "ours")
+
+    assert load().project == "ours"
+
+
+@pytest.mark.parametrize("part", ["functions", "service", "gateway"])
+def test_on_cloud_run_no_part_starts_on_the_embedded_backend(part, tmp_path):
+    env = {**os.environ, "EARWITNESS_HOME": str(tmp_path), "K_SERVICE": part}
+    env["EARWITNESS_BACKEND"] = "embedded"
+
+    done = subprocess.run(
+        [sys.executable, "-m", "local.child", part, "--port", "1"],
+        env=env,
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == SETTLED
+    assert "EARWITNESS_BACKEND is not gcp" in done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_each_value_has_its_source(monkeypatch, tmp_path):
