@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PACKAGES := shared functions gpu_service gateway local
 OFFLINE_TERRAFORM ?= ../shared/tf/offline-terraform
 
-.PHONY: run env env-test env-emulators test check test-slow bench lint types contracts generated terraform clean
+.PHONY: run env env-test env-emulators test check test-slow bench lint types contracts generated terraform archive clean
 
 run: env  ## start everything on this machine and open http://127.0.0.1:8080
 	@exec $(BIN)/earwitness up
@@ -55,6 +55,7 @@ types:
 
 contracts:
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m deploy.entry_points
 
 generated:
 	@fresh=$$(mktemp -d) && trap 'rm -rf $$fresh' EXIT && $(BIN)/python -m docs.generate $$fresh && $(BIN)/python -m docs.openapi $$fresh \
@@ -63,8 +64,11 @@ generated:
 terraform:
 	@if [ -d terraform ]; then $(OFFLINE_TERRAFORM) bash -euc 'terraform -chdir=terraform init -backend=false -input=false && terraform -chdir=terraform validate && terraform -chdir=terraform test'; fi
 
+archive:  ## the functions as the cloud builds them: dist/functions.zip, the same bytes everywhere
+	@$(PYTHON) -m deploy.archive
+
 bench: env-test  ## our figures beside those of named peers
 	@$(BIN)/python -m bench
 
 clean:  ## remove what `make` made; recordings and results stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

@@ -3,49 +3,68 @@
 import base64
 import json
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from cloudevents.http import CloudEvent
+from msgspec import Meta, Struct
 
 from shared.domain.recording import UploadedObject
-from shared.errors import InvalidRequest
+from shared.errors import InvalidEvent
+
+#: int64 in the protocol.
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class StorageObject(Struct, rename="camel"):
+    """What we read of an object's resource; other fields are Google's own business.
+
+    Source: googleapis/google-cloudevents, proto google.events.cloud.storage.v1.StorageObjectData;
+    64-bit numbers are strings in JSON.
+    """
+
+    bucket: str
+    name: str
+    generation: Count
+    size: Count
+    time_created: Annotated[datetime, Meta(tz=True)]
+    content_type: str | None = None
+    metadata: dict[str, str] | None = None
 
 
 def uploaded_object(event: CloudEvent) -> UploadedObject:
     """The object of a `google.cloud.storage.object.v1.finalized` event.
 
-    Source: googleapis/google-cloudevents, proto google.events.cloud.storage.v1.StorageObjectData;
-    64-bit numbers are strings in JSON.
-
     Raises:
-        InvalidRequest: not such an event. Repeating will not help.
+        InvalidEvent: not such an event. Repeating will not help.
     """
     try:
-        data: dict[str, Any] = event.data
-        return UploadedObject(
-            bucket=data["bucket"],
-            name=data["name"],
-            generation=int(data["generation"]),
-            size_bytes=int(data["size"]),
-            content_type=data.get("contentType") or "application/octet-stream",
-            metadata=tuple(sorted((data.get("metadata") or {}).items())),
-            created_at=datetime.fromisoformat(data["timeCreated"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidRequest("This is no storage event: a field is missing or odd.") from error
+        found = msgspec.convert(event.data, StorageObject, strict=False)
+        msgspec.json.encode(found)  # a lone surrogate is no text: no store keeps it
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise InvalidEvent("This is no storage event: a field is missing or odd.") from error
+    return UploadedObject(
+        bucket=found.bucket,
+        name=found.name,
+        generation=found.generation,
+        size_bytes=found.size,
+        content_type=found.content_type or "application/octet-stream",
+        metadata=tuple(sorted((found.metadata or {}).items())),
+        created_at=found.time_created,
+    )
 
 
 def published_message(event: CloudEvent) -> dict[str, Any]:
     """The JSON body of a `google.cloud.pubsub.topic.v1.messagePublished` event; {} if empty.
 
     Raises:
-        InvalidRequest: not such an event. Repeating will not help.
+        InvalidEvent: not such an event. Repeating will not help.
     """
     try:
         data = event.data["message"].get("data") or ""
         body = json.loads(base64.b64decode(data)) if data else {}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidRequest("This is no Pub/Sub event with a JSON body.") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InvalidEvent("This is no Pub/Sub event with a JSON body.") from error
     if not isinstance(body, dict):
-        raise InvalidRequest("The message is no JSON object.")
+        raise InvalidEvent("The message is no JSON object.")
     return body

@@ -1,5 +1,6 @@
-"""Every entry point of the one archive. Each name here is a function in terraform."""
+"""Every entry point of the one archive. Each name here is a function in functions.json."""
 
+from functions.envelope import settle_refusals
 from functions.on_audio_uploaded import on_audio_uploaded
 from functions.on_job_dead import on_job_dead
 from functions.reconcile import reconcile
@@ -9,3 +10,4 @@ __all__ = ["on_audio_uploaded", "on_job_dead", "reconcile"]
 
 # Clients are built while the instance starts (the CPU is boosted then), not in the first request.
 wiring.from_environment()
+settle_refusals()

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import json
 import logging
 import signal
 import sys
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("earwitness.child")
 
 HOST = "127.0.0.1"
-#: The functions that local/ rings; terraform deploys them one by one.
-ENTRY_POINTS = ("on_audio_uploaded", "on_job_dead", "reconcile")
 #: As many events as `local/storage_events.py` has on their way, and two for ticks and letters.
 FUNCTION_THREADS = 10
 
@@ -39,7 +38,12 @@ def functions(port: int) -> None:
 def applications() -> dict[str, "WSGIApplication"]:
     """Path -> the framework's app of that function."""
     source = str(_archive() / "main.py")
-    return {f"/{name}": _framework_app(name, source) for name in ENTRY_POINTS}
+    return {f"/{name}": _framework_app(name, source) for name in entry_points()}
+
+
+def entry_points() -> tuple[str, ...]:
+    """The functions that local/ rings, from the one list; terraform deploys them one by one."""
+    return tuple(json.loads((_archive() / "functions.json").read_text(encoding="utf-8")))
 
 
 def _framework_app(name: str, source: str) -> "WSGIApplication":

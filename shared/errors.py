@@ -148,6 +148,12 @@ class InvalidRequest(
     """The request is not understood. Compare it with the API description."""
 
 
+class InvalidEvent(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """An event is not understood; it is settled and nothing was changed. Look at what sends it."""
+
+
 class InvalidSettings(
     EarwitnessError, layer=Layer.CONTEXT, severity=Severity.CRITICAL, retryable=False
 ):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -88,6 +89,12 @@ def published(body):
     return {"headers": headers(PUBLISHED), "data": json.dumps(message)}
 
 
+def complaints(caplog):
+    """The codes of what was settled with a line in the log."""
+    lines = [r for r in caplog.records if r.name == "earwitness.edge"]
+    return [r.getMessage().partition(":")[0] for r in lines]
+
+
 def test_an_upload_becomes_a_queued_recording_and_one_ticket(function, parts, broker):
     upload = stored(parts, silence_wav(2.0))
 
@@ -156,15 +163,50 @@ def test_a_hopeless_upload_is_recorded_and_settled(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"generation": None}, {"size": "many"}, {"timeCreated": "yesterday"}, {"name": None}],
+    [
+        {"generation": None},
+        {"generation": str(2**63)},
+        {"generation": "9" * 5000},
+        {"size": "many"},
+        {"size": "-1"},
+        {"timeCreated": "yesterday"},
+        {"timeCreated": "2026-01-01T00:00:00"},
+        {"name": None},
+        {"name": 5},
+        {"name": "uploads/acme/\ud800.wav"},
+        {"metadata": {"author": "\ud800"}},
+        {"bucket": ["b"]},
+        {"metadata": "bulk"},
+        {"metadata": {"lane": 1}},
+    ],
+    ids=ascii,
 )
-def test_an_event_that_is_none_is_settled(function, parts, changes):
+def test_an_event_that_is_none_is_settled(function, parts, caplog, changes):
     upload = stored(parts, silence_wav(1.0))
 
     answer = function("on_audio_uploaded").post("/", **finalized(upload, **changes))
 
     assert answer.status_code == 200
     assert parts.recordings.page() == []
+    assert complaints(caplog) == ["invalid_event"]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "changes"),
+    [
+        pytest.param({"ce-knows": "tomorrow", "ce-traceparent": "odd"}, {}, id="envelope"),
+        pytest.param({}, {"colour": "blue", "acl": [{}], "retention": {"x": []}}, id="object"),
+        pytest.param({}, {"metadata": {"author": "Ann", "x-y": ""}}, id="metadata"),
+    ],
+)
+def test_attributes_nobody_knows_change_nothing(function, parts, attributes, changes):
+    event = finalized(stored(parts, silence_wav(1.0)), **changes)
+    event["headers"] |= attributes
+
+    answer = function("on_audio_uploaded").post("/", **event)
+
+    [known] = parts.recordings.page()
+    assert (answer.status_code, known.state) == (200, State.QUEUED)
 
 
 def test_an_object_that_is_gone_is_settled(function, parts):
@@ -198,10 +240,98 @@ def test_a_dead_letter_is_one_error_in_the_log(function, parts, caplog):
     assert (record.levelname, record.recording_id) == ("ERROR", "r1")
 
 
-@pytest.mark.parametrize("data", ["no json", "[]", "1"])
-def test_a_message_that_is_none_is_settled(function, parts, data):
-    message = {"message": {"data": base64.b64encode(data.encode()).decode()}}
+def coded(text):
+    return base64.b64encode(text.encode()).decode()
 
-    answer = function("on_job_dead").post("/", headers=headers(PUBLISHED), data=json.dumps(message))
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"message": {"data": coded("no json")}}, id="no json"),
+        pytest.param({"message": {"data": coded("[]")}}, id="a list"),
+        pytest.param({"message": {"data": coded("1")}}, id="a number"),
+        pytest.param({"message": {"data": coded("[" * 100_000)}}, id="a deep nest"),
+        pytest.param({"message": {"data": "\u00e9"}}, id="no base64"),
+        pytest.param({"message": {"data": "e30"}}, id="base64 cut short"),
+        pytest.param({"message": {"data": "/w=="}}, id="no UTF-8"),
+        pytest.param({"message": {"data": 5}}, id="data is a number"),
+        pytest.param({"message": "hello"}, id="message is a text"),
+        pytest.param({"message": None}, id="no message"),
+        pytest.param({}, id="nothing"),
+        pytest.param([], id="a list for a body"),
+    ],
+)
+def test_a_message_that_is_none_is_settled(function, parts, caplog, body):
+    answer = function("on_job_dead").post("/", headers=headers(PUBLISHED), data=json.dumps(body))
 
     assert answer.status_code == 200
+    assert complaints(caplog) == ["invalid_event"]
+
+
+ENTRY_POINTS = sorted(json.loads(Path(source.__file__).with_name("functions.json").read_text()))
+STRUCTURED = {"content-type": "application/cloudevents+json"}
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        pytest.param({}, b"", id="nothing"),
+        pytest.param({"content-type": "application/json"}, b"{}", id="no event"),
+        pytest.param({"content-type": "application/json"}, b"[1]", id="a list"),
+        pytest.param({"content-type": "application/json"}, b"[" * 100_000, id="a deep nest"),
+        pytest.param(STRUCTURED, b'{"specversion": "1.0", "id"', id="cut"),
+        pytest.param(STRUCTURED, b'{"specversion": "1.0"}', id="attributes missing"),
+        pytest.param(STRUCTURED, b"\xff\xfe", id="no UTF-8"),
+        pytest.param(headers(PUBLISHED) | {"ce-specversion": "9"}, b"{}", id="of another version"),
+        pytest.param({"ce-id": "e1"}, b"{}", id="an id alone"),
+        pytest.param(
+            {"content-type": "application/json"}, b'{"context": 1, "data": 2}', id="old style"
+        ),
+    ],
+)
+def test_a_request_that_is_no_event_is_settled_and_logged(
+    function, parts, caplog, name, head, body
+):
+    """The framework answers 400, 415 or 500, which Eventarc repeats for a day."""
+    answer = function(name).post("/", headers=head, data=body)
+
+    assert answer.status_code == 204
+    assert complaints(caplog) == ["invalid_event"]
+    assert parts.recordings.page() == []
+
+
+@pytest.mark.parametrize("name", ["on_audio_uploaded", "on_job_dead"])
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"null", b'"text"'])
+def test_an_event_without_a_body_we_can_read_is_settled(function, parts, caplog, name, body):
+    answer = function(name).post("/", headers=headers(FINALIZED), data=body)
+
+    assert answer.status_code == 200
+    assert complaints(caplog) == ["invalid_event"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"null", b'"text"'])
+def test_a_tick_is_a_tick_whatever_it_carries(function, parts, broker, body):
+    broker.status = 503
+    function("on_audio_uploaded").post("/", **finalized(stored(parts, silence_wav(1.0))))
+    broker.status = 200
+
+    answer = function("reconcile").post("/", headers=headers(PUBLISHED), data=body)
+
+    assert answer.status_code == 200
+    assert parts.outbox.pending() == []
+
+
+def test_what_we_do_not_understand_asks_for_a_redelivery(function, parts):
+    """Only envelopes are settled unseen; a fault of our own code stays a 500."""
+    upload = stored(parts, silence_wav(1.0))
+    with sqlite3.connect(parts.settings.home / wiring.STORE) as db:
+        db.execute("DROP TABLE recordings")
+
+    answer = function("on_audio_uploaded").post("/", **finalized(upload))
+
+    assert answer.status_code == 500
+
+
+def test_a_path_or_a_method_nobody_serves_is_refused_as_ever(function, parts):
+    assert function("reconcile").get("/").status_code == 405
