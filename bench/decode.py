@@ -1,7 +1,12 @@
 """P4: decode, resample and hash, beside bare PyAV, soundfile with soxr, and ffmpeg's pipe.
 
-CPU seconds of everything that works (this process and the decoder's child), so that the load of
-the machine moves the figures less; everybody hashes the same bytes with SHA-256.
+CPU seconds of everything that works (this process, and the decoder's child or ffmpeg), so that
+the load of the machine moves the figures less; everybody hashes the same bytes with SHA-256.
+Ours fills the spool the service hears from; the peers drop what they decoded.
+
+The sandbox is measured against our own reading in this process: same code, same checks of the
+samples, same spool. Its ratio is taken round by round, so that what slows a whole round (the
+load, the clock of the machine) divides out.
 """
 
 import hashlib
@@ -19,14 +24,17 @@ import numpy as np
 import soundfile
 import soxr
 
-from bench.measuring import goal, interleaved
-from gpu_service.decoding.decoder import Decoder
+from bench.measuring import Series, goal, interleaved
+from gpu_service.decoding.decoder import Decoder, sane
 from gpu_service.decoding.reading import Reading
 from gpu_service.decoding.sealed_file import SealedFile
+from gpu_service.hearing.pcm import Pcm
 from shared.domain.sound import SAMPLE_RATE, Limits
 from tests.decoding.media import Media, wav
 
-SECONDS = 600
+SECONDS = 300
+#: More than GOALS.md asks: a few per cent are to be told from the noise of a shared machine.
+REPEATS = 11
 LIMITS = Limits(max_seconds=5 * 3600, max_bytes=1 << 40)
 MEDIA = {
     "wav": Media("wav", "pcm_s16le", 44_100, 2, SECONDS),
@@ -41,6 +49,8 @@ SOUNDFILE_READS = {"wav", "mp3", "flac", "opus"}
 
 def run() -> bool:
     """Print every format's series; True where the goals are met."""
+    if not shutil.which("ffmpeg"):
+        print("  the ffmpeg pipe is left out: there is no ffmpeg on PATH")
     decoder = Decoder(processes=1)
     decoder.start()
     try:
@@ -54,8 +64,25 @@ def run() -> bool:
 def _compare(decoder: Decoder, name: str, folder: Path) -> bool:
     path = folder / f"sound.{name}"
     path.write_bytes(MEDIA[name].data())
+    ours, direct, *peers = _series(name, _cases(decoder, name, path))
+    best = max(peers, key=lambda peer: peer.median)
+    met = goal(f"{name}: of the best peer, {best.name}", ours.median / best.median, 0.9)
+    # Rates: the one without the sandbox is the higher one.
+    rounds = [100 * (d / o - 1) for o, d in zip(ours.values, direct.values, strict=True)]
+    cost = Series(f"{name}: cost of the sandbox, by rounds", tuple(rounds))
+    print(cost.line("%"))
+    return met & goal(f"{name}: cost of the sandbox in %", cost.median, 5.0, at_most=True)
+
+
+def _series(name: str, cases: dict[str, Callable[[], float]]) -> list[Series]:
+    print(f"  {name}, {SECONDS} s: seconds of sound a CPU second")
+    return list(interleaved(cases, "s/s", REPEATS).values())
+
+
+def _cases(decoder: Decoder, name: str, path: Path) -> dict[str, Callable[[], float]]:
+    """Ours, ours without a sandbox, and every peer that reads this and is here."""
     cases = {
-        "ours, sandboxed": lambda: _rate(lambda: ours(decoder, path)),
+        "ours, sandboxed": lambda: _rate(lambda: sandboxed(decoder, path)),
         "ours, in this process": lambda: _rate(lambda: unsandboxed(path)),
         "bare PyAV": lambda: _rate(lambda: bare_pyav(path)),
     }
@@ -63,11 +90,7 @@ def _compare(decoder: Decoder, name: str, folder: Path) -> bool:
         cases["soundfile + soxr"] = lambda: _rate(lambda: soundfile_soxr(path))
     if shutil.which("ffmpeg"):
         cases["ffmpeg pipe"] = lambda: _rate(lambda: ffmpeg_pipe(path))
-    print(f"  {name}, {SECONDS} s: seconds of sound a CPU second")
-    found = [series.median for series in interleaved(cases, "s/s").values()]
-    met = goal(f"{name}: of the best peer", found[0] / max(found[2:]), 0.9)
-    cost = 100 * (found[1] / found[0] - 1)
-    return met & goal(f"{name}: cost of the sandbox in %", cost, 5.0, at_most=True)
+    return cases
 
 
 def _rate(work: Callable[[], float]) -> float:
@@ -77,31 +100,34 @@ def _rate(work: Callable[[], float]) -> float:
     return SECONDS / (time.process_time() - begun + elsewhere_s)
 
 
-def ours(decoder: Decoder, path: Path) -> float:
+def sandboxed(decoder: Decoder, path: Path) -> float:
     """The product's way, sandbox, checks and all."""
     _hash(path)
     # The child that will be taken: opening the file counts too.
     child = [*decoder._pool._virgins, *(c for _, c in decoder._pool._settled)][0]
     begun = _on_cpu_s(child.pid)
-    with path.open("rb") as sound, decoder.open(sound, tenant="bench", limits=LIMITS) as decoding:
+    with (
+        Pcm(None) as pcm,
+        path.open("rb") as sound,
+        decoder.open(sound, tenant="bench", limits=LIMITS) as decoding,
+    ):
         assert decoding._child is child
-        n_samples = sum(block.shape[1] for block in decoding)
+        for block in decoding:
+            pcm.add(block)
         used = _on_cpu_s(child.pid) - begun
-    assert abs(n_samples / SAMPLE_RATE - SECONDS) < 1
+    assert abs(decoding.duration_s - SECONDS) < 1
     return used
 
 
 def unsandboxed(path: Path) -> float:
     """The same reading without a child: what the sandbox is measured against."""
     _hash(path)
-    fd = os.open(path, os.O_RDONLY)
-    reading = Reading(
-        SealedFile(path.stat().st_size, lambda n, at: os.pread(fd, n, at)), separate=False
-    )
-    for block in reading.blocks():
-        np.clip(np.frombuffer(block, np.float32), -1, 1)
-    reading.close()
-    os.close(fd)
+    with Pcm(None) as pcm, path.open("rb") as sound:
+        file = SealedFile(path.stat().st_size, lambda n, at: os.pread(sound.fileno(), n, at))
+        reading = Reading(file, separate=False)
+        for block in reading.blocks():
+            pcm.add(sane(np.array(np.frombuffer(block, np.float32)[np.newaxis])))
+        reading.close()
     return 0.0
 
 

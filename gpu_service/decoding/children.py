@@ -1,6 +1,7 @@
 """The master's side: the nursery, its children, and which tenant may use which child."""
 
 import json
+import mmap
 import os
 import resource
 import select
@@ -10,17 +11,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpu_service.decoding.sandbox import mapped_bytes, resident_bytes
+from gpu_service.decoding.trays import BYTES, Emptying, shared_memory
 from gpu_service.decoding.wire import (
     MAX_ORDER_BYTES,
+    SAMPLE_BYTES,
     Broken,
-    Message,
     patient,
     receive,
     send_order,
@@ -29,9 +31,6 @@ from shared.errors import DecoderDied, DecoderLimit
 
 #: Seconds between two looks at a child that says nothing.
 LOOK_S = 0.25
-#: Bytes a child may have decoded ahead of its reader; the kernel doubles it for its own needs and
-#: grants no more than net.core.wmem_max.
-AHEAD_BYTES = 1 << 19
 #: Seconds a child may take to be born and enclosed; measured 5 ms.
 BIRTH_PATIENCE_S = 30.0
 #: Files one child decodes before it is replaced: bounds what leaks in FFmpeg can add up to.
@@ -91,18 +90,22 @@ class Nursery:
     def birth(self) -> "Child":
         """A new child, which may still be enclosing itself."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, AHEAD_BYTES)
-            pid = self._ask({"do": "fork"}, theirs.fileno())["pid"]
+        fd = shared_memory()
+        try:
+            memory = mmap.mmap(fd, BYTES, prot=mmap.PROT_READ)
+            with theirs:
+                pid = self._ask({"do": "fork"}, theirs.fileno(), fd)["pid"]
+        finally:
+            os.close(fd)
         patient(ours, LOOK_S)
-        return Child(self, int(pid), ours)
+        return Child(self, int(pid), ours, memory)
 
     def end(self, pid: int) -> Ended:
         """Kill this child of ours and say what it had used; ending twice does nothing."""
         told = self._ask({"do": "end", "pid": pid})
         return Ended(int(told["signal"]), float(told["cpu_s"]), int(told["peak_bytes"]))
 
-    def _ask(self, order: dict[str, object], fd: int | None = None) -> dict[str, Any]:
+    def _ask(self, order: dict[str, object], *fds: int) -> dict[str, Any]:
         """Raises DecoderDied: the nursery had died (the next call finds a new one) or is closed."""
         with self._lock:
             if self._closed:
@@ -110,7 +113,7 @@ class Nursery:
             self._start()
             assert self._control is not None
             try:
-                send_order(self._control, order, fd)
+                send_order(self._control, order, *fds)
                 told = self._control.recv(MAX_ORDER_BYTES)
             except OSError:
                 told = b""
@@ -152,13 +155,16 @@ class Nursery:
 
 
 class Child:
-    """One decoder process and the channel to it."""
+    """One decoder process, the channel to it, and the trays it lays its samples in."""
 
-    def __init__(self, nursery: Nursery, pid: int, channel: socket.socket) -> None:
+    def __init__(
+        self, nursery: Nursery, pid: int, channel: socket.socket, memory: mmap.mmap
+    ) -> None:
         self.pid = pid
         self.files = 0
         self._nursery = nursery
-        self._channel = channel
+        self._channel, self._memory = channel, memory
+        self._trays = Emptying(channel, memory)
         self._ready: bool | None = None
         self._ended: Ended | None = None
         self._cpu_before_s = 0.0
@@ -173,7 +179,7 @@ class Child:
         if self._ready is None:
             patience = _Patience(BIRTH_PATIENCE_S)
             try:
-                self._ready = receive(self._channel, patience.look).head.get("sandboxed") is True
+                self._ready = receive(self._channel, patience.look).get("sandboxed") is True
             except Broken:
                 self.end()
                 raise DecoderDied("A decoder could not be started.") from None
@@ -189,12 +195,15 @@ class Child:
     def begin(self, fd: int, size: int, separate: bool, allowance: Allowance) -> None:
         """Hand over a recording; what is heard is asked with `hear`."""
         self.files += 1
+        self._trays = Emptying(self._channel, self._memory)
         self._cpu_before_s = cpu_s(self.pid)
         self._limit(allowance)
         with suppress(OSError):  # a dead child is noticed by the first `hear`
             send_order(self._channel, {"size": size, "separate": separate}, fd)
 
-    def hear(self, allowance: Allowance, decoded_s: float, alive: Callable[[], None]) -> Message:
+    def hear(
+        self, allowance: Allowance, decoded_s: float, alive: Callable[[], None]
+    ) -> dict[str, Any]:
         """The next thing the child says.
 
         Raises:
@@ -213,6 +222,17 @@ class Child:
             return receive(self._channel, look)
         except Broken:
             raise self._cause() from None
+
+    def pieces(self, n_bytes: object, n_channels: int) -> Iterator[memoryview]:
+        """The samples of the tray it handed over, a second at a time; copy, then check them.
+
+        Raises:
+            DecoderDied: it is no tray that a decoder hands over.
+        """
+        try:
+            yield from self._trays.pieces(n_bytes, n_channels * SAMPLE_BYTES)
+        except Broken:
+            raise DecoderDied("The decoder answered nonsense.") from None
 
     def check(self, allowance: Allowance, decoded_s: float) -> None:
         """Raises DecoderLimit where the child has used more than it may."""
@@ -249,7 +269,9 @@ class Child:
                 (resource.RLIMIT_DATA, data + allowance.memory_bytes),
             ):
                 _, hard = resource.prlimit(self.pid, what)
-                resource.prlimit(self.pid, what, (soft, hard))
+                # A tier of more than 60 hours would ask for more than any child may have.
+                most = soft if hard == resource.RLIM_INFINITY else min(soft, hard)
+                resource.prlimit(self.pid, what, (most, hard))
 
     def _cause(self) -> DecoderDied | DecoderLimit:
         ended = self.end()

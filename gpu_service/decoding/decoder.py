@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_service.decoding.children import Allowance, Child, Nursery, Pool
-from gpu_service.decoding.wire import BLOCK_SAMPLES, SAMPLE_BYTES, Message
 from shared.domain.sound import (
     MAX_CHANNELS,
     MAX_RATE_HZ,
@@ -150,7 +149,7 @@ class Decoding:
     def begin(self, fd: int, size: int, separate: bool) -> None:
         """Hand the file to the child and learn the facts."""
         self._child.begin(fd, size, separate, self._allowance)
-        said = self._hear("facts").head
+        said = self._hear("facts")
         self.facts = _facts(said)
         self._n_channels = self.facts.channels if separate else 1
         per_second = self.facts.channels * self.facts.sample_rate_hz
@@ -164,33 +163,32 @@ class Decoding:
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         """Blocks of at most a second: float32, (n_channels, n_samples), 16 kHz, -1..1."""
         checked_at = time.monotonic()
-        while (said := self._hear("block", "end")).head["say"] == "block":
-            block = self._block(said)
-            if time.monotonic() - checked_at > ALIVE_S / 4:
-                checked_at = time.monotonic()
-                self._child.check(self._allowance, self.duration_s)
-                self._alive()
-            yield block
-        self.cautions = _cautions(said.head)
+        while (said := self._hear("tray", "end"))["say"] == "tray":
+            for piece in self._child.pieces(said.get("bytes"), self._n_channels):
+                block = self._block(piece)
+                if time.monotonic() - checked_at > ALIVE_S / 4:
+                    checked_at = time.monotonic()
+                    self._child.check(self._allowance, self.duration_s)
+                    self._alive()
+                yield block
+        self.cautions = _cautions(said)
         self.finished = True
 
-    def _hear(self, *expected: str) -> Message:
+    def _hear(self, *expected: str) -> dict[str, Any]:
         said = self._child.hear(self._allowance, self.duration_s, self._alive)
-        if said.head.get("say") == "refused":
-            raise _refusal(said.head, self._child)
-        if said.head.get("say") not in expected:
+        if said.get("say") == "refused":
+            raise _refusal(said, self._child)
+        if said.get("say") not in expected:
             raise DecoderDied("The decoder answered nonsense.")
         return said
 
-    def _block(self, said: Message) -> NDArray[np.float32]:
-        n_samples, rest = divmod(len(said.body), SAMPLE_BYTES * self._n_channels)
-        if rest or not 0 < n_samples <= BLOCK_SAMPLES:
-            raise DecoderDied("The decoder answered nonsense.")
-        self._n_samples += n_samples
+    def _block(self, piece: memoryview) -> NDArray[np.float32]:
+        interleaved = np.frombuffer(piece, np.float32).reshape(-1, self._n_channels)
+        self._n_samples += len(interleaved)
         if self.duration_s > self._max_s:
             raise self._too_long()
-        interleaved = np.frombuffer(said.body, np.float32).reshape(n_samples, self._n_channels)
-        return _sane(np.ascontiguousarray(interleaved.T))
+        # A copy even of one channel: what is checked must be what is used.
+        return sane(np.array(interleaved.T, order="C"))
 
     def _too_long(self) -> AudioTooLong:
         signal = f" at {self.facts.channels} channels and {self.facts.sample_rate_hz} Hz"
@@ -202,7 +200,7 @@ class Decoding:
         )
 
 
-def _sane(block: NDArray[np.float32]) -> NDArray[np.float32]:
+def sane(block: NDArray[np.float32]) -> NDArray[np.float32]:
     """In place: float files may hold values beyond full scale, infinities and NaN."""
     np.clip(block, -1.0, 1.0, out=block)
     # One NaN makes the sum NaN, which is cheaper to see than every sample.

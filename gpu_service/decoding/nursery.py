@@ -9,6 +9,7 @@ with its master: its channel ends.
 
 import gc
 import importlib
+import mmap
 import os
 import signal
 import socket
@@ -20,10 +21,11 @@ from typing import Any
 
 from gpu_service.decoding.sandbox import CHANNEL_FD, enclose, keep_only, seccomp_filter
 from gpu_service.decoding.sealed_file import SealedFile
+from gpu_service.decoding.trays import BYTES, EMPTIED
 from gpu_service.decoding.wire import receive_order, send, send_order
 from gpu_service.decoding.worker import answer
 
-Serve = Callable[[socket.socket], None]
+Serve = Callable[[socket.socket, mmap.mmap], None]
 
 
 def main(control_fd: int, serve_at: str) -> None:
@@ -56,15 +58,16 @@ class Nursery:
 
     def _obey(self, order: dict[str, Any], fds: list[int]) -> None:
         if order["do"] == "fork":
-            send_order(self._control, {"pid": self._fork(fds[0])})
-            os.close(fds[0])
+            send_order(self._control, {"pid": self._fork(*fds)})
+            for fd in fds:
+                os.close(fd)
         else:
             send_order(self._control, self._end(order["pid"]))
 
-    def _fork(self, channel_fd: int) -> int:
+    def _fork(self, channel_fd: int, memory_fd: int) -> int:
         pid = os.fork()
         if not pid:
-            be_a_child(channel_fd, self._serve, self._rules)
+            be_a_child(channel_fd, memory_fd, self._serve, self._rules)
         self._children.add(pid)
         return pid
 
@@ -83,14 +86,17 @@ class Nursery:
         }
 
 
-def be_a_child(channel_fd: int, serve: Serve, rules: Any) -> None:  # pragma: no cover
+def be_a_child(  # pragma: no cover
+    channel_fd: int, memory_fd: int, serve: Serve, rules: Any
+) -> None:
     """Enclose this process, say so, serve, and leave; never returns."""
     try:
+        memory = mmap.mmap(memory_fd, BYTES)
         keep_only(channel_fd)
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=CHANNEL_FD)
         sandboxed = enclose(rules)
         send(channel, {"say": "ready", "sandboxed": sandboxed})
-        serve(channel)
+        serve(channel, memory)
     finally:
         # Not sys.exit: the nursery's own clean-up is not ours.
         os._exit(0)
@@ -99,9 +105,10 @@ def be_a_child(channel_fd: int, serve: Serve, rules: Any) -> None:  # pragma: no
 def warm_up() -> None:
     """Decode and refuse a little, so that no child has to load anything when it no longer can."""
     ours, theirs = socket.socketpair()
-    with ours, theirs:
+    with ours, theirs, mmap.mmap(-1, BYTES) as memory:
+        ours.sendall(EMPTIED)  # for the one tray that the sound fills
         for sound in (tiny_wav(), tiny_wav()[:30], "\ufeff#EXTM3U".encode("utf-16"), b"text"):
-            answer(theirs, SealedFile(len(sound), partial(_slice, sound)), separate=False)
+            answer(theirs, memory, SealedFile(len(sound), partial(_slice, sound)), separate=False)
 
 
 def _slice(sound: bytes, n_bytes: int, at: int) -> bytes:

@@ -93,7 +93,7 @@ class Reading:
     def close(self) -> None:
         self._container.close()
 
-    def blocks(self) -> Iterator[bytes]:
+    def blocks(self) -> Iterator[memoryview]:
         """float32, (n_samples, n_channels) in C order, 16 kHz; all but few of one second."""
         for block in self._shaped():
             self._n_samples += len(block) // (SAMPLE_BYTES * self.n_channels)
@@ -110,7 +110,7 @@ class Reading:
         found += [OTHER_TRACKS] if len(self._container.streams.audio) > 1 else []
         return found
 
-    def _shaped(self) -> Iterator[bytes]:
+    def _shaped(self) -> Iterator[memoryview]:
         shaper = Shaper(self._first, self.n_channels)
         for frame in chain([self._first], self._frames):
             gap_s = self._clock.gap_before(frame)

@@ -30,7 +30,10 @@ def matrix(n_in: int, n_out: int) -> str:
 
 
 class Shaper:
-    """Takes frames that are all alike, gives blocks of bytes (n_samples, n_channels) float32."""
+    """Takes frames that are all alike, gives blocks of (n_samples, n_channels) float32.
+
+    A block is FFmpeg's own memory, which it keeps alive: nothing is copied here.
+    """
 
     def __init__(self, like: AudioFrame, n_channels: int) -> None:
         self._like = _form(like)
@@ -60,7 +63,7 @@ class Shaper:
     def fits(self, frame: AudioFrame) -> bool:
         return _form(frame) == self._like
 
-    def push(self, frame: AudioFrame) -> Iterator[bytes]:
+    def push(self, frame: AudioFrame) -> Iterator[memoryview]:
         """Take a frame; gives what is complete about once a second."""
         # Positions are counted in samples: time stamps of hostile files reach no filter.
         frame.pts = None
@@ -70,12 +73,12 @@ class Shaper:
             self._waiting = 0
             yield from self._ready()
 
-    def flush(self) -> Iterator[bytes]:
+    def flush(self) -> Iterator[memoryview]:
         """What is left, the last block shorter."""
         self._source.push(None)
         yield from self._ready()
 
-    def _ready(self) -> Iterator[bytes]:
+    def _ready(self) -> Iterator[memoryview]:
         while True:
             try:
                 block = self._sink.pull()
@@ -84,15 +87,15 @@ class Shaper:
             assert isinstance(block, AudioFrame)
             # Interleaved, so there is one plane: PyAV 18 reads beyond the end of eight (it looks
             # for a null pointer that is not there). A plane may be longer than its samples.
-            yield bytes(memoryview(block.planes[0])[: block.samples * self._sample_bytes])
+            yield memoryview(block.planes[0])[: block.samples * self._sample_bytes]
 
 
-def silence(seconds: float, n_channels: int) -> Iterator[bytes]:
+def silence(seconds: float, n_channels: int) -> Iterator[memoryview]:
     """Blocks of digital silence."""
     n_samples = round(seconds * SAMPLE_RATE)
     while n_samples > 0:
         n = min(n_samples, BLOCK_SAMPLES)
-        yield bytes(n * n_channels * SAMPLE_BYTES)
+        yield memoryview(bytes(n * n_channels * SAMPLE_BYTES))
         n_samples -= n
 
 

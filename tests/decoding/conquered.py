@@ -10,7 +10,8 @@ import socket
 import threading
 from collections.abc import Callable
 
-from gpu_service.decoding.wire import SIZES, receive_order, send
+from gpu_service.decoding.trays import BYTES, TRAY_BYTES
+from gpu_service.decoding.wire import SIZE, receive_order, send
 
 #: The C library, loaded before the sandbox closes; a conquered process has it anyway.
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -77,7 +78,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
 }
 
 
-def try_everything(channel: socket.socket) -> None:
+def try_everything(channel: socket.socket, memory: mmap.mmap) -> None:
     """Try each attempt and report what came of it."""
     _, (fd,) = receive_order(channel)
     open_fds = [n for n in range(64) if _is_open(n)]
@@ -85,7 +86,7 @@ def try_everything(channel: socket.socket) -> None:
     outcomes["environment"] = json.dumps(dict(os.environ))
     outcomes["descriptors"] = json.dumps([n for n in open_fds if n != fd])
     for name, outcome in outcomes.items():
-        send(channel, {"say": "block", "name": name, "outcome": outcome})
+        send(channel, {"say": "tried", "name": name, "outcome": outcome})
     send(channel, {"say": "end"})
 
 
@@ -113,68 +114,70 @@ def _is_open(fd: int) -> bool:
 
 FACTS = {"container": "wav", "codec": "pcm_s16le", "sample_rate_hz": 16_000, "channels": 1}
 GOOD = {"say": "facts", **FACTS, "duration_s": 1.0}
-BLOCK = bytes(64_000)
+TRAY = {"say": "tray", "bytes": TRAY_BYTES}
 
-#: What a conquered decoder may say: (head, body), or raw bytes.
-LIES: dict[str, list[tuple[object, bytes] | bytes]] = {
-    "huge-head": [SIZES.pack(1 << 30, 0)],
-    "huge-body": [SIZES.pack(2, 1 << 30) + b"{}"],
-    "no-json": [SIZES.pack(4, 0) + b"\x80\x04N."],
-    "deep-json": [SIZES.pack(4000, 0) + b"[" * 4000],
-    "no-object": [SIZES.pack(2, 0) + b"[]"],
-    "nothing-said": [({}, b"")],
-    "unknown-word": [({"say": "obey"}, b"")],
-    "block-before-facts": [({"say": "block"}, BLOCK)],
-    "unknown-refusal": [({"say": "refused", "code": "store_unavailable", "message": ""}, b"")],
-    "container-of-its-own": [({**GOOD, "container": "../../etc"}, b"")],
-    "codec-with-html": [({**GOOD, "codec": "<script>"}, b"")],
-    "rate-of-zero": [({**GOOD, "sample_rate_hz": 0}, b"")],
-    "nine-channels": [({**GOOD, "channels": 9}, b"")],
-    "endless-duration": [({**GOOD, "duration_s": float("inf")}, b"")],
-    "duration-as-text": [({**GOOD, "duration_s": "1"}, b"")],
-    "empty-block": [(GOOD, b""), ({"say": "block"}, b"")],
-    "half-a-sample": [(GOOD, b""), ({"say": "block"}, bytes(63))],
-    "block-of-two-seconds": [(GOOD, b""), ({"say": "block"}, bytes(128_000))],
-    "facts-twice": [(GOOD, b""), (GOOD, b"")],
-    "cautions-missing": [(GOOD, b""), ({"say": "end"}, b"")],
-    "caution-with-html": [
-        (GOOD, b""),
-        ({"say": "end", "cautions": [{"code": "<b>", "message": ""}]}, b""),
-    ],
-    "cut-off": [(GOOD, b""), SIZES.pack(100, 0) + b"{"],
+#: What a conquered decoder may say: objects, or raw bytes.
+LIES: dict[str, list[dict[str, object] | bytes]] = {
+    "huge-message": [SIZE.pack(1 << 30)],
+    "no-json": [SIZE.pack(4) + b"\x80\x04N."],
+    "deep-json": [SIZE.pack(4000) + b"[" * 4000],
+    "no-object": [SIZE.pack(2) + b"[]"],
+    "nothing-said": [{}],
+    "unknown-word": [{"say": "obey"}],
+    "tray-before-facts": [TRAY],
+    "unknown-refusal": [{"say": "refused", "code": "store_unavailable", "message": ""}],
+    "container-of-its-own": [{**GOOD, "container": "../../etc"}],
+    "codec-with-html": [{**GOOD, "codec": "<script>"}],
+    "rate-of-zero": [{**GOOD, "sample_rate_hz": 0}],
+    "nine-channels": [{**GOOD, "channels": 9}],
+    "endless-duration": [{**GOOD, "duration_s": float("inf")}],
+    "duration-as-text": [{**GOOD, "duration_s": "1"}],
+    "tray-of-no-size": [GOOD, {"say": "tray"}],
+    "size-as-text": [GOOD, {**TRAY, "bytes": "64000"}],
+    "size-as-fraction": [GOOD, {**TRAY, "bytes": 64000.0}],
+    "empty-tray": [GOOD, {**TRAY, "bytes": 0}],
+    "negative-tray": [GOOD, {**TRAY, "bytes": -4}],
+    "half-a-sample": [GOOD, {**TRAY, "bytes": 62}],
+    "tray-beyond-its-end": [GOOD, {**TRAY, "bytes": TRAY_BYTES + 4}],
+    "tray-of-terabytes": [GOOD, {**TRAY, "bytes": 1 << 42}],
+    "samples-one-by-one": [GOOD, {**TRAY, "bytes": 4}, {**TRAY, "bytes": 4}],
+    "facts-twice": [GOOD, GOOD],
+    "cautions-missing": [GOOD, {"say": "end"}],
+    "caution-with-html": [GOOD, {"say": "end", "cautions": [{"code": "<b>", "message": ""}]}],
+    "cut-off": [GOOD, SIZE.pack(100) + b"{"],
 }
 
 
-def lie(channel: socket.socket) -> None:
+def lie(channel: socket.socket, memory: mmap.mmap) -> None:
     """Say the lie whose number stands at the beginning of the file, then leave."""
     _, (fd,) = receive_order(channel)
     for said in list(LIES.values())[os.pread(fd, 1, 0)[0]]:
         if isinstance(said, bytes):
             channel.sendall(said)
         else:
-            send(channel, *said)
+            send(channel, said)
 
 
-def misbehave(channel: socket.socket) -> None:
+def misbehave(channel: socket.socket, memory: mmap.mmap) -> None:
     """Do what the file says with the process itself."""
     _, (fd,) = receive_order(channel)
     send(channel, GOOD)
-    MISDEEDS[os.pread(fd, 100, 0).decode()](channel)
+    MISDEEDS[os.pread(fd, 100, 0).decode()](channel, memory)
 
 
-def spin(channel: socket.socket) -> None:
+def spin(channel: socket.socket, memory: mmap.mmap) -> None:
     while True:
         pass
 
 
-def stand_still(channel: socket.socket) -> None:
+def stand_still(channel: socket.socket, memory: mmap.mmap) -> None:
     """Waits for itself; sleeping is not among the calls it has."""
     lock = threading.Lock()
     lock.acquire()
     lock.acquire()
 
 
-def hoard(channel: socket.socket) -> None:
+def hoard(channel: socket.socket, memory: mmap.mmap) -> None:
     try:
         hoarded = [bytearray(1 << 20) for _ in range(4096)]
     except MemoryError:
@@ -183,23 +186,43 @@ def hoard(channel: socket.socket) -> None:
     del hoarded
 
 
-def flood(channel: socket.socket) -> None:
+def flood(channel: socket.socket, memory: mmap.mmap) -> None:
+    """Hands over trays for ever, whether they came back or not, and never reads."""
     while True:
-        send(channel, {"say": "block"}, BLOCK)
+        send(channel, TRAY)
 
 
-def slander(channel: socket.socket) -> None:
+def change_what_is_read(channel: socket.socket, memory: mmap.mmap) -> None:
+    """Keeps writing into the tray that the master has."""
+    nonsense, sound = b"\0\0\xc0\x7f\0\0\x80\x7f\0\0\x00\x7f", b"\0\0\0\x3f" * 3
+    send(channel, TRAY)
+    for n in range(2_000):
+        memory[: BYTES // 12 * 12] = (nonsense, sound)[n % 2] * (BYTES // 12)
+    send(channel, {"say": "end", "cautions": []})
+
+
+def take_pages_away(channel: socket.socket, memory: mmap.mmap) -> None:
+    """Punches a hole into the memory it shares."""
+    memory[:] = b"\0\0\0\x3f" * (BYTES // 4)
+    memory.madvise(mmap.MADV_REMOVE)
+    send(channel, TRAY)
+    send(channel, {"say": "end", "cautions": []})
+
+
+def slander(channel: socket.socket, memory: mmap.mmap) -> None:
     said = "split\nline \x1b[31m" + "x" * 1000
     send(channel, {"say": "refused", "code": "not_audio", "message": said})
 
 
-MISDEEDS: dict[str, Callable[[socket.socket], None]] = {
+MISDEEDS: dict[str, Callable[[socket.socket, mmap.mmap], None]] = {
     "spin": spin,
     "stand-still": stand_still,
     "hoard": hoard,
     "flood": flood,
     "slander": slander,
-    "crash": lambda channel: ctypes.string_at(0),
-    "leave": lambda channel: None,
-    "abort": lambda channel: signal.raise_signal(signal.SIGABRT),
+    "change-what-is-read": change_what_is_read,
+    "take-pages-away": take_pages_away,
+    "crash": lambda channel, memory: ctypes.string_at(0),
+    "leave": lambda channel, memory: None,
+    "abort": lambda channel, memory: signal.raise_signal(signal.SIGABRT),
 }

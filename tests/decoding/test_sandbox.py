@@ -17,7 +17,9 @@ from gpu_service.decoding import decoder as decoder_module
 from gpu_service.decoding.children import BOOT, ROOT, WORKER, Nursery, Pool
 from gpu_service.decoding.decoder import Decoder
 from gpu_service.decoding.sandbox import seccomp_filter
+from gpu_service.decoding.trays import BYTES, TRAY_BYTES, shared_memory
 from gpu_service.decoding.wire import send_order
+from shared.domain.sound import Limits
 from shared.errors import (
     AudioTooLong,
     DecoderDied,
@@ -62,6 +64,13 @@ def decode(decoder, data, limits=LIMITS):
         return np.concatenate([*decoding], axis=1)
 
 
+def decode_away(decoder, data, limits):
+    """Decode and keep nothing."""
+    with on_disk(data) as sound, decoder.open(sound, tenant="demo", limits=limits) as decoding:
+        for _ in decoding:
+            pass
+
+
 @pytest.fixture(scope="module")
 def outcomes():
     """What came of everything a conquered decoder tried."""
@@ -72,7 +81,7 @@ def outcomes():
         allowance = decoder_module._allowance(9, LIMITS)
         child.begin(sound.fileno(), 9, False, allowance)
         found = {}
-        while (said := child.hear(allowance, 0.0, lambda: None).head)["say"] != "end":
+        while (said := child.hear(allowance, 0.0, lambda: None))["say"] != "end":
             found[said["name"]] = said["outcome"]
     child.end()
     nursery.stop()
@@ -125,6 +134,62 @@ def test_decoder_that_stands_still_is_stopped(started, monkeypatch):
 def test_endless_sound_is_counted_by_the_master(started):
     with pytest.raises(AudioTooLong):
         decode(started(ConqueredDecoder("misbehave")), b"flood")
+
+
+def test_decoder_that_takes_nothing_back_blocks_nobody(started):
+    """Its master answers every tray and the answers fill the channel."""
+    endless = Limits(max_seconds=1e9, max_bytes=50_000_000)
+
+    with pytest.raises(DecoderDied, match="nonsense"):
+        decode_away(started(ConqueredDecoder("misbehave")), b"flood", endless)
+
+
+def test_samples_that_change_while_they_are_read_are_checked_as_they_are_used(started):
+    """The tray is written to, NaN and beyond full scale, while the master copies from it."""
+    racing = decode(started(ConqueredDecoder("misbehave")), b"change-what-is-read")
+
+    assert racing.shape == (1, TRAY_BYTES // 4)
+    assert np.abs(racing).max() <= 1.0  # and no NaN, with which this is not true
+
+
+@linux
+def test_hole_in_the_shared_memory_is_silence(started):
+    holed = decode(started(ConqueredDecoder("misbehave")), b"take-pages-away")
+
+    assert holed.shape == (1, TRAY_BYTES // 4)
+    assert not holed.any()
+
+
+@linux
+def test_shared_memory_is_never_cut_or_grown_or_unsealed():
+    import fcntl
+
+    fd = shared_memory()
+
+    for size in (0, BYTES - 1, BYTES + 1):
+        with pytest.raises(PermissionError):
+            os.ftruncate(fd, size)
+    with pytest.raises(PermissionError):
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+    assert os.fstat(fd).st_size == BYTES
+    os.close(fd)
+
+
+def test_master_cannot_write_into_the_trays_and_every_child_has_its_own(started):
+    decoder = started(Decoder(processes=2))
+    one, other = decoder._pool._virgins
+    one.sandboxed()
+    other.sandboxed()
+
+    with pytest.raises(TypeError):
+        one._memory[0] = 1
+    with on_disk(wav(b"\1\1" * 1600)) as sound:
+        allowance = decoder_module._allowance(3244, LIMITS)
+        one.begin(sound.fileno(), 3244, False, allowance)
+        while one.hear(allowance, 0.0, lambda: None)["say"] != "tray":
+            pass
+    assert any(one._memory[:6400])
+    assert not any(other._memory[:])
 
 
 def test_what_a_decoder_says_to_people_is_short_and_plain(started):
@@ -283,9 +348,11 @@ def alone(orders):
     answers, channels = [], []
     for order in orders:
         one, other = socket.socketpair()
-        send_order(ours, order(answers), other.fileno() if not answers else None)
+        memory_fd = shared_memory()
+        send_order(ours, order(answers), *((other.fileno(), memory_fd) if not answers else ()))
         answers.append(json.loads(ours.recv(512)))
         other.close()
+        os.close(memory_fd)
         channels.append(one)
     ours.close()
     code = nursery.wait()

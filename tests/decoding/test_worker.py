@@ -1,7 +1,9 @@
 """The worker in this process, without a sandbox: the same sound, the same words."""
 
+import mmap
 import socket
 import threading
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from gpu_service.decoding.endings import is_cut
 from gpu_service.decoding.nursery import tiny_wav, warm_up
 from gpu_service.decoding.sandbox import mapped_bytes, resident_bytes, seccomp_filter
 from gpu_service.decoding.sealed_file import SealedFile
+from gpu_service.decoding.trays import BYTES, EMPTIED, Emptying
 from gpu_service.decoding.wire import receive, send_order
 from gpu_service.decoding.worker import answer, serve
 from tests.decoding.conftest import on_disk
@@ -19,27 +22,37 @@ from tests.decoding.test_refused import DAMAGED, LYING, NOISE, REFERENCES, REFUS
 
 
 @pytest.fixture(scope="module")
-def channel():
+def memory():
+    return mmap.mmap(-1, BYTES)
+
+
+@pytest.fixture(scope="module")
+def channel(memory):
     """The master's end of a channel to a worker that is a thread."""
     ours, theirs = socket.socketpair()
-    worker = threading.Thread(target=serve, args=(theirs,))
+    worker = threading.Thread(target=serve, args=(theirs, memory))
     worker.start()
-    yield ours
+    yield Master(ours, memory)
     ours.close()
     worker.join()
     theirs.close()
 
 
-def told(channel, data, *, separate=False):
+class Master(NamedTuple):
+    channel: socket.socket
+    memory: mmap.mmap
+
+
+def told(master, data, *, separate=False):
     """What the worker says of `data`: its last words, and the samples."""
+    channel, trays = master.channel, Emptying(*master)
     with on_disk(data) as sound:
         send_order(channel, {"size": len(data), "separate": separate}, sound.fileno())
         blocks = []
-        while True:
-            said = receive(channel, lambda: None)
-            if said.head["say"] in {"end", "refused"}:
-                return said.head, np.frombuffer(b"".join(blocks), np.float32)
-            blocks.append(bytes(said.body))
+        while (said := receive(channel, lambda: None))["say"] not in {"end", "refused"}:
+            if said["say"] == "tray":
+                blocks += [bytes(piece) for piece in trays.pieces(said["bytes"], 4)]
+    return said, np.frombuffer(b"".join(blocks), np.float32)
 
 
 def codes(head):
@@ -121,7 +134,7 @@ def test_a_process_can_see_its_own_memory():
 
 
 @pytest.mark.parametrize("after", [0, 1, 3], ids=["sniffing", "opening", "decoding"])
-def test_memory_that_runs_out_anywhere_is_a_limit(after):
+def test_memory_that_runs_out_anywhere_is_a_limit(after, memory):
     """The kernel's answer at RLIMIT_DATA reaches Python as MemoryError, at any point."""
     data = wav(bytes(32_000 * 60))
     reads = iter(range(100))
@@ -134,14 +147,17 @@ def test_memory_that_runs_out_anywhere_is_a_limit(after):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         file = SealedFile(len(data), at)
-        worker = threading.Thread(target=answer, args=(theirs, file), kwargs={"separate": False})
+        worker = threading.Thread(
+            target=answer, args=(theirs, memory, file), kwargs={"separate": False}
+        )
         worker.start()
         said = receive(ours, lambda: None)
-        while said.head["say"] in {"facts", "block"}:
+        while said["say"] in {"facts", "tray"}:
+            ours.sendall(EMPTIED)
             said = receive(ours, lambda: None)
         worker.join()
 
-    assert said.head["code"] == "decoder_limit"
+    assert said["code"] == "decoder_limit"
 
 
 @pytest.mark.parametrize("keep", [10, 27, 30, 47])
