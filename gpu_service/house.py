@@ -1,6 +1,7 @@
 """What one instance of the service holds: places, threads, decoder, engines, the work flow."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class House:
     servers: Mapping[str, Server]
     work: Work
     stopping: bool = field(default=False)
+    pushes: Counter[str] = field(default_factory=Counter)  #: by what became of them
 
     def should_yield(self, lane: Lane) -> bool:
         """Whether a job of `lane` should make room: we stop, or somebody more urgent waits."""

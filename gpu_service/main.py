@@ -51,6 +51,7 @@ def readyz(request: Request, response: Response) -> dict[str, object]:
         "sandboxed": house.decoder.sandboxed,
         "engines": {name: host.state.value for name, host in house.hosts.items()},
         "slots": {"taken": house.slots.taken, "places": house.slots.places},
+        "pushes": house.pushes,
     }
 
 

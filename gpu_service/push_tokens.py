@@ -1,95 +1,133 @@
 """Is this push ours? Every ticket carries an OIDC token, and it is verified in full.
 
-Source: Google Cloud, "Authentication for push subscriptions"; OpenID Connect Core 1.0,
-section 3.1.3.7. There is no off switch: one machine signs with a key of its own.
+Source: Google Cloud, "Authentication for push subscriptions" (RS256, `iss` is always
+`https://accounts.google.com`, a token is up to an hour old); OpenID Connect Core 1.0, section
+3.1.3.7; RFC 8725, "JWT Best Current Practices". There is no off switch: one machine signs with a
+key of its own.
 """
 
-import hmac
-import json
+import hashlib
+import re
 import time
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jwt
+from jwt.types import Options
 
+from gpu_service.key_sets import KeySet, key_set
 from shared.errors import ForgedTicket, InvalidSettings
 from shared.settings import Settings
 
 ALGORITHMS = ["RS256"]
-REQUIRED = ["iss", "aud", "exp", "iat", "sub", "email"]
+OPTIONS: Options = {
+    "require": ["iss", "aud", "exp", "iat", "sub", "email"],
+    "strict_aud": True,
+    # Times are looked at by our own clock: `_current`.
+    "verify_exp": False,
+    "verify_iat": False,
+    "verify_nbf": False,
+}
+#: Header parameters that bring a key along or demand what we do not know (RFC 7515, section 4.1).
+UNWANTED = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "zip", "enc", "cty"})
 #: Seconds two clocks may differ.
 LEEWAY_S = 30
+#: Characters. Google's tokens have some 800.
+MAX_TOKEN = 4096
+#: Tokens known at a time: one of each subscription, the one before it, and room.
+MOST_KNOWN = 8
+#: RFC 7235: the scheme in any case, one space, and three parts of base64url (RFC 7515).
+_BEARER = re.compile(r"bearer ([\w-]+\.[\w-]+\.[\w-]+)", re.IGNORECASE | re.ASCII)
 
 
 class PushTokens:
-    """Verifies signature, issuer, audience, expiry, e-mail, its being verified, and subject."""
+    """Verifies signature, issuer, audience, times, e-mail, its being verified, and subject."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises InvalidSettings if no identity is set: then nobody could be told apart."""
+    def __init__(
+        self,
+        settings: Settings,
+        keys: KeySet | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`now` is in seconds since the epoch.
+
+        Raises:
+            InvalidSettings: no identity is set: then nobody could be told apart; or no keys.
+        """
         if not settings.push_email or not settings.push_subject:
             raise InvalidSettings(
                 "Set EARWITNESS_PUSH_EMAIL and EARWITNESS_PUSH_SUBJECT to the identity that"
                 " pushes tickets; without them no ticket can be told from a forged one."
             )
-        self._settings = settings
-        self._keys = _keys(settings.push_keys)
-        #: The last token found to be ours, and until when. The platform sends the same one
+        self._settings, self._now = settings, now
+        self._keys = keys or key_set(settings.push_keys)
+        #: Digests of tokens found to be ours, and until when. The platform sends the same one
         #: for an hour; looking at its signature again costs more than the rest of a ticket.
-        self._known: tuple[str, float] = ("", 0.0)
+        self._known: dict[bytes, float] = {}
 
-    def verify(self, authorization: str) -> None:
-        """Return if the header carries a token of ours.
+    def knows(self, authorization: Sequence[str]) -> bool:
+        """Whether this very header was verified before and has not expired since; no waiting."""
+        until = self._known.get(_digest(authorization[0])) if len(authorization) == 1 else None
+        return until is not None and self._now() < until
+
+    def verify(self, authorization: Sequence[str]) -> None:
+        """Return if the request's one Authorization header carries a token of ours.
+
+        May wait for the keys' owner, at most `key_sets.PATIENCE_S`.
 
         Raises:
             ForgedTicket: anything else; nothing is said of what was wrong.
+            KeysUnavailable: nobody can tell now; the push is to come again.
         """
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise ForgedTicket
-        known, until = self._known
-        if hmac.compare_digest(known.encode(), token.strip().encode()) and time.time() < until:
+        if self.knows(authorization):
             return
         try:
-            claims = self._claims(token.strip())
+            claims = self._claims(_token(authorization))
         except (jwt.PyJWTError, ValueError) as error:
             raise ForgedTicket from error
-        s = self._settings
-        ours = claims["email"] == s.push_email and claims["sub"] == s.push_subject
-        if not ours or claims.get("email_verified") is not True:
+        if not self._ours(claims) or not self._current(claims):
             raise ForgedTicket
-        self._known = (token.strip(), float(claims["exp"]))
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[_digest(authorization[0])] = float(claims["exp"])
 
     def _claims(self, token: str) -> dict[str, Any]:
-        key = self._keys.get_signing_key_from_jwt(token)
+        header = jwt.get_unverified_header(token)
+        key = self._keys.find(str(header.get("kid")))
+        if key is None or UNWANTED & header.keys():
+            raise ForgedTicket
+        s = self._settings
         return jwt.decode(
             token,
             key,
-            algorithms=ALGORITHMS,
-            audience=self._settings.push_audience,
-            issuer=self._settings.push_issuer,
-            leeway=LEEWAY_S,
-            options={"require": REQUIRED, "strict_aud": True},
+            ALGORITHMS,
+            OPTIONS,
+            audience=s.push_audience,
+            issuer=s.push_issuer,
         )
 
+    def _ours(self, claims: dict[str, Any]) -> bool:
+        s = self._settings
+        same = claims["email"] == s.push_email and claims["sub"] == s.push_subject
+        return same and claims.get("email_verified") is True
 
-class _FileKeys:
-    """The key set in a file of ours, with the lookup of jwt.PyJWKClient."""
-
-    def __init__(self, path: Path) -> None:
-        self._keys = jwt.PyJWKSet.from_dict(json.loads(path.read_text(encoding="utf-8")))
-
-    def get_signing_key_from_jwt(self, token: str) -> jwt.PyJWK:
-        kid = jwt.get_unverified_header(token).get("kid")
-        found = next((k for k in self._keys.keys if k.key_id == kid), None)
-        if found is None:
-            raise jwt.InvalidKeyError("unknown key id")
-        return found
+    def _current(self, claims: dict[str, Any]) -> bool:
+        """Begun and not over, give or take what two clocks may differ."""
+        begun, over, now = (claims["iat"], claims.get("nbf", 0)), claims["exp"], self._now()
+        if not all(type(at) in (int, float) for at in (*begun, over)):
+            return False
+        return bool(max(begun) - LEEWAY_S <= now < over + LEEWAY_S)
 
 
-def _keys(where: str) -> "_FileKeys | jwt.PyJWKClient":
-    if where.startswith("https://"):
-        return jwt.PyJWKClient(where, cache_keys=True, lifespan=3600)
-    try:
-        return _FileKeys(Path(where))
-    except (OSError, ValueError, jwt.PyJWTError) as error:
-        raise InvalidSettings("EARWITNESS_PUSH_KEYS names no readable key set.") from error
+def _token(authorization: Sequence[str]) -> str:
+    """Raises ForgedTicket: there is not exactly one header with exactly one token."""
+    if len(authorization) != 1 or len(authorization[0]) > MAX_TOKEN:
+        raise ForgedTicket
+    bearer = _BEARER.fullmatch(authorization[0])
+    if bearer is None:
+        raise ForgedTicket
+    return bearer[1]
+
+
+def _digest(header: str) -> bytes:
+    return hashlib.sha256(header.encode("utf-8", "surrogatepass")).digest()

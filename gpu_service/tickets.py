@@ -5,14 +5,15 @@ import base64
 import binascii
 import json
 import logging
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gpu_service.house import House
 from shared.domain.lanes import Lane, lease_order
-from shared.errors import EarwitnessError, ForgedTicket, InvalidRequest, ServiceFull
+from shared.errors import EarwitnessError, ForgedTicket, InvalidEvent, ServiceFull
 from shared.flows.work import Settled
 
 log = logging.getLogger("earwitness.tickets")
@@ -20,7 +21,7 @@ router = APIRouter()
 #: Bytes. A ticket is some 400; whoever sends more is not Pub/Sub.
 MAX_BODY = 64 << 10
 #: An ack is any 2xx. Everything else makes Pub/Sub ring again, with backoff.
-ACK, FULL, AGAIN = 204, 429, 503
+ACK, FORBIDDEN, FULL, AGAIN = 204, 403, 429, 503
 STATUS = dict.fromkeys(Settled, ACK) | {Settled.FAILED: AGAIN, Settled.LOST: ACK}
 
 
@@ -41,33 +42,53 @@ class Envelope(BaseModel):
 
 
 class Ticket(BaseModel):
-    v: int
+    v: Literal[1]
     lane: Lane
 
 
 @router.post("/pubsub/tickets", status_code=ACK)
-async def take_ticket(request: Request, authorization: Annotated[str, Header()] = "") -> Response:
+async def take_ticket(request: Request) -> Response:
     """Hear one job of the lane that rang.
 
-    204: done, or nothing was ready. 429: every place is taken. 503: the attempt failed, or
-    the store did; the redelivery is the retry. 403: not our token. 400: not a ticket.
+    204: done, or nothing was ready, or it is no ticket (it would be none the next time
+    either). 429: every place is taken. 503: the attempt failed, or the store or the keys
+    did; the redelivery is the retry. 403: not our token. What became of each is counted.
     """
     house: House = request.app.state.house
+    what, status = await _taken(house, request)
+    house.pushes[what] += 1
+    return Response(status_code=status)
+
+
+async def _taken(house: House, request: Request) -> tuple[str, int]:
+    """What became of a push, in a word, and the status that says it to Pub/Sub."""
     try:
-        house.tokens.verify(authorization)
-        lane = parse(await _bounded(request)).lane
-        return Response(status_code=STATUS[await _work(house, lane)])
-    except ForgedTicket:
-        log.warning("a push without our token was refused")
-        return Response(status_code=403)
-    except InvalidRequest as error:
-        return Response(str(error), status_code=400)
-    except ServiceFull:
-        return Response(status_code=FULL)
+        await _verified(house, request.headers.getlist("authorization"))
+        settled = await _work(house, parse(await _bounded(request)).lane)
+        return settled.value, STATUS[settled]
+    except ForgedTicket as error:
+        _log(error)
+        return error.code, FORBIDDEN
+    except ServiceFull as error:
+        return error.code, FULL
+    except InvalidEvent as error:
+        _log(error)
+        return error.code, ACK
     except EarwitnessError as error:
         # The store or the disk is in trouble: nothing could be recorded, so ring again.
-        log.log(logging.getLevelNamesMapping()[error.severity], "%s: %s", error.code, error)
-        return Response(status_code=AGAIN)
+        _log(error)
+        return error.code, AGAIN
+
+
+def _log(error: EarwitnessError) -> None:
+    level = logging.getLevelNamesMapping()[error.severity]
+    log.log(level, "%s: %s", error.code, error, extra={"code": error.code})
+
+
+async def _verified(house: House, authorization: Sequence[str]) -> None:
+    if not house.tokens.knows(authorization):
+        # A key that is not known yet is asked for over the network.
+        await asyncio.to_thread(house.tokens.verify, authorization)
 
 
 async def _work(house: House, lane: Lane) -> Settled:
@@ -83,7 +104,7 @@ async def _bounded(request: Request) -> bytes:
     async for part in request.stream():
         body += part
         if len(body) > MAX_BODY:
-            raise InvalidRequest("The ticket is too large.")
+            raise InvalidEvent("A push is too large for a ticket.")
     return body
 
 
@@ -91,11 +112,11 @@ def parse(body: bytes) -> Ticket:
     """The ticket in a push envelope.
 
     Raises:
-        InvalidRequest: it is none. A redelivery will not change it.
+        InvalidEvent: it is none. A redelivery will not change it.
     """
     try:
         envelope = Envelope.model_validate_json(body)
         data: Any = json.loads(base64.b64decode(envelope.message.data, validate=True))
         return Ticket.model_validate(data)
     except (ValidationError, binascii.Error, ValueError) as error:
-        raise InvalidRequest("This is no ticket.") from error
+        raise InvalidEvent("A push carries no ticket.") from error

@@ -184,6 +184,12 @@ class ForgedTicket(
     """The push carries no valid token of ours and was not looked at."""
 
 
+class KeysUnavailable(
+    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.ERROR, retryable=True
+):
+    """The keys that push tokens are verified with cannot be had now. The push comes again."""
+
+
 class StoreUnavailable(
     EarwitnessError, layer=Layer.CONTEXT, severity=Severity.ERROR, retryable=True
 ):

@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gpu_service.main import create_app
+from gpu_service.slots import Slots
 from gpu_service.tickets import parse
 from shared.domain.lanes import Lane
 from shared.domain.recording import UploadedObject
@@ -146,26 +147,69 @@ async def test_a_stranger_is_refused_before_anything_is_looked_at(service):
     answer = await ring(service, authorization="Bearer x.y.z")
 
     assert answer.status_code == 403
+    assert service.house.pushes == {"forged_ticket": 1}
     assert service.house.parts.recordings.get(made.id).state is State.QUEUED
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{}",
-        b"[]",
-        json.dumps(envelope({"v": 1, "lane": "middle"})).encode(),
-        json.dumps({"message": {"data": "%%%"}}).encode(),
-        b'{"message": {"data": "' + b"A" * 70_000 + b'"}}',
-    ],
-)
-async def test_what_is_no_ticket_is_said(service, body):
+NO_TICKETS = {
+    "empty": b"",
+    "no JSON": b"\xff{",
+    "no message": b"{}",
+    "a list": b"[]",
+    "a message that is a text": b'{"message": "x"}',
+    "no data": b'{"message": {"attributes": {"a": "b"}}}',
+    "unknown lane": json.dumps(envelope({"v": 1, "lane": "middle"})).encode(),
+    "unknown version": json.dumps(envelope({"v": 2, "lane": "high"})).encode(),
+    "data that is no object": json.dumps(envelope(7)).encode(),
+    "bad base64": b'{"message": {"data": "%%%"}}',
+    "base64 of no JSON": b'{"message": {"data": "AAAA"}}',
+    "too large": b'{"message": {"data": "' + b"A" * 70_000 + b'"}}',
+    "deep": b'{"message":' * 20_000,
+}
+
+
+@pytest.mark.parametrize("body", NO_TICKETS.values(), ids=NO_TICKETS.keys())
+async def test_what_is_no_ticket_is_acked_counted_and_logged(service, caplog, body):
+    """It would be none the next time either: any other answer makes Pub/Sub send it for days."""
     answer = await service.post(
         "/pubsub/tickets", content=body, headers={"authorization": authorization()}
     )
 
-    assert answer.status_code == 400
+    assert answer.status_code == 204
+    assert service.house.pushes == {"invalid_event": 1}
+    [line] = [r for r in caplog.records if r.name == "earwitness.tickets"]
+    assert (line.levelname, line.code) == ("WARNING", "invalid_event")
+
+
+async def test_what_a_ticket_says_beyond_its_lane_does_not_matter(service):
+    made = drop(service.house, tone_wav(1.0))
+    said = envelope({"v": 1, "lane": "high", "colour": "red"})
+    said["message"] |= {
+        "attributes": {"unknown": "x", "traceparent": "nonsense"},
+        "orderingKey": "k",
+    }
+
+    answer = await service.post(
+        "/pubsub/tickets",
+        json=said | {"deliveryAttempt": 7},
+        headers={"authorization": authorization()},
+    )
+
+    assert answer.status_code == 204
+    assert service.house.parts.recordings.get(made.id).state is State.DONE
+    assert service.house.pushes == {"done": 1}
+
+
+async def test_a_full_service_says_so_and_costs_nobody_an_attempt(service):
+    made = drop(service.house, tone_wav(1.0))
+    service.house.slots = slots = Slots(1, patience_s=0.001)
+
+    async with slots.take(Lane.HIGH):
+        full = await ring(service)
+    heard = await ring(service)
+
+    assert (full.status_code, heard.status_code) == (429, 204)
+    assert service.house.parts.recordings.get(made.id).attempts == 1
 
 
 def test_nothing_of_a_ticket_is_kept():

@@ -42,9 +42,9 @@ def verifier(keys, tmp_path):
 def test_gpu_service_accepts_our_token_and_no_other_machines(tmp_path):
     ours, theirs = PushKeys(tmp_path / "a", clock), PushKeys(tmp_path / "b", clock)
 
-    verifier(ours, tmp_path).verify(ours.authorization())
+    verifier(ours, tmp_path).verify([ours.authorization()])
     with pytest.raises(ForgedTicket):
-        verifier(ours, tmp_path).verify(theirs.authorization())
+        verifier(ours, tmp_path).verify([theirs.authorization()])
 
 
 def test_token_says_what_googles_say(tmp_path):
@@ -87,4 +87,4 @@ def test_damaged_key_is_replaced(tmp_path):
     (tmp_path / "push.pem").write_bytes(b"")
     keys = PushKeys(tmp_path, clock)
 
-    verifier(keys, tmp_path).verify(keys.authorization())
+    verifier(keys, tmp_path).verify([keys.authorization()])
