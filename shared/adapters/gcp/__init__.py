@@ -1,0 +1,1 @@
+"""The same on Google's parts: Firestore, Cloud Storage, Pub/Sub, BigQuery."""

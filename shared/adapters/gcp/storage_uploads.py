@@ -1,0 +1,176 @@
+"""Implements `Uploads` and `Inlet` on the uploads bucket.
+
+IAM on the bucket: functions and GPU service roles/storage.objectViewer, the gateway
+roles/storage.objectUser beside it; terraform/storage.tf. Emulator: fake-gcs-server, found by
+STORAGE_EMULATOR_HOST.
+
+A generation never changes, so naming it is the precondition: what has been replaced or
+erased is 404, never another sound. Bytes are read as they are stored (raw): the server would
+otherwise unpack an object whose metadata says gzip, and its size would mean nothing.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from google.api_core.exceptions import BadRequest, RequestRangeNotSatisfiable
+from google.cloud.storage import Blob, Client
+
+from shared.adapters.embedded.disk import full_disk_said
+from shared.adapters.gcp.storage_answers import PATIENCE, answered, of_blob
+from shared.domain.recording import UploadedObject
+from shared.errors import AudioTooLarge, InvalidRequest, StoreUnavailable
+from shared.ports import Fetched
+
+#: Bytes sent at a time; a multiple of 256 KiB, as resumable uploads want it.
+CHUNK = 8 << 20
+#: Bytes of UTF-8. Source: Cloud Storage, "Object naming requirements".
+MOST_NAME_BYTES = 1024
+_GONE = "The upload is gone."
+
+
+class StorageUploads:
+    """One client for all threads; made once at start."""
+
+    def __init__(self, client: Client, bucket: str, spool: Path | None = None) -> None:
+        """`spool`: the folder of temporary files; the system's if None."""
+        self._client = client
+        self._bucket = client.bucket(bucket)
+        self._spool = spool
+
+    def stat(self, name: str, generation: int) -> UploadedObject | None:
+        with answered(_GONE):
+            found = self._bucket.get_blob(name, generation=generation, **PATIENCE)
+        return found and of_blob(found)
+
+    def read(self, name: str, generation: int, start: int, length: int) -> bytes:
+        if length <= 0:
+            return b""
+        blob = self._bucket.blob(name, generation=generation)
+        with answered(_GONE):
+            try:
+                content: bytes = blob.download_as_bytes(
+                    start=start, end=start + length - 1, raw_download=True, **PATIENCE
+                )
+            except RequestRangeNotSatisfiable:
+                return b""  # starts behind the end
+        return content
+
+    @contextmanager
+    def fetch(self, name: str, generation: int) -> Iterator[Fetched]:
+        blob = self._bucket.blob(name, generation=generation)
+        with tempfile.TemporaryFile(dir=self._spool) as file:
+            digest = self._download(blob, file)
+            file.seek(0)
+            yield Fetched(file, digest)
+
+    def _download(self, blob: Blob, file: BinaryIO) -> str:
+        with answered(_GONE), full_disk_said():
+            blob.reload(**PATIENCE)
+            spool = _Spool(file, int(blob.size))
+            blob.download_to_file(spool, raw_download=True, **PATIENCE)
+        return spool.sha256()
+
+    def page(self, after: tuple[str, int] | None = None, limit: int = 500) -> list[UploadedObject]:
+        with answered():
+            found = self._client.list_blobs(
+                self._bucket,
+                start_offset=after and after[0],  # this name and all behind it
+                max_results=limit + 1,
+                **PATIENCE,
+            )
+            known = (of_blob(blob) for blob in found)
+            unseen = (one for one in known if after is None or _place(one) > _key(*after))
+            return list(islice(unseen, limit))
+
+    def put(
+        self,
+        name: str,
+        content: BinaryIO,
+        *,
+        content_type: str,
+        metadata: Mapping[str, str],
+        at: datetime,  # the bucket has its own clock
+        max_bytes: int | None = None,
+    ) -> UploadedObject:
+        """As the port says, in one resumable upload; the bucket announces the object itself.
+
+        Raises:
+            InvalidRequest: no object can have this name. AudioTooLarge: as the port says.
+        """
+        _check(name)
+        blob = self._bucket.blob(name, chunk_size=CHUNK)
+        blob.metadata = dict(metadata)
+        with answered():
+            try:
+                blob.upload_from_file(
+                    _Counted(content, max_bytes), content_type=content_type, **PATIENCE
+                )
+            except BadRequest as error:
+                raise InvalidRequest("The bucket does not take this upload.") from error
+        return of_blob(blob)
+
+
+def _key(name: str, generation: int) -> tuple[bytes, int]:
+    """The bucket lists by the bytes of a name."""
+    return name.encode(), generation
+
+
+def _place(upload: UploadedObject) -> tuple[bytes, int]:
+    return _key(upload.name, upload.generation)
+
+
+def _check(name: str) -> None:
+    """Said here: the emulator takes what the bucket refuses."""
+    try:
+        fits = 0 < len(name.encode()) <= MOST_NAME_BYTES
+    except UnicodeEncodeError:
+        fits = False
+    if not fits or "\r" in name or "\n" in name:
+        raise InvalidRequest(
+            f"An upload's name has at most {MOST_NAME_BYTES} bytes of UTF-8 and no line break."
+        )
+
+
+class _Spool:
+    """A file being written, its digest, and no byte more than promised."""
+
+    def __init__(self, file: BinaryIO, size_bytes: int) -> None:
+        self._file, self._room = file, size_bytes
+        self._digest = hashlib.sha256()
+
+    def write(self, block: bytes) -> int:
+        self._room -= len(block)
+        if self._room < 0:
+            raise StoreUnavailable(detail="more bytes than the object has")
+        self._digest.update(block)
+        return self._file.write(block)
+
+    def sha256(self) -> str:
+        if self._room:
+            raise StoreUnavailable(detail="fewer bytes than the object has")
+        return self._digest.hexdigest()
+
+
+class _Counted:
+    """A stream from its beginning, which may be no pipe's end and no longer than allowed."""
+
+    def __init__(self, content: BinaryIO, max_bytes: int | None) -> None:
+        self._content, self._max_bytes = content, max_bytes
+        self._at = 0
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._content.read(size)
+        self._at += len(block)
+        if self._max_bytes is not None and self._at > self._max_bytes:
+            # The session is left behind; the bucket forgets it and keeps no object of it.
+            raise AudioTooLarge(f"The upload is larger than the {self._max_bytes:,} bytes allowed.")
+        return block
+
+    def tell(self) -> int:
+        return self._at
