@@ -3,16 +3,17 @@
 import logging
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field, ValidationError
 from starlette.responses import RedirectResponse
 
 from gateway.dependencies import RecordingId, TenantName, Wired
 from gateway.errors import DESCRIBED
 from gateway.listing import Listed, listed
 from gateway.security import TOKEN_CHECKED, is_form
+from shared.domain.attempts import why
 from shared.domain.recording import Recording
-from shared.errors import EarwitnessError
+from shared.errors import EarwitnessError, InvalidRequest
 from shared.wiring import Parts, publish
 
 router = APIRouter(tags=["dead letters"], responses=DESCRIBED)
@@ -20,6 +21,29 @@ log = logging.getLogger("earwitness.gateway")
 
 #: Rows; dead letters are looked at one by one.
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
+
+
+class Discarding(BaseModel):
+    why: str = Field(description="Why nobody needs it heard, for whoever reads the history.")
+
+
+#: What programs send; the page's form says the same in its own way.
+_DISCARDING = {"application/json": {"schema": Discarding.model_json_schema()}}
+
+
+async def _why(request: Request) -> str:
+    """The reason, out of a program's JSON or a page's form.
+
+    Raises:
+        InvalidRequest: there is none.
+    """
+    if is_form(request):
+        given = (await request.form()).get("why", "")
+        return why(given if isinstance(given, str) else "")
+    try:
+        return why(Discarding.model_validate_json(await request.body()).why)
+    except ValidationError as error:
+        raise InvalidRequest('Say why: {"why": "..."}.') from error
 
 
 class DeadLetters(BaseModel):
@@ -47,11 +71,20 @@ def replay(recording_id: RecordingId, request: Request, parts: Wired) -> Respons
 
 
 @router.post(
-    "/v1/dead-letters/{recording_id}/discard", dependencies=[TOKEN_CHECKED], response_model=Listed
+    "/v1/dead-letters/{recording_id}/discard",
+    dependencies=[TOKEN_CHECKED],
+    response_model=Listed,
+    openapi_extra={"requestBody": {"required": True, "content": _DISCARDING}},
 )
-def discard(recording_id: RecordingId, request: Request, parts: Wired) -> Response:
-    """Take a dead job off the list for good; recording and upload stay."""
-    return _shown(request, parts.jobs.discard(recording_id, _actor(request), parts.now()))
+def discard(
+    recording_id: RecordingId, request: Request, parts: Wired, said: Annotated[str, Depends(_why)]
+) -> Response:
+    """Take a dead job off the list for good; recording and upload stay.
+
+    Who and why are kept in the history.
+    """
+    gone = parts.jobs.discard(recording_id, _actor(request), said, parts.now())
+    return _shown(request, gone)
 
 
 def _actor(request: Request) -> str:

@@ -12,8 +12,9 @@ from gateway.dependencies import OneRecording, Wired
 from gateway.recordings import DEFAULT_LIMIT, Before, page_of
 from gateway.search import Words, passages
 from gateway.timeline import lanes, ticks
+from shared.domain.attempts import discarding
 from shared.domain.names import TENANT
-from shared.domain.recording import Moved, Recording
+from shared.domain.recording import Recording
 from shared.domain.result import Result, read
 from shared.domain.retry import MAX_ATTEMPTS
 from shared.domain.states import State
@@ -114,7 +115,7 @@ def _one(parts: Parts, known: Recording) -> dict[str, Any]:
         "known": known,
         "result": result,
         "history": moves,
-        "discarded": _discarded(moves),
+        "discarded": discarding(moves),
         "decisions": wording.decisions(result.decisions) if result else [],
         "lanes": lanes(result.sounds, length_s) if result else [],
         "ticks": ticks(length_s),
@@ -125,10 +126,6 @@ def _result(parts: Parts, known: Recording) -> Result | None:
     if known.result is None:
         return None
     return read(parts.results.load(known.result, "result.json"))
-
-
-def _discarded(moves: list[Moved]) -> bool:
-    return bool(moves) and moves[-1].reason == "discarded"
 
 
 def _render(request: Request, name: str, context: dict[str, Any]) -> Response:

@@ -32,6 +32,7 @@ LOOKS: dict[State, Look] = {
     State.DONE: Look("check", "Done", "It was heard."),
     State.DEAD: Look("cross", "Failed", "Every attempt failed. Nothing happens until you decide."),
     State.REJECTED: Look("stop", "Rejected", "It was refused for good. The upload is untouched."),
+    State.ERASED: Look("stop", "Erased", "Its sound and results are gone for good."),
 }
 
 #: The languages most often spoken in recordings; others are shown by their code.

@@ -14,9 +14,12 @@ from typing import BinaryIO, Protocol
 from shared.domain.answers import Answer, Task
 from shared.domain.lanes import Lane
 from shared.domain.recording import (
+    Arrival,
     Checkpoint,
+    Deaths,
     Failure,
     Found,
+    Kept,
     Lease,
     Ledger,
     Message,
@@ -78,6 +81,10 @@ class Recordings(Protocol):
         """The recording, or None."""
         ...
 
+    def many(self, recording_ids: Sequence[str]) -> dict[str, Recording]:
+        """Those of these recordings that there are, by id; for at most 500 ids at a time."""
+        ...
+
     def page(
         self,
         tenant: str | None = None,
@@ -94,7 +101,12 @@ class Recordings(Protocol):
         ...
 
     def history(self, recording_id: str) -> list[Moved]:
-        """Every change of state, oldest first; empty for an unknown id."""
+        """Every change of state, oldest first; empty for an unknown id.
+
+        The line of a lease has the number of its attempt. The line that ends an attempt
+        without a result (fail, give_back, reject, take_back) and the line of a refusal
+        have the cause as it was given, with its engine.
+        """
         ...
 
     def counts(self) -> dict[State, int]:
@@ -182,33 +194,58 @@ class Jobs(Protocol):
     def replay(self, recording_id: str, actor: str, now: datetime) -> Recording:
         """Give a dead job its attempts back, in the low lane, and ring for it.
 
+        It keeps its id, its upload and its history.
+
         Raises:
             NotFound: no such recording. WrongState: it is not dead, or was discarded.
         """
         ...
 
-    def discard(self, recording_id: str, actor: str, now: datetime) -> Recording:
+    def discard(self, recording_id: str, actor: str, why: str, now: datetime) -> Recording:
         """Take a dead job off the list for good; the recording stays dead.
 
+        Who and why stand in the history (`shared.domain.attempts.discarded`). Discarding
+        twice is once: the first reason stays.
+
         Raises:
-            NotFound: no such recording. WrongState: it is not dead. Discarding twice is once.
+            NotFound: no such recording. WrongState: it is not dead.
+        """
+        ...
+
+    def lapse(self, before: datetime, now: datetime, limit: int = 100) -> int:
+        """Discard dead jobs that died before `before`, oldest first, at most `limit`.
+
+        The actor is `retention`; the reason says how many days they are kept. Returns how
+        many were discarded; of concurrent callers each letter is counted by one.
         """
         ...
 
     def dead(self, tenant: str | None = None, limit: int = 100) -> list[Recording]:
-        """Dead jobs that nobody discarded, newest first."""
+        """Dead jobs that nobody discarded, those that died last first (then by id)."""
         ...
 
-    def take_back(self, now: datetime, worker: str | None = None) -> int:
-        """End leases that ran out; with `worker`, every lease of that worker (it has died).
+    def causes(self, since: datetime, limit: int = 1_000) -> list[Deaths]:
+        """How often jobs died from `since` on, by UTC day and cause code.
 
-        Each counts as a failed attempt with its cause recorded: ready again, or dead after
-        the last. Returns how many were ended. Nothing is lost if nobody calls; it waits.
+        Each death counts, whether the letter still waits, was replayed or discarded. The
+        newest day first, in a day the most frequent first, then by code; at most `limit`
+        rows.
         """
         ...
 
-    def undefer(self, now: datetime, place: PlaceAgain) -> int:
+    def take_back(self, now: datetime, worker: str | None = None, limit: int = 1_000) -> int:
+        """End leases that ran out; with `worker`, every lease of that worker (it has died).
+
+        Each counts as a failed attempt with its cause recorded: ready again, or dead after
+        the last. Returns how many were ended, at most `limit`; of concurrent callers each
+        lease is counted by one. Nothing is lost if nobody calls; it waits.
+        """
+        ...
+
+    def undefer(self, now: datetime, place: PlaceAgain, limit: int = 1_000) -> int:
         """Place the deferred recordings whose time has come again, oldest first.
+
+        At most `limit` are looked at.
 
         Each is queued and rung for, or deferred anew where the day's quota is used up
         again. Returns how many were queued.
@@ -217,6 +254,16 @@ class Jobs(Protocol):
 
     def waiting(self, now: datetime) -> dict[Lane, int]:
         """How many jobs are ready in each lane."""
+        ...
+
+    def unrung(self, patience_s: float, now: datetime, limit: int = 100) -> dict[Lane, int]:
+        """How many ready jobs of each lane nobody has rung for in `patience_s` seconds.
+
+        The job was last rung for when its ticket went into the outbox, or came due
+        (`not_before`), for then its ticket's redelivery rings. Counted are at most `limit`,
+        those not rung for the longest first; from this commit on they are rung for at
+        `now`, so that of concurrent callers each job is counted by one.
+        """
         ...
 
 
@@ -258,11 +305,48 @@ class Uploads(Protocol):
         """
         ...
 
+    def page(self, after: tuple[str, int] | None = None, limit: int = 500) -> list[UploadedObject]:
+        """Objects by name (bytes of UTF-8), then generation; `after` is the last one seen.
+
+        An empty page is the end. An object that is there all along is met exactly once.
+        """
+        ...
+
     def fetch(self, name: str, generation: int) -> AbstractContextManager["Fetched"]:
         """The whole object as an open, seekable file with its digest, for one `with` block.
 
         Raises:
             NotFound: that generation is gone.
+        """
+        ...
+
+
+class Arrivals(Protocol):
+    """The bucket's second notification, on a pull subscription nobody else drains."""
+
+    def pull(self, now: datetime, limit: int = 100) -> list[Arrival]:
+        """Uploads not acknowledged yet, the oldest first; at most `limit`, maybe fewer.
+
+        Each is hidden from other callers for a minute, then comes again.
+        """
+        ...
+
+    def ack(self, arrivals: Sequence[Arrival]) -> None:
+        """Forget them for good; forgetting what is forgotten does nothing."""
+        ...
+
+
+class Bookmarks(Protocol):
+    """Small durable notes of how far a long errand has come."""
+
+    def get(self, name: str) -> str | None:
+        """The note, or None."""
+        ...
+
+    def move(self, name: str, seen: str | None, to: str) -> bool:
+        """Write `to` if the note still says `seen` (None: there is none); False if not.
+
+        One conditional commit: of concurrent callers that saw the same, one moves.
         """
         ...
 
@@ -307,6 +391,18 @@ class Results(Protocol):
         Raises:
             NotFound: there is none.
         """
+        ...
+
+    def folders(self, after: str | None = None, limit: int = 500) -> list[Kept]:
+        """Folders of results by name, whoever points to them; `after` is the last one seen.
+
+        Names are compared with a slash behind them. An empty page is the end. A folder that
+        is there all along is met exactly once.
+        """
+        ...
+
+    def remove(self, folder: str) -> None:
+        """Remove a folder with its files; removing what is gone does nothing."""
         ...
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from shared.adapters.embedded.file_results import FileResults
 from shared.adapters.embedded.local_publisher import LocalPublisher
+from shared.adapters.embedded.sqlite_arrivals import SqliteArrivals
+from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
 from shared.adapters.embedded.sqlite_database import Database
 from shared.adapters.embedded.sqlite_jobs import SqliteJobs
 from shared.adapters.embedded.sqlite_outbox import SqliteOutbox
@@ -22,6 +24,8 @@ from shared.flows.intake import Intake
 from shared.flows.publish import PublishOutbox
 from shared.flows.reconcile import Reconcile
 from shared.ports import (
+    Arrivals,
+    Bookmarks,
     Clock,
     Ears,
     Inlet,
@@ -55,6 +59,8 @@ class Parts:
     uploads: Uploads
     inlet: Inlet
     results: Results
+    arrivals: Arrivals
+    bookmarks: Bookmarks
     now: Clock
 
 
@@ -86,6 +92,8 @@ def parts(settings: Settings) -> Parts:
         uploads=uploads,
         inlet=uploads,
         results=FileResults(settings.home),
+        arrivals=SqliteArrivals(db),
+        bookmarks=SqliteBookmarks(db),
         now=clock,
     )
 

@@ -10,6 +10,7 @@ from local.cli.output import as_json as result_as_json
 from local.cli.output import of_recordings, payload, say
 from local.cli.recordings import known
 from local.telling import portrait, result_of, safe, verdict
+from shared.domain.attempts import why
 from shared.domain.names import display
 
 #: Who replays and discards, in a recording's history.
@@ -73,10 +74,11 @@ def replay(recording_ids: tuple[str, ...], home: Path | None) -> None:
 
 @dead.command("discard")
 @click.argument("recording_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--why", "reason", required=True, metavar="TEXT", help="Kept in the history.")
 @home_option
-def discard(recording_ids: tuple[str, ...], home: Path | None) -> None:
+def discard(recording_ids: tuple[str, ...], reason: str, home: Path | None) -> None:
     """Take them off this list for good; the recordings stay."""
-    parts = parts_of(home)
+    parts, said = parts_of(home), why(reason)
     for recording_id in recording_ids:
-        gone = parts.jobs.discard(recording_id, ACTOR, parts.now())
+        gone = parts.jobs.discard(recording_id, ACTOR, said, parts.now())
         say(f"{display(gone.path)} was discarded.")

@@ -9,11 +9,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from local.telling import clock_time
 from shared.domain.names import display
 from shared.domain.recording import Recording
-from shared.domain.states import State
+from shared.domain.states import TERMINAL, State
 
 #: Files shown at once; the line for all counts the others.
 MOST_LINES = 8
-SETTLED = frozenset({State.DONE, State.DEAD, State.REJECTED, State.DEFERRED})
+SETTLED = TERMINAL | {State.DEFERRED}
 
 
 def heard_s(recording: Recording) -> float:

@@ -1,7 +1,7 @@
 """A recording, the job on it, and the messages about both."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from shared.domain.lanes import Lane
@@ -29,6 +29,7 @@ class Failure:
 
     code: str
     message: str
+    engine: str | None = None  #: the engine that is to blame, where one is
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,33 @@ class Moved:
     at: datetime
     actor: str
     reason: str
+    error: Failure | None = None  #: why an attempt ended without a result
+    attempt: int | None = None  #: set where a lease began it, from 1
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An upload as the bucket's second notification tells of it."""
+
+    upload: UploadedObject
+    handle: str  #: what acknowledges it
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A folder of results, whoever may point to it."""
+
+    folder: str  #: results/{tenant}/{id}/{token}
+    saved_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Deaths:
+    """How many jobs died of one cause on one day."""
+
+    day: date  #: UTC
+    code: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

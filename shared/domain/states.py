@@ -13,6 +13,7 @@ class State(StrEnum):
     DONE = "done"
     DEAD = "dead"  #: out of attempts; a person replays or discards
     REJECTED = "rejected"  #: refused for good; the upload is untouched
+    ERASED = "erased"  #: a tombstone: sound and results are gone, and it is never heard again
 
 
 #: From -> to. What is not here does not happen.
@@ -21,13 +22,14 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.PROCESSING, State.DEAD}),
     State.PROCESSING: frozenset({State.QUEUED, State.DONE, State.DEAD, State.REJECTED}),
     State.DEFERRED: frozenset({State.QUEUED}),
-    State.DONE: frozenset(),
-    State.DEAD: frozenset({State.QUEUED}),
-    State.REJECTED: frozenset(),
+    State.DONE: frozenset({State.ERASED}),
+    State.DEAD: frozenset({State.QUEUED, State.ERASED}),
+    State.REJECTED: frozenset({State.ERASED}),
+    State.ERASED: frozenset(),
 }
 #: Where a new recording may begin.
 INITIAL = frozenset({State.RECEIVED, State.DEFERRED, State.REJECTED})
-TERMINAL = frozenset({State.DONE, State.DEAD, State.REJECTED})
+TERMINAL = frozenset({State.DONE, State.DEAD, State.REJECTED, State.ERASED})
 
 
 def check(current: State, to: State) -> None:

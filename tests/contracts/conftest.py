@@ -1,20 +1,41 @@
 """The adapters under contract. Every case runs against each of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from google.cloud.firestore import Client
 
 from shared.adapters.embedded.file_results import FileResults
+from shared.adapters.embedded.sqlite_arrivals import SqliteArrivals
+from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
 from shared.adapters.embedded.sqlite_database import Database
 from shared.adapters.embedded.sqlite_jobs import SqliteJobs
 from shared.adapters.embedded.sqlite_outbox import SqliteOutbox
 from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
 from shared.adapters.embedded.sqlite_tenants import SqliteTenants
 from shared.adapters.embedded.sqlite_uploads import SqliteUploads
+from shared.adapters.gcp.firestore_bookmarks import FirestoreBookmarks
+from shared.adapters.gcp.firestore_jobs import FirestoreJobs
+from shared.adapters.gcp.firestore_outbox import FirestoreOutbox
+from shared.adapters.gcp.firestore_recordings import FirestoreRecordings
+from shared.adapters.gcp.firestore_tenants import FirestoreTenants
 from shared.domain.tenants import Tier
-from shared.ports import Inlet, Jobs, Outbox, Recordings, Results, Tenants, Uploads
+from shared.ports import (
+    Arrivals,
+    Bookmarks,
+    Inlet,
+    Jobs,
+    Outbox,
+    Recordings,
+    Results,
+    Tenants,
+    Uploads,
+)
 from tests.builders import NOW
+from tests.contracts.firestore_indexes import listed, used
+from tests.emulators import reached
 
 
 @dataclass(frozen=True)
@@ -26,6 +47,8 @@ class Store:
     uploads: Uploads
     inlet: Inlet
     results: Results
+    arrivals: Arrivals
+    bookmarks: Bookmarks
 
 
 def sqlite_in_memory(tmp_path: Path) -> Store:
@@ -46,11 +69,48 @@ def _sqlite(db: Database, home: Path) -> Store:
         uploads,
         uploads,
         FileResults(home),
+        SqliteArrivals(db),
+        SqliteBookmarks(db),
     )
 
 
-@pytest.fixture(params=[sqlite_in_memory, sqlite_on_disk], ids=lambda build: build.__name__)
+def firestore(client: Client, home: Path) -> Store:
+    """Metadata on Firestore; bytes and the bucket's events as on one machine."""
+    embedded = sqlite_in_memory(home)
+    return replace(
+        embedded,
+        tenants=FirestoreTenants(client),
+        recordings=FirestoreRecordings(client),
+        jobs=FirestoreJobs(client),
+        outbox=FirestoreOutbox(client),
+        bookmarks=FirestoreBookmarks(client),
+    )
+
+
+@pytest.fixture
+def firestore_client(firestore_emulator, monkeypatch):
+    """A project of its own a test: nothing to clear."""
+    reached(firestore_emulator, monkeypatch)
+    client = Client(project=f"test-{uuid4().hex[:12]}")
+    yield client
+    unlisted = used(client) - listed()
+    client.close()
+    assert not unlisted, "production refuses a query without its index"
+
+
+@pytest.fixture
+def firestore_store(firestore_client, tmp_path):
+    return firestore(firestore_client, tmp_path)
+
+
+SQLITE = {build.__name__: build for build in (sqlite_in_memory, sqlite_on_disk)}
+
+
+@pytest.fixture(params=[*SQLITE, "firestore_emulator"])
 def store(request, tmp_path):
-    made = request.param(tmp_path)
+    if request.param == "firestore_emulator":
+        made = request.getfixturevalue("firestore_store")
+    else:
+        made = SQLITE[request.param](tmp_path)
     made.tenants.ensure("acme", Tier.FREE, NOW)
     return made

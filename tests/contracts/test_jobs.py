@@ -1,8 +1,9 @@
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.domain.attempts import attempts
 from shared.domain.lanes import Lane
 from shared.domain.messages import ticket
 from shared.domain.recording import Checkpoint, Failure, Ledger, Outcome, Topic
@@ -11,6 +12,7 @@ from shared.domain.states import State
 from shared.errors import NotFound, StaleLease, WrongState
 from tests.builders import NOW, placed, recording
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LEASE_S = 60.0
 LATER = NOW + timedelta(seconds=1)
 CAUSE = Failure("decoder_died", "The decoder died.")
@@ -279,12 +281,15 @@ class TestDeadLetters:
     def test_a_discarded_letter_leaves_the_list_and_stays_dead(self, store):
         made = dead_job(store)
 
-        store.jobs.discard(made.id, "cli", LATER)
-        store.jobs.discard(made.id, "cli", LATER)
+        store.jobs.discard(made.id, "cli", "a test tone", LATER)
+        store.jobs.discard(made.id, "api", "another reason", LATER)
 
         assert store.jobs.dead() == []
         assert store.recordings.get(made.id).state is State.DEAD
-        assert [m.reason for m in store.recordings.history(made.id)].count("discarded") == 1
+        history = store.recordings.history(made.id)
+        assert [m.state for m in history].count(State.DEAD) == 2
+        assert (history[-1].actor, history[-1].at) == ("cli", LATER)
+        assert history[-1].reason == "discarded: a test tone"
         with pytest.raises(WrongState):
             store.jobs.replay(made.id, "cli", LATER)
 
@@ -292,10 +297,12 @@ class TestDeadLetters:
     def test_only_dead_jobs_of_known_recordings(self, store, verb):
         made = job(store)
 
+        said = ("cli", "why") if verb == "discard" else ("cli",)
+
         with pytest.raises(NotFound):
-            getattr(store.jobs, verb)("nothing", "cli", NOW)
+            getattr(store.jobs, verb)("nothing", *said, NOW)
         with pytest.raises(WrongState):
-            getattr(store.jobs, verb)(made.id, "cli", NOW)
+            getattr(store.jobs, verb)(made.id, *said, NOW)
 
     def test_the_list_is_newest_first_and_of_one_tenant(self, store):
         for number, tenant in [(1, "acme"), (2, "other"), (3, "acme")]:
@@ -305,6 +312,171 @@ class TestDeadLetters:
         assert [r.id[-1] for r in store.jobs.dead()] == ["3", "2", "1"]
         assert [r.id[-1] for r in store.jobs.dead("acme")] == ["3", "1"]
         assert len(store.jobs.dead(limit=1)) == 1
+
+    def test_a_replay_keeps_id_upload_and_history(self, store):
+        made = dead_job(store)
+        before = store.recordings.history(made.id)
+
+        known = store.jobs.replay(made.id, "cli", LATER)
+
+        assert (known.id, known.name, known.generation) == (made.id, made.name, made.generation)
+        assert store.recordings.history(made.id)[: len(before)] == before
+        assert len(store.recordings.page()) == 1
+
+    def test_what_is_done_is_not_replayed(self, store):
+        made = dead_job(store)
+        store.jobs.replay(made.id, "cli", LATER)
+        done = store.jobs.complete(lease(store, LATER), OUTCOME, [], LATER)
+
+        with pytest.raises(WrongState):
+            store.jobs.replay(made.id, "cli", LATER)
+        assert store.recordings.get(made.id) == done
+
+    def test_of_concurrent_replays_one_rings(self, store):
+        made = dead_job(store)
+
+        with ThreadPoolExecutor(8) as pool:
+            told = list(pool.map(lambda _: attempt_replay(store, made.id), range(8)))
+
+        assert told.count("queued") == 1
+        assert len(store.outbox.pending()) == 1
+        assert (lease(store, LATER).recording.id, lease(store, LATER)) == (made.id, None)
+
+
+def attempt_replay(store, id):
+    try:
+        return store.jobs.replay(id, "cli", LATER).state
+    except WrongState:
+        return None
+
+
+def died(store, number, at, cause=CAUSE):
+    made = job(store, number)
+    store.jobs.fail(lease(store), cause, None, at)
+    return made
+
+
+class TestLapsing:
+    def test_letters_of_before_are_discarded_by_retention_and_stay_dead(self, store):
+        old, young = died(store, 1, NOW), died(store, 2, LATER)
+        now = LATER + timedelta(days=7)
+
+        first = store.jobs.lapse(LATER, now)
+        second = store.jobs.lapse(LATER, now)
+
+        assert (first, second) == (1, 0)
+        assert [r.id for r in store.jobs.dead()] == [young.id]
+        assert store.recordings.get(old.id).state is State.DEAD
+        last = store.recordings.history(old.id)[-1]
+        assert (last.actor, last.at) == ("retention", now)
+        assert last.reason == "discarded: nobody decided in 7 days"
+        with pytest.raises(WrongState):
+            store.jobs.replay(old.id, "cli", now)
+
+    def test_the_oldest_go_first_and_no_more_than_asked(self, store):
+        for number in (1, 2, 3):
+            died(store, number, NOW + timedelta(seconds=number))
+        later = NOW + timedelta(days=8)
+
+        assert store.jobs.lapse(later, later, limit=2) == 2
+        assert [r.id[-1] for r in store.jobs.dead()] == ["3"]
+
+    def test_of_concurrent_callers_each_letter_is_counted_by_one(self, store):
+        for number in range(6):
+            died(store, number, NOW)
+        later = NOW + timedelta(days=8)
+
+        with ThreadPoolExecutor(4) as pool:
+            counted = list(pool.map(lambda _: store.jobs.lapse(later, later), range(4)))
+
+        assert sum(counted) == 6
+
+    def test_a_replayed_letter_that_dies_again_waits_its_days_anew(self, store):
+        made = died(store, 1, NOW)
+        store.jobs.replay(made.id, "cli", LATER)
+        store.jobs.fail(lease(store, LATER), CAUSE, None, NOW + timedelta(days=5))
+
+        assert store.jobs.lapse(NOW + timedelta(days=1), NOW + timedelta(days=8)) == 0
+        assert [r.id for r in store.jobs.dead()] == [made.id]
+
+
+class TestCauses:
+    OTHER = Failure("engine_died", "The engine died.", "whisper")
+
+    def test_deaths_are_counted_by_utc_day_and_cause(self, store):
+        midnight = NOW.replace(hour=0)
+        died(store, 1, midnight - timedelta(microseconds=1))
+        died(store, 2, midnight)
+        died(store, 3, NOW, self.OTHER)
+        died(store, 4, NOW)
+
+        told = [(d.day.isoformat(), d.code, d.count) for d in store.jobs.causes(EPOCH)]
+
+        assert told == [
+            ("2026-03-01", "decoder_died", 2),
+            ("2026-03-01", "engine_died", 1),
+            ("2026-02-28", "decoder_died", 1),
+        ]
+
+    def test_replayed_and_discarded_deaths_count_once_each(self, store):
+        first, second = died(store, 1, NOW), died(store, 2, NOW)
+        store.jobs.replay(first.id, "cli", LATER)
+        store.jobs.discard(second.id, "cli", "a test tone", LATER)
+
+        assert [d.count for d in store.jobs.causes(EPOCH)] == [2]
+
+    def test_from_since_on_and_no_more_rows_than_asked(self, store):
+        died(store, 1, NOW)
+        died(store, 2, LATER, self.OTHER)
+
+        assert [d.code for d in store.jobs.causes(LATER)] == ["engine_died"]
+        assert store.jobs.causes(LATER + timedelta(microseconds=1)) == []
+        assert len(store.jobs.causes(EPOCH, limit=1)) == 1
+
+
+class TestAttempts:
+    BLAMED = Failure("engine_died", "The engine's process died.", "whisper")
+
+    def test_each_has_time_worker_engine_and_error(self, store):
+        made = job(store)
+        store.jobs.fail(lease(store, NOW, "w1"), self.BLAMED, LATER, LATER)
+        store.jobs.fail(lease(store, LATER, "w2"), CAUSE, None, LATER)
+
+        first, second = attempts(store.recordings.history(made.id))
+
+        assert (first.number, first.worker, first.began_at, first.ended_at) == (1, "w1", NOW, LATER)
+        assert (first.engine, first.error) == ("whisper", self.BLAMED)
+        assert (second.number, second.worker, second.engine) == (2, "w2", None)
+        assert second.error == CAUSE
+        assert store.recordings.get(made.id).error == CAUSE
+
+    def test_the_engine_stands_in_the_recording_too(self, store):
+        made = died(store, 1, NOW, self.BLAMED)
+
+        assert store.recordings.get(made.id).error == self.BLAMED
+        assert [r.error for r in store.jobs.dead()] == [self.BLAMED]
+
+    def test_a_hand_over_and_a_give_back_go_on_under_the_same_number(self, store):
+        made = job(store)
+        store.jobs.hand_over(lease(store, NOW), NOW)
+        store.jobs.give_back(lease(store, NOW), CAUSE, NOW, NOW)
+        lease(store, LATER)
+
+        told = [
+            (a.number, a.error, a.ended_at) for a in attempts(store.recordings.history(made.id))
+        ]
+
+        assert told == [(1, None, NOW), (1, CAUSE, NOW), (1, None, None)]
+
+    def test_a_lost_worker_and_a_rejection_have_their_cause(self, store):
+        made = job(store)
+        held = lease(store)
+        store.jobs.take_back(held.until)
+        store.jobs.reject(lease(store, held.until + timedelta(hours=1)), CAUSE, LATER)
+
+        lost, refused = attempts(store.recordings.history(made.id))
+
+        assert (lost.error.code, refused.error) == ("worker_lost", CAUSE)
 
 
 class TestTakingBack:
@@ -326,6 +498,18 @@ class TestTakingBack:
 
         assert store.jobs.take_back(NOW, worker="dead") == 1
         assert store.jobs.take_back(NOW, worker="dead") == 0
+
+    def test_no_more_than_asked_and_each_counted_by_one_caller(self, store):
+        for number in range(5):
+            job(store, number)
+            lease(store)
+        over = NOW + timedelta(seconds=LEASE_S)
+
+        first = store.jobs.take_back(over, limit=1)
+        with ThreadPoolExecutor(4) as pool:
+            counted = list(pool.map(lambda _: store.jobs.take_back(over), range(4)))
+
+        assert (first, sum(counted)) == (1, 4)
 
     def test_poison_is_dead_after_one_and_three_attempts(self, store):
         made = job(store)
@@ -381,6 +565,81 @@ class TestDeferred:
         )
 
         assert seen == [("rec00001", Ledger()), ("rec00002", Ledger(next_tag=1.0))]
+
+    def test_no_more_are_looked_at_than_asked(self, store):
+        self.defer(store, 1)
+        self.defer(store, 2)
+
+        assert store.jobs.undefer(self.UNTIL, lambda r, ledger: placed(), limit=1) == 1
+        assert store.recordings.get("rec00001").state is State.QUEUED
+
+
+class TestRinging:
+    PATIENCE_S = 10.0
+    DUE = NOW + timedelta(seconds=PATIENCE_S)
+
+    def unrung(self, store, at, **changes):
+        return sum(store.jobs.unrung(self.PATIENCE_S, at, **changes).values())
+
+    def test_a_ready_job_is_unrung_once_patience_is_over_and_then_not_again(self, store):
+        job(store, 1, Lane.HIGH)
+
+        assert self.unrung(store, self.DUE - timedelta(microseconds=1)) == 0
+        assert store.jobs.unrung(self.PATIENCE_S, self.DUE) == {Lane.HIGH: 1, Lane.LOW: 0}
+        assert self.unrung(store, self.DUE) == 0
+        assert self.unrung(store, self.DUE + timedelta(seconds=self.PATIENCE_S)) == 1
+
+    def test_only_ready_jobs_ring(self, store):
+        job(store, 1)
+        held = lease(store)
+        store.recordings.create_or_get(recording(2), lambda _: placed(until=LATER))
+
+        assert self.unrung(store, self.DUE) == 0
+        store.jobs.complete(held, OUTCOME, [], NOW)
+        assert self.unrung(store, self.DUE) == 0
+
+    def test_a_retry_has_patience_from_when_it_is_due(self, store):
+        job(store, 1)
+        due = NOW + timedelta(hours=1)
+        store.jobs.fail(lease(store), CAUSE, due, NOW)
+        patient = due + timedelta(seconds=self.PATIENCE_S)
+
+        assert self.unrung(store, patient - timedelta(microseconds=1)) == 0
+        assert self.unrung(store, patient) == 1
+
+    @pytest.mark.parametrize("ring", ["hand_over", "replay", "undefer"])
+    def test_a_ticket_in_the_outbox_rings(self, store, ring):
+        if ring == "undefer":
+            store.recordings.create_or_get(recording(1), lambda _: placed(until=self.DUE))
+            store.jobs.undefer(self.DUE, lambda r, ledger: placed())
+        elif ring == "replay":
+            store.jobs.replay(dead_job(store).id, "cli", self.DUE)
+        else:
+            job(store, 1)
+            store.jobs.hand_over(lease(store), self.DUE)
+        patient = self.DUE + timedelta(seconds=self.PATIENCE_S)
+
+        assert self.unrung(store, patient - timedelta(microseconds=1)) == 0
+        assert self.unrung(store, patient) == 1
+
+    def test_the_longest_unrung_come_first_and_no_more_than_asked(self, store):
+        for number, seconds in [(1, 2), (2, 0), (3, 1)]:
+            made = recording(number, received_at=NOW + timedelta(seconds=seconds))
+            lane = Lane.HIGH if number == 2 else Lane.LOW
+            store.recordings.create_or_get(made, lambda _, lane=lane: placed(lane))
+        at = NOW + timedelta(minutes=1)
+
+        assert store.jobs.unrung(self.PATIENCE_S, at, limit=1) == {Lane.HIGH: 1, Lane.LOW: 0}
+        assert self.unrung(store, at, limit=9) == 2
+
+    def test_of_concurrent_callers_each_job_is_counted_by_one(self, store):
+        for number in range(8):
+            job(store, number)
+
+        with ThreadPoolExecutor(4) as pool:
+            counted = list(pool.map(lambda _: self.unrung(store, self.DUE), range(4)))
+
+        assert sum(counted) == 8
 
 
 def test_waiting_counts_ready_jobs_by_lane(store):

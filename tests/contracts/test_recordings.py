@@ -35,18 +35,19 @@ def test_creating_twice_returns_the_first_and_adds_nothing(store):
 
 
 def test_of_concurrent_creators_exactly_one_creates(store):
-    placements = []
-
     def create(n):
         return store.recordings.create_or_get(
-            recording(1, size_bytes=n), lambda _: placements.append(n) or placed()
+            recording(1, size_bytes=n), lambda ledger: placed(start_tag=ledger.next_tag + 1)
         )
 
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(create, range(1, 17)))
 
     assert len(set(made)) == 1
-    assert placements == [made[0].size_bytes]
+    assert len(store.outbox.pending()) == 1
+    after = []
+    store.recordings.create_or_get(recording(2), lambda ledger: after.append(ledger) or placed())
+    assert after == [Ledger(next_tag=1.0)]
 
 
 def test_place_is_given_the_ledger_the_last_placement_left(store):
@@ -182,3 +183,25 @@ def test_wishes_and_times_survive_the_store(store):
     )
 
     assert store.recordings.get(made.id).wishes == made.wishes
+
+
+def test_many_are_fetched_at_once_and_the_unknown_are_left_out(store):
+    made = [store.recordings.create_or_get(recording(n), lambda _: placed()) for n in (1, 2, 3)]
+
+    found = store.recordings.many([made[0].id, "nothing", made[2].id])
+
+    assert found == {r.id: r for r in (made[0], made[2])}
+    assert store.recordings.many([]) == {}
+
+
+def test_many_takes_500_ids(store):
+    known = store.recordings.create_or_get(recording(1), lambda _: placed())
+    ids = [f"none{n}" for n in range(499)]
+
+    assert list(store.recordings.many([*ids, known.id])) == [known.id]
+
+
+def test_the_line_of_a_refusal_has_its_cause(store):
+    made = store.recordings.refuse(recording(1), REFUSAL)
+
+    assert [m.error for m in store.recordings.history(made.id)] == [REFUSAL]

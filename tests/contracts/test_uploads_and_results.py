@@ -1,12 +1,57 @@
+"""Sounds in, results out: on one machine, and in buckets of the storage emulator."""
+
+import gzip
 import hashlib
 import io
+from dataclasses import dataclass
+from uuid import uuid4
 
 import pytest
+from google.cloud.storage import Client
 
-from shared.errors import AudioTooLarge, NotFound
+from local.emulators import PROJECT
+from shared.adapters.gcp.storage_results import StorageResults
+from shared.adapters.gcp.storage_uploads import CHUNK, StorageUploads
+from shared.errors import AudioTooLarge, InvalidRequest, NotFound
+from shared.ports import Inlet, Results, Uploads
 from tests.builders import NOW
+from tests.contracts.conftest import SQLITE
+from tests.emulators import reached
 
 NAME = "uploads/acme/talk.wav"
+
+
+@dataclass(frozen=True)
+class Files:
+    uploads: Uploads
+    inlet: Inlet
+    results: Results
+
+
+@pytest.fixture
+def bucket(storage_emulator, monkeypatch):
+    """A bucket of its own a test: nothing to clear."""
+    reached(storage_emulator, monkeypatch)
+    return Client(PROJECT).create_bucket(f"test-{uuid4().hex[:12]}")
+
+
+@pytest.fixture
+def in_bucket(bucket, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    uploads = StorageUploads(bucket.client, bucket.name, spool=tmp_path / "tmp")
+    return Files(uploads, uploads, StorageResults(bucket.client, bucket.name))
+
+
+@pytest.fixture(params=SQLITE)
+def on_one_machine(request, tmp_path):
+    return SQLITE[request.param](tmp_path)
+
+
+@pytest.fixture(params=[*SQLITE, "in_bucket"])
+def store(request, tmp_path):
+    if request.param == "in_bucket":
+        return request.getfixturevalue("in_bucket")
+    return SQLITE[request.param](tmp_path)
 
 
 def put(store, content=b"0123456789", name=NAME, **extra):
@@ -20,7 +65,8 @@ def test_an_upload_can_be_looked_at_read_in_ranges_and_fetched(store):
 
     assert store.uploads.stat(NAME, made.generation) == made
     assert made.metadata == (("a", "1"), ("b", "2"))
-    assert (made.size_bytes, made.content_type, made.created_at) == (10, "audio/wav", NOW)
+    assert (made.size_bytes, made.content_type) == (10, "audio/wav")
+    assert made.created_at.tzinfo
     assert store.uploads.read(NAME, made.generation, 2, 3) == b"234"
     assert store.uploads.read(NAME, made.generation, 8, 99) == b"89"
     with store.uploads.fetch(NAME, made.generation) as fetched:
@@ -28,12 +74,37 @@ def test_an_upload_can_be_looked_at_read_in_ranges_and_fetched(store):
         assert fetched.sha256 == hashlib.sha256(b"0123456789").hexdigest()
 
 
-def test_each_put_is_the_next_generation_and_the_old_one_stays(store):
+def test_each_put_is_the_next_generation(store):
     first, second = put(store, b"old"), put(store, b"new")
 
     assert second.generation > first.generation
-    assert store.uploads.read(NAME, first.generation, 0, 9) == b"old"
     assert store.uploads.read(NAME, second.generation, 0, 9) == b"new"
+    assert store.uploads.stat(NAME, second.generation) == second
+
+
+def test_on_one_machine_the_old_generation_stays_and_the_time_is_the_callers(on_one_machine):
+    first, _ = put(on_one_machine, b"old"), put(on_one_machine, b"new")
+
+    assert first.created_at == NOW
+    assert on_one_machine.uploads.read(NAME, first.generation, 0, 9) == b"old"
+
+
+def test_in_the_bucket_what_was_replaced_is_gone_never_another_sound(in_bucket):
+    first, _ = put(in_bucket, b"old"), put(in_bucket, b"new")
+
+    assert in_bucket.uploads.stat(NAME, first.generation) is None
+    with pytest.raises(NotFound):
+        in_bucket.uploads.read(NAME, first.generation, 0, 9)
+    with pytest.raises(NotFound), in_bucket.uploads.fetch(NAME, first.generation):
+        pass
+
+
+def test_reading_from_behind_the_end_is_nothing(store):
+    made = put(store)
+
+    assert store.uploads.read(NAME, made.generation, 10, 5) == b""
+    assert store.uploads.read(NAME, made.generation, 99, 5) == b""
+    assert store.uploads.read(NAME, made.generation, 3, 0) == b""
 
 
 def test_a_generation_that_is_gone(store):
@@ -44,11 +115,48 @@ def test_a_generation_that_is_gone(store):
         pass
 
 
+def test_an_upload_of_several_chunks_comes_in_whole(store):
+    content = bytes(range(256)) * (CHUNK // 128) + b"end"
+
+    made = put(store, content)
+
+    assert made.size_bytes == len(content)
+    with store.uploads.fetch(NAME, made.generation) as fetched:
+        assert fetched.sha256 == hashlib.sha256(content).hexdigest()
+        assert hashlib.sha256(fetched.file.read()).hexdigest() == fetched.sha256
+
+
+def test_what_calls_itself_packed_is_read_as_it_is_stored(bucket, in_bucket):
+    """The server would unpack it, and its size would be a lie."""
+    packed = gzip.compress(b"0" * 1000)
+    blob = bucket.blob(NAME)
+    blob.content_encoding = "gzip"
+    blob.upload_from_string(packed)
+
+    with in_bucket.uploads.fetch(NAME, blob.generation) as fetched:
+        assert fetched.file.read() == packed
+    assert in_bucket.uploads.read(NAME, blob.generation, 0, 9999) == packed
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "a\rb", "x" * 1025, "\udc80"])
+def test_a_name_no_object_can_have_is_refused_and_nothing_is_kept(in_bucket, name):
+    with pytest.raises(InvalidRequest):
+        put(in_bucket, name=name)
+
+    assert in_bucket.uploads.page() == []
+
+
+@pytest.mark.parametrize("name", ["uploads/acme/line\nbreak\r.wav", "uploads/acme/" + "x" * 1025])
+def test_on_one_machine_any_name_will_do(on_one_machine, name):
+    made = put(on_one_machine, b"content", name)
+
+    assert on_one_machine.uploads.read(name, made.generation, 0, 9) == b"content"
+
+
 @pytest.mark.parametrize(
     "name",
     [
         "uploads/acme/../../etc/passwd",
-        "uploads/acme/line\nbreak\r.wav",
         "uploads/acme/\u202egnp.wav",
         "uploads/acme/" + "ü" * 500,
         "uploads/acme/a#b[*?].wav",
@@ -70,14 +178,16 @@ def test_too_large_keeps_nothing(store, tmp_path):
             NAME, io.BytesIO(b"x" * 11), content_type="", metadata={}, at=NOW, max_bytes=10
         )
 
-    assert store.uploads.stat(NAME, 1) is None
+    assert store.uploads.page() == []
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_exactly_the_most_is_kept(store):
-    store.inlet.put(NAME, io.BytesIO(b"x" * 10), content_type="", metadata={}, at=NOW, max_bytes=10)
+    made = store.inlet.put(
+        NAME, io.BytesIO(b"x" * 10), content_type="", metadata={}, at=NOW, max_bytes=10
+    )
 
-    assert store.uploads.stat(NAME, 1).size_bytes == 10
+    assert store.uploads.stat(NAME, made.generation).size_bytes == 10
 
 
 FOLDER = "results/acme/rec1/1"
@@ -94,3 +204,69 @@ def test_results_appear_together_and_are_create_only(store):
 def test_a_result_that_is_not_there(store):
     with pytest.raises(NotFound):
         store.results.load(FOLDER, "result.json")
+
+
+def test_uploads_are_paged_by_the_bytes_of_their_name_then_generation(store):
+    names = ["b", "\u00e9", "a", "B", "c"]
+    made = [put(store, name=f"uploads/acme/{name}") for name in names]
+
+    pages, after = [], None
+    while page := store.uploads.page(after, limit=2):
+        pages.append(page)
+        after = (page[-1].name, page[-1].generation)
+
+    assert [len(page) for page in pages] == [2, 2, 1]
+    wanted = sorted(made, key=lambda o: (o.name.encode(), o.generation))
+    assert [upload for page in pages for upload in page] == wanted
+
+
+def test_on_one_machine_each_generation_is_met(on_one_machine):
+    first, second = put(on_one_machine), put(on_one_machine)
+
+    assert on_one_machine.uploads.page(limit=1) == [first]
+    assert on_one_machine.uploads.page((NAME, first.generation), limit=1) == [second]
+
+
+def test_in_the_bucket_a_newer_generation_of_the_last_one_seen_is_met(in_bucket):
+    first, second = put(in_bucket), put(in_bucket)
+
+    assert in_bucket.uploads.page((NAME, first.generation)) == [second]
+    assert in_bucket.uploads.page((NAME, second.generation)) == []
+
+
+def test_an_empty_bucket_has_no_page(store):
+    assert store.uploads.page() == []
+
+
+def test_folders_of_results_are_paged_and_each_is_met_once(store):
+    """`a-b` sorts before `a` here, because their slashes are compared."""
+    wanted = [
+        *("results/a-b/rec1/1", "results/a/rec1/1", "results/a/rec1/10"),
+        *("results/a/rec1/2", "results/a/rec2/1"),
+    ]
+    for folder in reversed(wanted):
+        store.results.save(folder, {"result.json": b"{}", "transcript.txt": b""})
+
+    seen, after = [], None
+    while page := store.results.folders(after, limit=2):
+        seen += [kept.folder for kept in page]
+        after = page[-1].folder
+
+    assert seen == wanted
+    assert all(kept.saved_at.tzinfo for kept in store.results.folders())
+
+
+def test_a_folder_is_removed_with_its_files_and_twice_is_once(store):
+    store.results.save(FOLDER, {"result.json": b"{}", "transcript.txt": b""})
+    store.results.save("results/acme/rec1/2", {"result.json": b"{}"})
+
+    store.results.remove(FOLDER)
+    store.results.remove(FOLDER)
+
+    assert [kept.folder for kept in store.results.folders()] == ["results/acme/rec1/2"]
+    with pytest.raises(NotFound):
+        store.results.load(FOLDER, "result.json")
+
+
+def test_no_results_no_folders(store):
+    assert store.results.folders() == []

@@ -254,7 +254,7 @@ def test_each_state_says_what_it_means(client, store, state, expected):
 
 def test_discarded_recording_offers_nothing_more(client, store):
     dead = store.dead()
-    client.post(f"/v1/dead-letters/{dead.id}/discard")
+    client.post(f"/v1/dead-letters/{dead.id}/discard", json={"why": "a test tone"})
 
     page = client.get(f"/recordings/{dead.id}").text
 

@@ -220,8 +220,8 @@ def test_replay_queues_a_dead_job_again(client, store):
 def test_discard_takes_a_dead_job_off_the_list_for_good(client, store):
     dead = store.dead()
 
-    first = client.post(f"/v1/dead-letters/{dead.id}/discard")
-    second = client.post(f"/v1/dead-letters/{dead.id}/discard")
+    first = client.post(f"/v1/dead-letters/{dead.id}/discard", json={"why": "a test tone"})
+    second = client.post(f"/v1/dead-letters/{dead.id}/discard", json={"why": "a test tone"})
 
     assert (first.status_code, second.status_code) == (200, 200)
     assert client.get("/v1/dead-letters").json() == {"recordings": []}
@@ -232,8 +232,10 @@ def test_discard_takes_a_dead_job_off_the_list_for_good(client, store):
 def test_only_dead_jobs_are_replayed_or_discarded(client, store, verb):
     done = store.done()
 
-    assert client.post(f"/v1/dead-letters/{done.id}/{verb}").status_code == 409
-    assert client.post(f"/v1/dead-letters/none/{verb}").status_code == 404
+    said = {"why": "a test tone"}
+
+    assert client.post(f"/v1/dead-letters/{done.id}/{verb}", json=said).status_code == 409
+    assert client.post(f"/v1/dead-letters/none/{verb}", json=said).status_code == 404
 
 
 class Told:

@@ -162,7 +162,7 @@ NO_SUCH = {
     "show": ("show", "nothing"),
     "dead show": ("dead", "show", "nothing"),
     "dead replay": ("dead", "replay", "nothing"),
-    "dead discard": ("dead", "discard", "nothing"),
+    "dead discard": ("dead", "discard", "nothing", "--why", "a test tone"),
 }
 
 
@@ -216,7 +216,7 @@ def test_replayed_is_queued_and_says_who_will_hear_it(earwitness, world, home):
 def test_discarded_is_off_the_list_and_stays_dead(earwitness, world):
     made = world.dead()
 
-    answer = earwitness("dead", "discard", made.id)
+    answer = earwitness("dead", "discard", made.id, "--why", "a test tone")
 
     assert answer.exit_code == 0
     assert json.loads(earwitness("dead", "ls", "--json").stdout) == {"recordings": []}

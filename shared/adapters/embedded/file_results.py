@@ -2,11 +2,19 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
 from shared.adapters.embedded.disk import full_disk_said
+from shared.domain.recording import Kept
 from shared.errors import NotFound
+
+#: Levels of {tenant}/{id}/{token} below results/.
+DEPTH = 3
 
 
 class FileResults:
@@ -37,6 +45,20 @@ class FileResults:
         except FileNotFoundError as error:
             raise NotFound("This recording has no such result.") from error
 
+    def folders(self, after: str | None = None, limit: int = 500) -> list[Kept]:
+        root = self._home / "results"
+        root.mkdir(exist_ok=True)
+        found = islice(_below(root, DEPTH, _marks(after)), limit)
+        return [Kept(place.relative_to(self._home).as_posix(), _saved_at(place)) for place in found]
+
+    def remove(self, folder: str) -> None:
+        """The folder leaves its place at once; its files go afterwards."""
+        aside = self._tmp / f"removed-{uuid4().hex}"
+        self._tmp.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            (self._home / folder).rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
 
 def _write(path: str, content: bytes) -> None:
     with open(path, "xb") as file:  # noqa: PTH123  # five a recording, and pathlib is slow
@@ -53,3 +75,23 @@ def _rename_unless_there(aside: Path, place: Path) -> bool:
             raise
         return False
     return True
+
+
+def _marks(folder: str | None) -> list[str]:
+    """The parts of a folder's name below results/, each as it sorts: with its slash."""
+    return [f"{part}/" for part in folder.split("/")[1:]] if folder else []
+
+
+def _below(place: Path, depth: int, after: list[str]) -> Iterator[Path]:
+    """Folders `depth` levels down, in the order of their names with slashes, behind `after`."""
+    if depth == 0:
+        yield place
+        return
+    for name in sorted(f"{p.name}/" for p in place.iterdir() if p.is_dir()):
+        last = after[:1] == [name]
+        if not after or name > after[0] or (last and depth > 1):
+            yield from _below(place / name, depth - 1, after[1:] if last else [])
+
+
+def _saved_at(place: Path) -> datetime:
+    return datetime.fromtimestamp(place.stat().st_mtime, UTC)

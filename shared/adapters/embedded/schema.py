@@ -131,4 +131,43 @@ MIGRATIONS: tuple[str, ...] = (
         generation INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    # What each attempt was and why it ended, when jobs died, who was rung for, and how far
+    # reconcile's errands have come. Until now a failure's reason was its bare code, so that
+    # much is carried over; what was never kept stays empty.
+    """
+    ALTER TABLE history ADD COLUMN attempt INTEGER;
+    ALTER TABLE history ADD COLUMN error_code TEXT;
+    ALTER TABLE history ADD COLUMN error_message TEXT;
+    ALTER TABLE history ADD COLUMN error_engine TEXT;
+    UPDATE history SET attempt = CAST(substr(reason, 9) AS INTEGER)
+        WHERE state = 'processing' AND reason LIKE 'attempt %';
+    UPDATE history SET error_code = reason, error_message = ''
+        WHERE state IN ('queued', 'dead', 'rejected') AND reason NOT LIKE '% %'
+        AND reason NOT IN ('replayed', 'discarded');
+    CREATE INDEX history_deaths ON history (at_us)
+        WHERE state = 'dead' AND error_code IS NOT NULL;
+
+    ALTER TABLE recordings ADD COLUMN error_engine TEXT;
+
+    ALTER TABLE jobs ADD COLUMN rung_us INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN dead_us INTEGER;
+    UPDATE jobs SET dead_us = (
+        SELECT updated_us FROM recordings WHERE id = jobs.recording_id)
+        WHERE state IN ('dead', 'discarded');
+    DROP INDEX jobs_dead;
+    CREATE INDEX jobs_dead ON jobs (dead_us, recording_id) WHERE state = 'dead';
+    CREATE INDEX jobs_unrung ON jobs (rung_us) WHERE state = 'ready';
+
+    CREATE TABLE arrivals (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        hidden_until_us INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+
+    CREATE TABLE bookmarks (
+        name TEXT PRIMARY KEY,
+        note TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )

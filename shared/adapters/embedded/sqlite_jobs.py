@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from sqlite3 import Connection, Row
 
 from shared.adapters.embedded.sqlite_database import Database, to_us
@@ -13,9 +13,19 @@ from shared.adapters.embedded.sqlite_rows import (
     remember,
 )
 from shared.adapters.embedded.sqlite_tenants import ledger, write_ledger
+from shared.domain.attempts import RETENTION, discarded
 from shared.domain.lanes import Lane
 from shared.domain.messages import announcement, dead_letter, ticket
-from shared.domain.recording import Checkpoint, Failure, Lease, Message, Outcome, Recording
+from shared.domain.recording import (
+    Checkpoint,
+    Deaths,
+    Failure,
+    Lease,
+    Message,
+    Moved,
+    Outcome,
+    Recording,
+)
 from shared.domain.retry import Again, after_failure
 from shared.domain.states import State, check
 from shared.errors import NotFound, StaleLease, WrongState
@@ -90,12 +100,12 @@ class SqliteJobs:
         with self._db.write() as db:
             _held(db, lease)
             db.execute(
-                f"UPDATE jobs SET state = 'ready', handed_over = 1, {_LET_GO}"  # noqa: S608
+                f"UPDATE jobs SET state = 'ready', handed_over = 1, rung_us = ?, {_LET_GO}"  # noqa: S608
                 " WHERE recording_id = ?",
-                (lease.recording.id,),
+                (to_us(now), lease.recording.id),
             )
             reason = "handed over with what was heard so far"
-            seq = _move(db, lease.recording, State.QUEUED, now, lease.worker, reason)
+            seq = _move(db, lease.recording, Moved(State.QUEUED, now, lease.worker, reason))
             lane = lease.recording.lane or Lane.LOW
             put_out(db, [ticket(lease.recording.id, lane, seq)])
 
@@ -103,7 +113,8 @@ class SqliteJobs:
         with self._db.write() as db:
             _held(db, lease)
             _ready_again(db, lease.recording.id, not_before, spent=False)
-            _move(db, lease.recording, State.QUEUED, now, lease.worker, cause.code)
+            line = Moved(State.QUEUED, now, lease.worker, cause.code, cause)
+            _move(db, lease.recording, line)
 
     def fail(
         self, lease: Lease, cause: Failure, not_before: datetime | None, now: datetime
@@ -117,7 +128,8 @@ class SqliteJobs:
             _held(db, lease)
             _over(db, lease.recording.id)
             _note_error(db, lease.recording.id, cause)
-            seq = _move(db, lease.recording, State.REJECTED, now, lease.worker, cause.code)
+            line = Moved(State.REJECTED, now, lease.worker, cause.code, cause)
+            seq = _move(db, lease.recording, line)
             put_out(db, [announcement(lease.recording, "rejected", now, seq)])
 
     def complete(
@@ -129,7 +141,8 @@ class SqliteJobs:
             _over(db, rid)
             db.execute(
                 "UPDATE recordings SET result = ?, seconds = ?, language = ?, confidence = ?,"
-                " review = ?, progress = 1, error_code = NULL, error_message = NULL WHERE id = ?",
+                " review = ?, progress = 1, error_code = NULL, error_message = NULL,"
+                " error_engine = NULL WHERE id = ?",
                 (
                     *(outcome.result, outcome.seconds, outcome.language, outcome.confidence),
                     *(int(outcome.review), rid),
@@ -143,7 +156,7 @@ class SqliteJobs:
                     for p in outcome.passages
                 ],
             )
-            seq = _move(db, lease.recording, State.DONE, now, lease.worker, "heard")
+            seq = _move(db, lease.recording, Moved(State.DONE, now, lease.worker, "heard"))
             put_out(db, [announcement(lease.recording, "done", now, seq), *effects])
             return _known(db, rid)
 
@@ -153,46 +166,66 @@ class SqliteJobs:
             _dead_or_raise(db, known)
             db.execute(
                 "UPDATE jobs SET state = 'ready', attempts = 0, handed_over = 0, lane = 'low',"
-                " not_before_us = 0, start_tag = ? WHERE recording_id = ?",
-                (now.timestamp(), recording_id),
+                " not_before_us = 0, start_tag = ?, rung_us = ? WHERE recording_id = ?",
+                (now.timestamp(), to_us(now), recording_id),
             )
             db.execute(
                 "UPDATE recordings SET lane = 'low', rule = 'replay', attempts = 0, progress = 0,"
-                " error_code = NULL, error_message = NULL WHERE id = ?",
+                " error_code = NULL, error_message = NULL, error_engine = NULL WHERE id = ?",
                 (recording_id,),
             )
-            seq = _move(db, known, State.QUEUED, now, actor, "replayed")
+            seq = _move(db, known, Moved(State.QUEUED, now, actor, "replayed"))
             put_out(db, [ticket(recording_id, Lane.LOW, seq)])
             return _known(db, recording_id)
 
-    def discard(self, recording_id: str, actor: str, now: datetime) -> Recording:
+    def discard(self, recording_id: str, actor: str, why: str, now: datetime) -> Recording:
         with self._db.write() as db:
             known = _known(db, recording_id)
             if _job_state(db, recording_id) == "discarded":
                 return known
             _dead_or_raise(db, known)
-            db.execute(
-                "UPDATE jobs SET state = 'discarded' WHERE recording_id = ?", (recording_id,)
-            )
-            remember(db, recording_id, State.DEAD, now, actor, "discarded")
+            _discard(db, recording_id, actor, why, now)
             return known
+
+    def lapse(self, before: datetime, now: datetime, limit: int = 100) -> int:
+        why = f"nobody decided in {(now - before).days} days"
+        with self._db.write() as db:
+            rows = db.execute(
+                "SELECT recording_id FROM jobs WHERE state = 'dead' AND dead_us < ?"
+                " ORDER BY dead_us, recording_id LIMIT ?",
+                (to_us(before), limit),
+            ).fetchall()
+            for row in rows:
+                _discard(db, row["recording_id"], RETENTION, why, now)
+            return len(rows)
 
     def dead(self, tenant: str | None = None, limit: int = 100) -> list[Recording]:
         with self._db.read() as db:
             rows = db.execute(
                 "SELECT r.* FROM jobs j JOIN recordings r ON r.id = j.recording_id"
                 " WHERE j.state = 'dead' AND (? IS NULL OR r.tenant = ?)"
-                " ORDER BY r.updated_us DESC, r.id DESC LIMIT ?",
+                " ORDER BY j.dead_us DESC, r.id DESC LIMIT ?",
                 (tenant, tenant, limit),
             ).fetchall()
         return [recording(row) for row in rows]
 
-    def take_back(self, now: datetime, worker: str | None = None) -> int:
+    def causes(self, since: datetime, limit: int = 1_000) -> list[Deaths]:
+        with self._db.read() as db:
+            rows = db.execute(
+                "SELECT date(at_us / 1000000, 'unixepoch') AS day, error_code, count(*) AS n"
+                " FROM history WHERE state = 'dead' AND error_code IS NOT NULL AND at_us >= ?"
+                " GROUP BY day, error_code ORDER BY day DESC, n DESC, error_code LIMIT ?",
+                (to_us(since), limit),
+            ).fetchall()
+        return [Deaths(date.fromisoformat(r["day"]), r["error_code"], r["n"]) for r in rows]
+
+    def take_back(self, now: datetime, worker: str | None = None, limit: int = 1_000) -> int:
         which = "worker = ?" if worker else "lease_until_us <= ?"
         with self._db.write() as db:
             rows = db.execute(
-                f"SELECT recording_id, attempts FROM jobs WHERE state = 'leased' AND {which}",  # noqa: S608
-                (worker or to_us(now),),
+                f"SELECT recording_id, attempts FROM jobs WHERE state = 'leased' AND {which}"  # noqa: S608
+                " ORDER BY lease_until_us LIMIT ?",
+                (worker or to_us(now), limit),
             ).fetchall()
             for row in rows:
                 self._lost(db, _known(db, row["recording_id"]), row["attempts"], now)
@@ -204,12 +237,12 @@ class SqliteJobs:
         until = now + timedelta(seconds=step.after_s) if isinstance(step, Again) else None
         _failed(db, known, LOST, until, now, "reconcile")
 
-    def undefer(self, now: datetime, place: PlaceAgain) -> int:
+    def undefer(self, now: datetime, place: PlaceAgain, limit: int = 1_000) -> int:
         with self._db.write() as db:
             rows = db.execute(
                 "SELECT * FROM recordings WHERE state = 'deferred' AND deferred_until_us <= ?"
-                " ORDER BY received_us, id",
-                (to_us(now),),
+                " ORDER BY received_us, id LIMIT ?",
+                (to_us(now), limit),
             ).fetchall()
             return sum(_undefer(db, recording(row), place, now) for row in rows)
 
@@ -224,6 +257,18 @@ class SqliteJobs:
                 for lane in Lane
             }
 
+    def unrung(self, patience_s: float, now: datetime, limit: int = 100) -> dict[Lane, int]:
+        heard_until = to_us(now - timedelta(seconds=patience_s))
+        with self._db.write() as db:
+            rows = db.execute(
+                "UPDATE jobs SET rung_us = ? WHERE recording_id IN ("
+                "SELECT recording_id FROM jobs WHERE state = 'ready' AND rung_us <= ?"
+                " ORDER BY rung_us, recording_id LIMIT ?) RETURNING lane",
+                (to_us(now), heard_until, limit),
+            ).fetchall()
+        lanes = [Lane(row["lane"]) for row in rows]
+        return {lane: lanes.count(lane) for lane in Lane}
+
 
 def _leased(db: Connection, row: Row, worker: str, now: datetime, until: datetime) -> Lease:
     changed = db.execute(
@@ -232,7 +277,8 @@ def _leased(db: Connection, row: Row, worker: str, now: datetime, until: datetim
         (row["attempts"], to_us(now), row["recording_id"]),
     ).fetchone()
     reason = f"attempt {row['attempts']}"
-    remember(db, row["recording_id"], State.PROCESSING, now, worker, reason)
+    line = Moved(State.PROCESSING, now, worker, reason, attempt=row["attempts"])
+    remember(db, row["recording_id"], line)
     return Lease(recording(changed), row["token"], worker, until, row["attempts"])
 
 
@@ -254,16 +300,19 @@ def _known(db: Connection, recording_id: str) -> Recording:
     return found
 
 
-def _move(
-    db: Connection, known: Recording, to: State, now: datetime, actor: str, reason: str
-) -> int:
+def _move(db: Connection, known: Recording, line: Moved) -> int:
     row = db.execute("SELECT state FROM recordings WHERE id = ?", (known.id,)).fetchone()
-    check(State(row["state"]), to)
+    check(State(row["state"]), line.state)
     db.execute(
         "UPDATE recordings SET state = ?, updated_us = ? WHERE id = ?",
-        (to.value, to_us(now), known.id),
+        (line.state.value, to_us(line.at), known.id),
     )
-    return remember(db, known.id, to, now, actor, reason)
+    return remember(db, known.id, line)
+
+
+def _discard(db: Connection, recording_id: str, actor: str, why: str, now: datetime) -> None:
+    db.execute("UPDATE jobs SET state = 'discarded' WHERE recording_id = ?", (recording_id,))
+    remember(db, recording_id, Moved(State.DEAD, now, actor, discarded(why)))
 
 
 def _over(db: Connection, recording_id: str) -> None:
@@ -276,16 +325,17 @@ def _over(db: Connection, recording_id: str) -> None:
 
 def _note_error(db: Connection, recording_id: str, cause: Failure) -> None:
     db.execute(
-        "UPDATE recordings SET error_code = ?, error_message = ? WHERE id = ?",
-        (cause.code, cause.message, recording_id),
+        "UPDATE recordings SET error_code = ?, error_message = ?, error_engine = ? WHERE id = ?",
+        (cause.code, cause.message, cause.engine, recording_id),
     )
 
 
 def _ready_again(db: Connection, recording_id: str, not_before: datetime, *, spent: bool) -> None:
+    due_us = to_us(not_before)
     db.execute(
-        f"UPDATE jobs SET state = 'ready', not_before_us = ?, attempts = attempts - ?, {_LET_GO}"  # noqa: S608
-        " WHERE recording_id = ?",
-        (to_us(not_before), 0 if spent else 1, recording_id),
+        "UPDATE jobs SET state = 'ready', not_before_us = ?, rung_us = ?,"  # noqa: S608
+        f" attempts = attempts - ?, {_LET_GO} WHERE recording_id = ?",
+        (due_us, due_us, 0 if spent else 1, recording_id),
     )
 
 
@@ -300,13 +350,13 @@ def _failed(
     _note_error(db, known.id, cause)
     if not_before is not None:
         _ready_again(db, known.id, not_before, spent=True)
-        _move(db, known, State.QUEUED, now, actor, cause.code)
+        _move(db, known, Moved(State.QUEUED, now, actor, cause.code, cause))
         return
     db.execute(
-        f"UPDATE jobs SET state = 'dead', {_LET_GO} WHERE recording_id = ?",  # noqa: S608
-        (known.id,),
+        f"UPDATE jobs SET state = 'dead', dead_us = ?, {_LET_GO} WHERE recording_id = ?",  # noqa: S608
+        (to_us(now), known.id),
     )
-    seq = _move(db, known, State.DEAD, now, actor, cause.code)
+    seq = _move(db, known, Moved(State.DEAD, now, actor, cause.code, cause))
     put_out(db, [dead_letter(known, cause, now, seq), announcement(known, "dead", now, seq)])
 
 
@@ -317,8 +367,8 @@ def _job_state(db: Connection, recording_id: str) -> str | None:
 
 def _dead_or_raise(db: Connection, known: Recording) -> None:
     if _job_state(db, known.id) != "dead":
-        discarded = known.state is State.DEAD
-        why = "was discarded" if discarded else f"is {known.state}, not dead"
+        gone = known.state is State.DEAD
+        why = "was discarded" if gone else f"is {known.state}, not dead"
         raise WrongState(f"The recording {why}; only dead letters can be replayed or discarded.")
 
 
@@ -333,9 +383,10 @@ def _undefer(db: Connection, known: Recording, place: PlaceAgain, now: datetime)
     if until is not None:
         return False
     db.execute(
-        "UPDATE jobs SET state = 'ready', start_tag = ? WHERE recording_id = ?",
-        (placed.start_tag, known.id),
+        "UPDATE jobs SET state = 'ready', start_tag = ?, rung_us = ? WHERE recording_id = ?",
+        (placed.start_tag, to_us(now), known.id),
     )
-    seq = _move(db, known, State.QUEUED, now, "reconcile", "the promised time has come")
+    reason = "the promised time has come"
+    seq = _move(db, known, Moved(State.QUEUED, now, "reconcile", reason))
     put_out(db, [ticket(known.id, known.lane or Lane.LOW, seq)])
     return True

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from shared.adapters.embedded.sqlite_database import Database, to_us
 from shared.adapters.embedded.sqlite_rows import message, remember
-from shared.domain.recording import LANE_TOPIC, Message
+from shared.domain.recording import LANE_TOPIC, Message, Moved
 from shared.domain.states import State
 
 _TICKETS = frozenset(LANE_TOPIC.values())
@@ -38,4 +38,5 @@ class SqliteOutbox:
                 if moved.rowcount:
                     lane = str(rung.body["lane"])
                     reason = f"rang for lane {lane}"
-                    remember(db, rung.recording_id, State.QUEUED, now, "outbox", reason)
+                    line = Moved(State.QUEUED, now, "outbox", reason)
+                    remember(db, rung.recording_id, line)

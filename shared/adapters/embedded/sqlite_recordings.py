@@ -1,14 +1,15 @@
 """Implements `Recordings` on SQLite."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from sqlite3 import Connection
 
-from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
+from shared.adapters.embedded.sqlite_database import Database, to_us
 from shared.adapters.embedded.sqlite_rows import (
     INSERT_RECORDING,
     fetch_recording,
+    moved,
     put_out,
     recording,
     recording_row,
@@ -40,6 +41,15 @@ class SqliteRecordings:
         with self._db.read() as db:
             return fetch_recording(db, recording_id)
 
+    def many(self, recording_ids: Sequence[str]) -> dict[str, Recording]:
+        places = ", ".join("?" * len(recording_ids))
+        with self._db.read() as db:
+            rows = db.execute(
+                f"SELECT * FROM recordings WHERE id IN ({places})",  # noqa: S608  # only marks
+                tuple(recording_ids),
+            ).fetchall()
+        return {row["id"]: recording(row) for row in rows}
+
     def page(
         self,
         tenant: str | None = None,
@@ -70,9 +80,7 @@ class SqliteRecordings:
             rows = db.execute(
                 "SELECT * FROM history WHERE recording_id = ? ORDER BY seq", (recording_id,)
             ).fetchall()
-        return [
-            Moved(State(r["state"]), from_us(r["at_us"]), r["actor"], r["reason"]) for r in rows
-        ]
+        return [moved(row) for row in rows]
 
     def counts(self) -> dict[State, int]:
         with self._db.read() as db:
@@ -110,12 +118,15 @@ def _create(db: Connection, draft: Recording, placed: Placement) -> Recording:
     )
     db.execute(INSERT_RECORDING, recording_row(made))
     db.execute(
-        "INSERT INTO jobs (recording_id, lane, state, start_tag) VALUES (?, ?, ?, ?)",
-        (made.id, placed.lane.value, "deferred" if late else "ready", placed.start_tag),
+        "INSERT INTO jobs (recording_id, lane, state, start_tag, rung_us) VALUES (?, ?, ?, ?, ?)",
+        (
+            *(made.id, placed.lane.value, "deferred" if late else "ready", placed.start_tag),
+            to_us(made.received_at),
+        ),
     )
     write_ledger(db, made.tenant, placed.ledger)
     reason = "over the day's quota" if late else f"lane {placed.lane} by rule {placed.rule}"
-    seq = remember(db, made.id, made.state, made.received_at, "intake", reason)
+    seq = remember(db, made.id, Moved(made.state, made.received_at, "intake", reason))
     effects = [announcement(made, made.state.value, made.received_at, seq)] if late else []
     put_out(db, effects or [ticket(made.id, placed.lane, seq)])
     return made
@@ -124,6 +135,7 @@ def _create(db: Connection, draft: Recording, placed: Placement) -> Recording:
 def _refuse(db: Connection, draft: Recording, cause: Failure) -> Recording:
     made = replace(draft, state=State.REJECTED, error=cause)
     db.execute(INSERT_RECORDING, recording_row(made))
-    seq = remember(db, made.id, made.state, made.received_at, "intake", cause.code)
+    line = Moved(made.state, made.received_at, "intake", cause.code, cause)
+    seq = remember(db, made.id, line)
     put_out(db, [announcement(made, "rejected", made.received_at, seq)])
     return made

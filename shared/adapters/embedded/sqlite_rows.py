@@ -3,12 +3,11 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import datetime
 from sqlite3 import Connection, Row
 
 from shared.adapters.embedded.sqlite_database import from_us, to_us
 from shared.domain.lanes import Lane
-from shared.domain.recording import Failure, Message, Recording, Topic
+from shared.domain.recording import Failure, Message, Moved, Recording, Topic
 from shared.domain.states import State
 from shared.domain.tenants import Tier
 from shared.domain.wishes import Wishes
@@ -16,7 +15,7 @@ from shared.domain.wishes import Wishes
 _COLUMNS = (  # noqa: SIM905  # reads as the table does
     "id tenant bucket name path generation size_bytes content_type state tier lane rule wishes"
     " received_us updated_us kept_until_us seconds deferred_until_us error_code error_message"
-    " review attempts progress language confidence result"
+    " review attempts progress language confidence result error_engine"
 ).split()
 INSERT_RECORDING = (
     f"INSERT INTO recordings ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  # fixed names
@@ -34,11 +33,24 @@ def recording_row(r: Recording) -> tuple[object, ...]:
         r.deferred_until and to_us(r.deferred_until),
         *(error.code or None, error.message or None),
         *(int(r.review), r.attempts, r.progress, r.language, r.confidence, r.result),
+        error.engine,
     )
 
 
+def failure(row: Row) -> Failure | None:
+    """The error in a row of a recording or of its history."""
+    if row["error_code"] is None:
+        return None
+    return Failure(row["error_code"], row["error_message"], row["error_engine"])
+
+
+def moved(row: Row) -> Moved:
+    at = from_us(row["at_us"])
+    return Moved(State(row["state"]), at, row["actor"], row["reason"], failure(row), row["attempt"])
+
+
 def recording(row: Row) -> Recording:
-    until, code = row["deferred_until_us"], row["error_code"]
+    until = row["deferred_until_us"]
     return Recording(
         id=row["id"],
         tenant=row["tenant"],
@@ -58,7 +70,7 @@ def recording(row: Row) -> Recording:
         kept_until=from_us(row["kept_until_us"]),
         seconds=row["seconds"],
         deferred_until=None if until is None else from_us(until),
-        error=Failure(code, row["error_message"]) if code else None,
+        error=failure(row),
         review=bool(row["review"]),
         attempts=row["attempts"],
         progress=row["progress"],
@@ -73,14 +85,19 @@ def fetch_recording(db: Connection, recording_id: str) -> Recording | None:
     return recording(row) if row else None
 
 
-def remember(
-    db: Connection, recording_id: str, state: State, at: datetime, actor: str, reason: str
-) -> int:
+def remember(db: Connection, recording_id: str, line: Moved) -> int:
     """Add a line to the recording's history; returns its number, from 1."""
+    error = line.error or Failure("", "")
     row = db.execute(
-        "INSERT INTO history SELECT ?, coalesce(max(seq), 0) + 1, ?, ?, ?, ? FROM history"
+        "INSERT INTO history (recording_id, seq, state, at_us, actor, reason, attempt,"
+        " error_code, error_message, error_engine)"
+        " SELECT ?, coalesce(max(seq), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ? FROM history"
         " WHERE recording_id = ? RETURNING seq",
-        (recording_id, state.value, to_us(at), actor, reason, recording_id),
+        (
+            *(recording_id, line.state.value, to_us(line.at), line.actor, line.reason),
+            *(line.attempt, error.code or None, error.message if line.error else None),
+            *(error.engine, recording_id),
+        ),
     ).fetchone()
     seq: int = row["seq"]
     return seq

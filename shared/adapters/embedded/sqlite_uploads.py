@@ -70,9 +70,11 @@ class SqliteUploads:
                 "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (name, generation, size, content_type, known, to_us(at), digest),
             )
-            db.execute(
-                "INSERT INTO storage_events (name, generation) VALUES (?, ?)", (name, generation)
-            )
+            for notified in ("storage_events", "arrivals"):
+                db.execute(
+                    f"INSERT INTO {notified} (name, generation) VALUES (?, ?)",  # noqa: S608
+                    (name, generation),
+                )
         return UploadedObject(
             BUCKET, name, generation, size, content_type, tuple(sorted(metadata.items())), at
         )
@@ -89,7 +91,16 @@ class SqliteUploads:
 
     def stat(self, name: str, generation: int) -> UploadedObject | None:
         row = self._row(name, generation)
-        return _uploaded(row) if row else None
+        return uploaded(row) if row else None
+
+    def page(self, after: tuple[str, int] | None = None, limit: int = 500) -> list[UploadedObject]:
+        with self._db.read() as db:
+            rows = db.execute(
+                "SELECT * FROM objects WHERE (name, generation) > (?, ?)"
+                " ORDER BY name, generation LIMIT ?",
+                (*(after or ("", 0)), limit),
+            ).fetchall()
+        return [uploaded(row) for row in rows]
 
     def read(self, name: str, generation: int, start: int, length: int) -> bytes:
         with self.fetch(name, generation) as fetched:
@@ -112,7 +123,7 @@ class SqliteUploads:
                 " ORDER BY e.id LIMIT ?",
                 (limit,),
             ).fetchall()
-        return [PendingEvent(row["id"], _uploaded(row)) for row in rows]
+        return [PendingEvent(row["id"], uploaded(row)) for row in rows]
 
     def event_sent(self, *ids: int) -> None:
         """Forget delivered events; forgetting twice does nothing."""
@@ -151,7 +162,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _uploaded(row: Row) -> UploadedObject:
+def uploaded(row: Row) -> UploadedObject:
     return UploadedObject(
         BUCKET,
         row["name"],
