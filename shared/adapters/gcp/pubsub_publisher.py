@@ -24,24 +24,26 @@ from shared.errors import BrokerUnavailable
 CALL_S, CONFIRM_S = 4.0, 8.0
 #: Pub/Sub's most messages of one request. Ours have some 500 bytes: its 10 MB are far away.
 MOST_MESSAGES = 1000
-_RETRY = Retry(
-    predicate=if_exception_type(ServerError, TooManyRequests),
-    initial=0.1,
-    maximum=1.0,
-    timeout=CONFIRM_S,
-)
+_AGAIN = if_exception_type(ServerError, TooManyRequests)
 
 
 class PubSubPublisher:
     """One client for all threads; made once at start."""
 
-    def __init__(self, client: PublisherClient, project: str, prefix: str = "") -> None:
+    def __init__(
+        self,
+        client: PublisherClient,
+        project: str,
+        prefix: str = "",
+        confirm_s: float = CONFIRM_S,
+    ) -> None:
         """`prefix`: written before the name of every topic."""
         self._client = client
+        self._retry = Retry(predicate=_AGAIN, initial=0.1, maximum=1.0, timeout=confirm_s)
         self._topics = f"projects/{project}/topics/{prefix}"
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """As the port says, within CONFIRM_S a topic; topic by topic, each in order."""
+        """As the port says, within `confirm_s` a topic; topic by topic, each in order."""
         ordered = sorted(messages, key=lambda m: m.topic)
         for topic, group in groupby(ordered, key=lambda m: m.topic):
             for some in _parts(list(group)):
@@ -52,7 +54,7 @@ class PubSubPublisher:
             self._client.publish(
                 topic=self._topics + topic,
                 messages=[_pubsub_message(m) for m in messages],
-                retry=_RETRY,
+                retry=self._retry,
                 timeout=CALL_S,
             )
         except (GoogleAPIError, GoogleAuthError) as error:
