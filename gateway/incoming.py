@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import AsyncIterator
-from typing import BinaryIO
 
 from anyio import from_thread
 from fastapi import Request
@@ -14,7 +13,7 @@ from shared.errors import InvalidRequest
 BLOCK = 1 << 20
 
 
-def incoming(request: Request, size_bytes: int) -> BinaryIO:
+def incoming(request: Request, size_bytes: int) -> io.BufferedReader:
     """The body, to be read from a worker thread of the server.
 
     Reading raises InvalidRequest where the body is not exactly `size_bytes` long, also
@@ -47,7 +46,8 @@ class _Body(io.RawIOBase):
         try:
             return await anext(self._chunks, None)
         except ClientDisconnect as error:
-            raise InvalidRequest("The upload broke off. Ask for a new address.") from error
+            said = "The upload broke off. Go on where it stopped, or send it again."
+            raise InvalidRequest(said) from error
 
     def _ended(self) -> int:
         if self._count != self._size_bytes:

@@ -20,6 +20,7 @@ from gateway import (
 )
 from gateway.keys import secret
 from gateway.security import Doorkeeper
+from gateway.sessions import Sessions
 from shared import wiring
 from shared.domain.testimony import VERSION
 from shared.settings import Settings
@@ -41,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.parts = wiring.parts(settings)
     app.state.page_token = secret(settings.home / "keys" / "page.token")
     app.state.upload_key = secret(settings.home / "keys" / "upload.key")
-    app.state.claims = uploads.Claims()
+    app.state.sessions = Sessions(settings.home / "tmp")
     app.state.changes = events.Changes(wiring.changes(settings))
     app.state.templates = page.templates(settings, app.state.page_token)
     return app

@@ -1,19 +1,17 @@
 """`/v1/uploads`: a permit for one object, and the door it opens on one machine."""
 
 import secrets
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, BinaryIO, Literal
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from gateway.dependencies import Wired
 from gateway.errors import DESCRIBED
 from gateway.incoming import incoming
 from gateway.security import TOKEN_CHECKED
+from gateway.sessions import KEPT, Piece, Session, Sessions, piece_of
 from gateway.signatures import Permit, sign, verify
 from gateway.ulids import ENTROPY_BYTES, PATTERN, ulid
 from shared.domain.names import MAX_NAME_BYTES, ROOT, TENANT, recording_id
@@ -34,7 +32,7 @@ router = APIRouter(tags=["uploads"], responses=DESCRIBED)
 BUCKET = "uploads"
 #: A new name's first generation; nobody else writes under a ULID of ours.
 FIRST = 1
-#: How long a permit holds. Enough for 5 GB at 6 MB/s.
+#: How long an upload may begin; going on with it takes as long as it takes.
 VALID = timedelta(minutes=15)
 #: The metadata key under which the uploader's own name travels.
 NAME_KEY = "name"
@@ -102,30 +100,6 @@ class Taken(BaseModel):
     recording_hint: str = Field(description="The id the recording will have.")
 
 
-class Claims:
-    """Each permit works once: who uses it claims it, and gives it back only by failing."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._until: dict[str, float] = {}
-
-    @contextmanager
-    def claim(self, permit: Permit, now: datetime) -> Iterator[None]:
-        """Raises WrongState: it was used, or is in use."""
-        with self._lock:
-            at = now.timestamp()
-            self._until = {name: until for name, until in self._until.items() if until > at}
-            if permit.name in self._until:
-                raise WrongState("This upload address was used already. Ask for a new one.")
-            self._until[permit.name] = permit.expires_s
-        try:
-            yield
-        except BaseException:
-            with self._lock:
-                self._until.pop(permit.name, None)
-            raise
-
-
 @router.post("/v1/uploads", status_code=201, dependencies=[TOKEN_CHECKED])
 def mint(wanted: Wanted, request: Request, parts: Wired) -> Minted:
     """Ask for the address of one upload. Needs the page's token in X-Earwitness-Token."""
@@ -168,43 +142,116 @@ def _permit(wanted: Wanted, key: str, expires: datetime) -> Permit:
     )
 
 
-@router.put("/v1/uploads/{key}", status_code=201)
+@router.put(
+    "/v1/uploads/{key}",
+    status_code=201,
+    responses={
+        308: {
+            "description": "More is wanted; `Range` says what is held, and is absent for nothing."
+        }
+    },
+    response_model=Taken,
+)
 def take(
     key: Annotated[str, Path(pattern=PATTERN)],
     token: Annotated[str, Query(description="As minted.")],
     request: Request,
     parts: Wired,
     content_type: Annotated[str, Header(include_in_schema=False)] = "",
-) -> Taken:
-    """Send the bytes; the address comes from POST /v1/uploads and works once."""
-    permit = verify(token, request.app.state.upload_key, parts.now())
-    _check_match(permit, key, content_type, request)
-    claims: Claims = request.app.state.claims
-    with claims.claim(permit, parts.now()):
-        _check_unused(permit, parts)
-        _store(permit, request, parts)
-    return Taken(recording_hint=recording_id(BUCKET, permit.name, FIRST))
+    content_range: Annotated[
+        str,
+        Header(
+            description="`bytes 5-9/10` goes on with an upload, `bytes */10` asks how far it is."
+        ),
+    ] = "",
+) -> Response:
+    """Send the bytes; the address comes from POST /v1/uploads and makes one recording.
+
+    An upload that broke off goes on where it stopped, as with Cloud Storage.
+    """
+    sessions: Sessions = request.app.state.sessions
+    session = sessions.session(key, parts.now())
+    permit = _verified(token, content_range, session, request, parts)
+    _check_address(permit, key, request)
+    piece = piece_of(content_range, permit.size_bytes)
+    if piece is not None and piece.start is None:
+        writer = _asked(session, permit, parts)
+    else:
+        writer = _received(session, permit, piece, content_type, request, parts)
+    return _answer(session, permit, writer, parts)
 
 
-def _check_match(permit: Permit, key: str, content_type: str, request: Request) -> None:
+def _verified(
+    token: str, content_range: str, session: Session, request: Request, parts: Parts
+) -> Permit:
+    """A permit says until when an upload may begin; going on with one takes as long as it takes."""
+    now, key = parts.now(), request.app.state.upload_key
+    begun = content_range.startswith("bytes */") or (content_range and session.held_bytes())
+    return verify(token, key, now - KEPT if begun else now)
+
+
+def _check_address(permit: Permit, key: str, request: Request) -> None:
     if permit.method != request.method or permit.name != f"{ROOT}/{permit.tenant}/{key}":
         raise Forbidden("This upload address is not one of ours. Ask for a new one.")
+
+
+def _asked(session: Session, permit: Permit, parts: Parts) -> int | None:
+    """The writer's number if all is here and nobody has finished it; None otherwise.
+
+    Waits while somebody is just finishing: the answer is then the final one.
+    """
+    with session.lock:
+        if _is_taken(permit, parts) or session.held_bytes() != permit.size_bytes:
+            return None
+        return session.take_over()
+
+
+def _received(
+    session: Session,
+    permit: Permit,
+    piece: Piece | None,
+    content_type: str,
+    request: Request,
+    parts: Parts,
+) -> int | None:
+    """Write what the request brings; the writer's number, or None if all was taken before."""
+    start, end = (piece.start, piece.end) if piece else (0, permit.size_bytes)
+    assert start is not None
+    assert end is not None
+    _check_match(permit, end - start, content_type, request)
+    if _is_taken(permit, parts):
+        if piece is None:
+            raise WrongState("This upload address was used already. Ask for a new one.")
+        return None
+    return session.receive(start, end, incoming(request, end - start))
+
+
+def _answer(session: Session, permit: Permit, writer: int | None, parts: Parts) -> Response:
+    if writer is not None and session.held_bytes() == permit.size_bytes:
+        session.finish(writer, lambda file: _store(permit, file, parts))
+    elif not _is_taken(permit, parts):
+        held = session.held_bytes()
+        return Response(status_code=308, headers={"Range": f"bytes=0-{held - 1}"} if held else {})
+    taken = Taken(recording_hint=recording_id(BUCKET, permit.name, FIRST))
+    return Response(taken.model_dump_json(), 201, media_type="application/json")
+
+
+def _check_match(permit: Permit, length: int, content_type: str, request: Request) -> None:
     if content_type != permit.content_type:
         raise InvalidRequest("The Content-Type is not the one this address was made for.")
     claimed = request.headers.get("content-length")
-    if claimed is not None and claimed != str(permit.size_bytes):
+    if claimed is not None and claimed != str(length):
         raise InvalidRequest("The size is not the one this address was made for.")
 
 
-def _check_unused(permit: Permit, parts: Parts) -> None:
-    if parts.uploads.stat(permit.name, FIRST) is not None:
-        raise WrongState("This upload address was used already. Ask for a new one.")
+def _is_taken(permit: Permit, parts: Parts) -> bool:
+    return parts.uploads.stat(permit.name, FIRST) is not None
 
 
-def _store(permit: Permit, request: Request, parts: Parts) -> None:
+def _store(permit: Permit, content: BinaryIO, parts: Parts) -> None:
     parts.inlet.put(
         permit.name,
-        incoming(request, permit.size_bytes),
+        content,
         content_type=permit.content_type,
         metadata=permit.metadata,
         at=parts.now(),

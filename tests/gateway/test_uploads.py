@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import io
 import json
 import threading
 from dataclasses import replace
@@ -10,8 +11,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from gateway.sessions import KEPT, SWEPT, Sessions
 from gateway.signatures import Permit, sign, verify
-from gateway.uploads import MAX_METADATA_BYTES, VALID, Claims
+from gateway.uploads import MAX_METADATA_BYTES
 from shared.domain.names import recording_id
 from shared.domain.tenants import Tier
 from shared.errors import DiskFull, Forbidden, WrongState
@@ -102,7 +104,7 @@ def test_address_works_once(app, client):
 def test_address_works_once_across_a_restart(app, client):
     minted = mint(client).json()
     put(client, minted)
-    app.state.claims = Claims()
+    app.state.sessions = Sessions(app.state.parts.settings.home / "tmp")
 
     assert put(client, minted).status_code == 409
     assert len(taken(app)) == 1
@@ -294,34 +296,170 @@ def test_full_disk_says_come_back(app, client):
 PERMIT = Permit("PUT", "uploads/demo/X", "demo", "audio/wav", 1, NOW.timestamp() + 900, {})
 
 
-def test_claim_is_held_while_the_upload_runs():
-    """Two that come at the same time with one address: one is taken."""
-    claims, inside, refused = Claims(), threading.Event(), []
+def ask(client, minted, size=len(CONTENT)):
+    return client.put(minted["url"], headers={"Content-Range": f"bytes */{size}"})
 
-    def second():
-        inside.wait(10)
-        try:
-            with claims.claim(PERMIT, NOW):
-                pass
-        except WrongState as error:
-            refused.append(error)
 
-    thread = threading.Thread(target=second)
+def go_on(client, minted, start, content=CONTENT, end=None):
+    end = len(content) if end is None else end
+    span = {"Content-Range": f"bytes {start}-{end - 1}/{len(content)}"}
+    return put(client, minted, content[start:end], **span)
+
+
+def test_upload_that_has_not_begun_holds_nothing(client):
+    answer = ask(client, mint(client).json())
+
+    assert (answer.status_code, "Range" in answer.headers) == (308, False)
+
+
+def test_broken_upload_goes_on_where_it_stopped(app, client):
+    minted = mint(client).json()
+    assert put(client, minted, content=iter([CONTENT[:5]])).status_code == 400
+
+    held = ask(client, minted)
+    answer = go_on(client, minted, 5)
+
+    (event,) = taken(app)
+    assert (held.status_code, held.headers["Range"]) == (308, "bytes=0-4")
+    assert (answer.status_code, answer.json()["recording_hint"]) == (201, minted["recording_hint"])
+    assert app.state.parts.uploads.read(event.name, 1, 0, 99) == CONTENT
+    assert not list((app.state.parts.settings.home / "tmp").iterdir())
+
+
+def test_upload_in_pieces_says_how_much_is_held(app, client):
+    minted = mint(client).json()
+
+    first = go_on(client, minted, 0, end=4)
+    overlapping = go_on(client, minted, 2, end=9)
+    last = go_on(client, minted, 9)
+
+    assert (first.status_code, first.headers["Range"]) == (308, "bytes=0-3")
+    assert (overlapping.status_code, overlapping.headers["Range"]) == (308, "bytes=0-8")
+    assert last.status_code == 201
+    assert app.state.parts.uploads.read(taken(app)[0].name, 1, 0, 99) == CONTENT
+
+
+def test_begun_upload_goes_on_after_a_restart(app, client):
+    minted = mint(client).json()
+    go_on(client, minted, 0, end=4)
+    app.state.sessions = Sessions(app.state.parts.settings.home / "tmp")
+
+    assert ask(client, minted).headers["Range"] == "bytes=0-3"
+    assert go_on(client, minted, 4).status_code == 201
+
+
+def test_lost_answer_can_be_asked_for(app, client):
+    """The upload was whole, its answer never came: asking, or going on, makes no second one."""
+    minted = mint(client).json()
+    put(client, minted)
+
+    assert ask(client, minted).status_code == 201
+    assert go_on(client, minted, 9).status_code == 201
+    assert len(taken(app)) == 1
+
+
+@pytest.mark.parametrize(
+    "span",
+    ["bytes 0-4/99", "bytes 4-0/18", "bytes 0-18/18", "bytes 9-17/18", "bytes", "pages 0-4/18"],
+    ids=["another size", "backwards", "behind the end", "a gap", "nothing", "another unit"],
+)
+def test_wrong_range_is_refused(app, client, span):
+    answer = put(client, mint(client).json(), **{"Content-Range": span})
+
+    assert (answer.status_code, taken(app)) == (400, [])
+
+
+@pytest.mark.parametrize(
+    ("late", "status"),
+    [(timedelta(0), 201), (KEPT - timedelta(seconds=1), 201), (KEPT, 403)],
+    ids=["just expired", "a day less a second", "a day"],
+)
+def test_begun_upload_may_go_on_for_a_day(app, client, late, status):
+    minted = mint(client).json()
+    go_on(client, minted, 0, end=4)
+    expires = datetime.fromisoformat(minted["expires_at"])
+    app.state.parts = replace(app.state.parts, now=lambda: expires + late)
+
+    assert go_on(client, minted, 4).status_code == status
+
+
+def test_upload_may_not_begin_late_though_it_says_it_goes_on(app, client):
+    minted = mint(client).json()
+    expires = datetime.fromisoformat(minted["expires_at"])
+    app.state.parts = replace(app.state.parts, now=lambda: expires)
+
+    assert go_on(client, minted, 0).status_code == 403
+
+
+class FullOnce:
+    def __init__(self, inlet) -> None:
+        self._inlet, self._full = inlet, True
+
+    def put(self, *given, **named):
+        if self._full:
+            self._full = False
+            raise DiskFull
+        return self._inlet.put(*given, **named)
+
+
+def test_upload_a_full_disk_refused_is_finished_by_asking(app, client):
+    minted = mint(client).json()
+    app.state.parts = replace(app.state.parts, inlet=FullOnce(app.state.parts.inlet))
+
+    assert put(client, minted).status_code == 503
+    assert ask(client, minted).status_code == 201
+    assert len(taken(app)) == 1
+
+
+def test_of_two_requests_the_later_one_writes(tmp_path):
+    """A connection that is dead and does not know it must not write behind the one that resumes."""
+    session = Sessions(tmp_path).session("KEY", NOW)
+    older = Halting([b"old", b"OLD"])
+
+    thread = threading.Thread(target=older.written_to, args=(session,))
     thread.start()
-    with claims.claim(PERMIT, NOW):
-        inside.set()
-        thread.join(10)
+    older.inside.wait(10)
+    writer = session.receive(3, 6, io.BufferedReader(io.BytesIO(b"new")))
+    older.go_on.set()
+    thread.join(10)
+    kept = []
+    session.finish(writer, lambda file: kept.append(file.read()))
 
-    assert len(refused) == 1
+    assert isinstance(older.refused, WrongState)
+    assert kept == [b"oldnew"]
 
 
-def test_claims_are_forgotten_when_their_permit_has_expired():
-    claims = Claims()
-    with claims.claim(PERMIT, NOW):
-        pass
+class Halting:
+    """A request whose second chunk comes only when it is told to."""
 
-    with claims.claim(PERMIT, NOW + VALID):
-        pass
+    def __init__(self, chunks) -> None:
+        self._chunks = chunks
+        self.inside, self.go_on, self.refused = threading.Event(), threading.Event(), None
+
+    def read1(self, _: int) -> bytes:
+        if len(self._chunks) == 1:
+            self.inside.set()
+            self.go_on.wait(10)
+        return self._chunks.pop(0)
+
+    def written_to(self, session) -> None:
+        try:
+            session.receive(0, 6, self)
+        except WrongState as error:
+            self.refused = error
+
+
+def test_what_nobody_goes_on_with_is_swept(tmp_path):
+    sessions = Sessions(tmp_path)
+    sessions.session("OLD", NOW).receive(0, 3, io.BufferedReader(io.BytesIO(b"old")))
+    begun = datetime.fromtimestamp((tmp_path / "resumable-OLD").stat().st_mtime, NOW.tzinfo)
+
+    sessions.session("NEW", begun + SWEPT - timedelta(seconds=1))
+    kept = [path.name for path in tmp_path.iterdir()]
+    sessions.session("NEWER", begun + SWEPT + timedelta(seconds=1))
+
+    assert kept == ["resumable-OLD"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_signature_of_another_purpose_is_no_permit():
