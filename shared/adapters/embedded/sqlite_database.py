@@ -5,10 +5,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from shared.adapters.embedded.schema import MIGRATIONS
+from shared.domain.moments import from_us as from_us
+from shared.domain.moments import to_us as to_us
 from shared.errors import DiskFull, InvalidSettings, StoreUnavailable
 
 #: Milliseconds a commit waits for another process's before it is StoreUnavailable.
@@ -17,17 +18,6 @@ BUSY_MS = 5_000
 POLL_S = 0.0005
 #: SQLite's numbers for PRAGMA synchronous.
 NORMAL, FULL = 1, 2
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-
-
-def to_us(at: datetime) -> int:
-    """Microseconds since the epoch: exact, sortable, and free of time zones."""
-    return (at - EPOCH) // MICROSECOND
-
-
-def from_us(us: int) -> datetime:
-    return EPOCH + timedelta(microseconds=us)
 
 
 class Database:

@@ -1,0 +1,33 @@
+"""Implements `Bookmarks` on Firestore."""
+
+from google.cloud.firestore_v1 import Client
+
+from shared.adapters.gcp.firestore_client import Commit, Documents
+from shared.adapters.gcp.firestore_rows import BOOKMARKS, row
+
+
+class FirestoreBookmarks:
+    """One document a note.
+
+    IAM: roles/datastore.user, granted in terraform/firestore.tf. Run on the Firestore
+    emulator of the gcloud SDK.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._db = Documents(client)
+
+    def get(self, name: str) -> str | None:
+        return row(self._db.get(self._db.at(BOOKMARKS, name))).get("note")
+
+    def move(self, name: str, seen: str | None, to: str) -> bool:
+        def step(commit: Commit) -> bool:
+            known = self._db.get(self._db.at(BOOKMARKS, name))
+            if row(known).get("note") != seen:
+                return False
+            if known.exists:
+                commit.change(known, {"note": to})
+            else:
+                commit.create(known.reference, {"note": to})
+            return True
+
+        return self._db.settle(step)

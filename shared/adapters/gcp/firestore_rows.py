@@ -1,0 +1,196 @@
+"""Documents of Firestore and values of the domain, both ways; and the lines every move writes.
+
+    tenants/{id}                      with the ledger
+    recordings/{id}                   recordings/{id}/history/{number}
+    jobs/{id}                         jobs/{id}/segments/{task}-{index}
+    outbox/{event id}
+    passages/{recording}-{token}-{n}
+    bookmarks/{name}
+
+Ids are digests or names, never rising numbers: rising ids crowd into one range of keys. What
+is only carried, never asked for, is JSON in one field that no index covers.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from google.cloud.firestore_v1 import SERVER_TIMESTAMP, DocumentReference
+
+from shared.adapters.gcp.firestore_client import Commit, Snapshot
+from shared.domain.lanes import Lane
+from shared.domain.moments import from_us, to_us
+from shared.domain.recording import Failure, Ledger, Message, Moved, Recording, Topic
+from shared.domain.states import State, check
+from shared.domain.tenants import Tier
+from shared.domain.wishes import Wishes
+
+RECORDINGS, JOBS, TENANTS, OUTBOX, PASSAGES = "recordings", "jobs", "tenants", "outbox", "passages"
+BOOKMARKS, HISTORY, SEGMENTS = "bookmarks", "history", "segments"
+Row = Mapping[str, Any]
+
+
+def row(found: Snapshot) -> dict[str, Any]:
+    """The fields of a document that is there."""
+    fields: dict[str, Any] = found.to_dict() or {}
+    return fields
+
+
+def failed_with(cause: Failure | None) -> dict[str, Any]:
+    """The fields of an error, or of none."""
+    return {
+        "error_code": cause and cause.code,
+        "error_message": cause and cause.message,
+        "error_engine": cause and cause.engine,
+    }
+
+
+def failure(row: Row) -> Failure | None:
+    if row["error_code"] is None:
+        return None
+    return Failure(row["error_code"], row["error_message"], row["error_engine"])
+
+
+def recording_row(r: Recording) -> dict[str, Any]:
+    return {
+        "id": r.id,
+        "tenant": r.tenant,
+        "bucket": r.bucket,
+        "name": r.name,
+        "path": r.path,
+        "generation": r.generation,
+        "size_bytes": r.size_bytes,
+        "content_type": r.content_type,
+        "state": r.state.value,
+        "tier": r.tier.value,
+        "lane": r.lane and r.lane.value,
+        "rule": r.rule,
+        "wishes": json.dumps(asdict(r.wishes)),
+        "received_us": to_us(r.received_at),
+        "updated_us": to_us(r.updated_at),
+        "kept_until_us": to_us(r.kept_until),
+        "seconds": r.seconds,
+        "deferred_until_us": r.deferred_until and to_us(r.deferred_until),
+        **failed_with(r.error),
+        "review": r.review,
+        "attempts": r.attempts,
+        "progress": r.progress,
+        "language": r.language,
+        "confidence": r.confidence,
+        "result": r.result,
+    }
+
+
+def recording(row: Row) -> Recording:
+    until = row["deferred_until_us"]
+    return Recording(
+        id=row["id"],
+        tenant=row["tenant"],
+        bucket=row["bucket"],
+        name=row["name"],
+        path=row["path"],
+        generation=row["generation"],
+        size_bytes=row["size_bytes"],
+        content_type=row["content_type"],
+        state=State(row["state"]),
+        tier=Tier(row["tier"]),
+        lane=Lane(row["lane"]) if row["lane"] else None,
+        rule=row["rule"],
+        wishes=Wishes(**json.loads(row["wishes"])),
+        received_at=from_us(row["received_us"]),
+        updated_at=from_us(row["updated_us"]),
+        kept_until=from_us(row["kept_until_us"]),
+        seconds=row["seconds"],
+        deferred_until=None if until is None else from_us(until),
+        error=failure(row),
+        review=row["review"],
+        attempts=row["attempts"],
+        progress=row["progress"],
+        language=row["language"],
+        confidence=row["confidence"],
+        result=row["result"],
+    )
+
+
+def moved(row: Row) -> Moved:
+    at = from_us(row["at_us"])
+    return Moved(State(row["state"]), at, row["actor"], row["reason"], failure(row), row["attempt"])
+
+
+def begin(commit: Commit, at: DocumentReference, made: Recording, line: Moved) -> int:
+    """Create the recording with the first line of its history; returns the line's number."""
+    commit.create(at, {**recording_row(made), "moves": 1, "touched": SERVER_TIMESTAMP})
+    _remember(commit, at, 1, line)
+    return 1
+
+
+def touch(commit: Commit, known: Snapshot, changes: Row) -> Recording:
+    """Change fields of a recording; returns it as it will be."""
+    commit.change(known, {**changes, "touched": SERVER_TIMESTAMP})
+    return recording({**row(known), **changes})
+
+
+def remember(commit: Commit, known: Snapshot, line: Moved, changes: Row) -> int:
+    """Add a line to the history, with other changes; returns the line's number, from 1."""
+    seq: int = known.get("moves") + 1
+    touch(commit, known, {**changes, "moves": seq})
+    _remember(commit, known.reference, seq, line)
+    return seq
+
+
+def move(
+    commit: Commit, known: Snapshot, line: Moved, changes: Row | None = None
+) -> tuple[Recording, int]:
+    """Bring the recording into the line's state; returns it as it will be and the number.
+
+    Raises:
+        WrongState: there is no such way.
+    """
+    check(State(known.get("state")), line.state)
+    changed = {**(changes or {}), "state": line.state.value, "updated_us": to_us(line.at)}
+    seq = remember(commit, known, line, changed)
+    return recording({**row(known), **changed}), seq
+
+
+def _remember(commit: Commit, at: DocumentReference, seq: int, line: Moved) -> None:
+    fields = {
+        "seq": seq,
+        "state": line.state.value,
+        "at_us": to_us(line.at),
+        "actor": line.actor,
+        "reason": line.reason,
+        "attempt": line.attempt,
+        **failed_with(line.error),
+    }
+    # Created, so that no two moves can have the same number.
+    commit.create(at.collection(HISTORY).document(str(seq)), fields)
+
+
+def put_out(commit: Commit, messages: Sequence[Message]) -> None:
+    """Lay messages in the outbox, in this order."""
+    for number, one in enumerate(messages):
+        fields = {
+            "topic": one.topic.value,
+            "recording_id": one.recording_id,
+            "body": json.dumps(one.body),
+            "laid": SERVER_TIMESTAMP,
+            "number": number,
+        }
+        commit.put(commit.at(OUTBOX, one.event_id), fields)
+
+
+def message(found: Snapshot) -> Message:
+    fields = row(found)
+    topic, body = Topic(fields["topic"]), json.loads(fields["body"])
+    return Message(topic, fields["recording_id"], body, found.id)
+
+
+def ledger(tenant: Snapshot) -> Ledger:
+    """What the tenant has used; an unknown tenant has used nothing."""
+    return Ledger(**tenant.get("ledger")) if tenant.exists else Ledger()
+
+
+def write_ledger(commit: Commit, tenant: Snapshot, after: Ledger) -> None:
+    if tenant.exists:
+        commit.change(tenant, {"ledger": asdict(after)})

@@ -1,0 +1,67 @@
+"""Implements `Tenants` on Firestore."""
+
+from dataclasses import asdict
+from datetime import datetime
+
+from google.cloud.firestore_v1 import Client
+
+from shared.adapters.gcp.firestore_client import Commit, Documents, possible
+from shared.adapters.gcp.firestore_rows import TENANTS, Row, row
+from shared.domain.moments import from_us, to_us
+from shared.domain.recording import Ledger
+from shared.domain.tenants import Tenant, Tier
+
+
+class FirestoreTenants:
+    """One document a tenant; its ledger is written by `FirestoreRecordings` inside intake's commit.
+
+    IAM: roles/datastore.user, granted in terraform/firestore.tf. Run on the Firestore
+    emulator of the gcloud SDK.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._db = Documents(client)
+
+    def get(self, tenant: str) -> Tenant | None:
+        if not possible(tenant):
+            return None
+        found = self._db.get(self._db.at(TENANTS, tenant))
+        return _tenant(tenant, row(found)) if found.exists else None
+
+    def put(self, tenant: Tenant) -> None:
+        def step(commit: Commit) -> None:
+            known = self._db.get(self._db.at(TENANTS, tenant.id))
+            if known.exists:
+                rules = {"tier": tenant.tier.value, "overrides": dict(tenant.overrides)}
+                commit.change(known, rules)
+            else:
+                commit.create(known.reference, _fields(tenant))
+
+        self._db.settle(step)
+
+    def ensure(self, tenant: str, tier: Tier, at: datetime) -> bool:
+        def step(commit: Commit) -> bool:
+            known = self._db.get(self._db.at(TENANTS, tenant))
+            if not known.exists:
+                commit.create(known.reference, _fields(Tenant(tenant, tier, at)))
+            return not known.exists
+
+        return self._db.settle(step)
+
+    def all(self) -> list[Tenant]:
+        found = self._db.found(self._db.all_of(TENANTS).order_by("__name__"))
+        return [_tenant(one.id, row(one)) for one in found]
+
+
+def _fields(tenant: Tenant) -> Row:
+    return {
+        "tier": tenant.tier.value,
+        "overrides": dict(tenant.overrides),
+        "created_us": to_us(tenant.created_at),
+        "ledger": asdict(Ledger()),
+    }
+
+
+def _tenant(name: str, fields: Row) -> Tenant:
+    overrides = tuple(sorted(fields["overrides"].items()))
+    return Tenant(name, Tier(fields["tier"]), from_us(fields["created_us"]), overrides)
