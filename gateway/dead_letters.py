@@ -4,13 +4,14 @@ import logging
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 from starlette.responses import RedirectResponse
 
 from gateway.dependencies import RecordingId, TenantName, Wired
 from gateway.errors import DESCRIBED
-from gateway.listing import Listed, listed
+from gateway.listing import listed
 from gateway.security import TOKEN_CHECKED, is_form
+from shared.domain.api import DeadLetters, Discarding, Listed
 from shared.domain.attempts import why
 from shared.domain.recording import Recording
 from shared.errors import EarwitnessError, InvalidRequest
@@ -21,10 +22,6 @@ log = logging.getLogger("earwitness.gateway")
 
 #: Rows; dead letters are looked at one by one.
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
-
-
-class Discarding(BaseModel):
-    why: str = Field(description="Why nobody needs it heard, for whoever reads the history.")
 
 
 #: What programs send; the page's form says the same in its own way.
@@ -44,10 +41,6 @@ async def _why(request: Request) -> str:
         return why(Discarding.model_validate_json(await request.body()).why)
     except ValidationError as error:
         raise InvalidRequest('Say why: {"why": "..."}.') from error
-
-
-class DeadLetters(BaseModel):
-    recordings: list[Listed] = Field(description="Newest first; `error` is the cause.")
 
 
 @router.get("/v1/dead-letters")

@@ -6,13 +6,13 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.templating import Jinja2Templates
 
 from gateway.headers import HEADERS
 from shared import errors as e
+from shared.domain.api import ErrorBody, ErrorDetail
 
 log = logging.getLogger("earwitness.gateway")
 
@@ -27,19 +27,6 @@ class TooLarge(
     e.InvalidRequest, layer=e.Layer.VALIDATION, severity=e.Severity.INFO, retryable=False
 ):
     """The request is too large. Send recordings through POST /v1/uploads."""
-
-
-class ErrorDetail(BaseModel):
-    """Why a request failed, in the shape of OpenAI's API."""
-
-    message: str = Field(description="What happened and what to do, for a person.")
-    type: str = Field(description="The kind of failure; follows from the status.")
-    param: str | None = Field(description="The parameter at fault, where there is one.")
-    code: str = Field(description="Machine-readable name; it never changes.")
-
-
-class ErrorBody(BaseModel):
-    error: ErrorDetail
 
 
 #: For the API description: any failure of any route has this shape.

@@ -3,11 +3,11 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.dependencies import TenantName, Wired
 from gateway.errors import DESCRIBED
-from gateway.listing import Listed, listed
+from gateway.listing import listed
+from shared.domain.api import Hit, Hits
 from shared.domain.recording import Found
 from shared.wiring import Parts
 
@@ -23,27 +23,6 @@ Words = Annotated[
     str,
     Query(max_length=MAX_QUERY, description='Words; in double quotes a phrase: "second of May".'),
 ]
-
-
-class Hit(BaseModel):
-    """One passage."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    recording: Listed
-    """Where it was said."""
-    start_s: float = Field(ge=0)
-    """Start of the passage, from the beginning of the recording."""
-    end_s: float = Field(ge=0)
-    """End of the passage."""
-    text: str
-    """The passage."""
-    snippet: str
-    """A part of it; each hit stands between the characters U+0002 and U+0003."""
-
-
-class Hits(BaseModel):
-    hits: list[Hit] = Field(description="Best first.")
 
 
 @router.get("/v1/search")

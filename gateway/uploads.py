@@ -2,10 +2,9 @@
 
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from gateway.dependencies import Wired
 from gateway.errors import DESCRIBED
@@ -14,8 +13,8 @@ from gateway.security import TOKEN_CHECKED
 from gateway.sessions import KEPT, Piece, Session, Sessions, piece_of
 from gateway.signatures import Permit, sign, verify
 from gateway.ulids import ENTROPY_BYTES, PATTERN, ulid
-from shared.domain.names import MAX_NAME_BYTES, ROOT, TENANT, recording_id
-from shared.domain.tenants import DEMO
+from shared.domain.api import NAME_KEY, Minted, Taken, Wanted
+from shared.domain.names import ROOT, recording_id
 from shared.domain.wishes import wishes
 from shared.errors import (
     AudioTooLarge,
@@ -34,70 +33,6 @@ BUCKET = "uploads"
 FIRST = 1
 #: How long an upload may begin; going on with it takes as long as it takes.
 VALID = timedelta(minutes=15)
-#: The metadata key under which the uploader's own name travels.
-NAME_KEY = "name"
-#: Source: Cloud Storage, "Object metadata": custom metadata of one object is at most 8 KiB.
-MAX_METADATA_BYTES, MAX_METADATA_KEYS = 8 << 10, 32
-#: Bytes; no object is larger. Source: Cloud Storage, "Quotas and limits".
-MAX_OBJECT_BYTES = 5 << 40
-#: Source: RFC 6838 section 4.2 (type names), with parameters.
-CONTENT_TYPE = r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}(; ?[!-~]{1,100}){0,3}$"  # noqa: E501
-
-
-class Wanted(BaseModel):
-    """What somebody is about to upload."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-    name: str = Field(min_length=1, max_length=MAX_NAME_BYTES, examples=["talk.mp3"])
-    """The file's name, shown in lists; any text."""
-    size: int = Field(ge=0, le=MAX_OBJECT_BYTES, examples=[1_048_576])
-    """Bytes, exactly."""
-    content_type: str = Field("application/octet-stream", pattern=CONTENT_TYPE)
-    """Media type; the sound itself is looked at later, whatever this says."""
-    tenant: str = Field(DEMO, pattern=f"^{TENANT.pattern}$")
-    """Whose recording it will be."""
-    metadata: dict[str, str] = Field(default_factory=dict, max_length=MAX_METADATA_KEYS)
-    """Wishes (language, engine, channels, lane) and whatever else shall be kept with it."""
-
-    @field_validator("name")
-    @classmethod
-    def _short_enough(cls, name: str) -> str:
-        if len(name.encode()) > MAX_NAME_BYTES:
-            raise ValueError(f"must be at most {MAX_NAME_BYTES:,} bytes of UTF-8")
-        return name
-
-    @field_validator("metadata")
-    @classmethod
-    def _small_enough(cls, metadata: dict[str, str]) -> dict[str, str]:
-        if NAME_KEY in metadata:
-            raise ValueError("must not hold `name`; use the field `name`")
-        if sum(len((k + v).encode()) for k, v in metadata.items()) > MAX_METADATA_BYTES:
-            raise ValueError(f"must be at most {MAX_METADATA_BYTES:,} bytes in all")
-        return metadata
-
-
-class Minted(BaseModel):
-    """How to upload it: one request, as described here."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    recording_hint: str
-    """The id the recording will have once it has been noticed."""
-    url: str
-    """Where to send the bytes."""
-    method: Literal["PUT"]
-    """How."""
-    headers: dict[str, str]
-    """To be sent with them, as they are."""
-    expires_at: AwareDatetime
-    """Until when the upload may begin."""
-
-
-class Taken(BaseModel):
-    """The upload is here and will be announced."""
-
-    recording_hint: str = Field(description="The id the recording will have.")
 
 
 @router.post("/v1/uploads", status_code=201, dependencies=[TOKEN_CHECKED])

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.sessions import KEPT, SWEPT, Sessions
 from gateway.signatures import Permit, sign, verify
-from gateway.uploads import MAX_METADATA_BYTES
+from shared.domain.api import MAX_METADATA_BYTES
 from shared.domain.names import recording_id
 from shared.domain.tenants import Tier
 from shared.errors import DiskFull, Forbidden, WrongState

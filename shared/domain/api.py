@@ -1,0 +1,188 @@
+"""What the gateway's API is told and answers: one set of models for the door and its clients.
+
+The result of a recording is `shared.domain.result`. Answers only grow: a client ignores keys it
+does not know.
+"""
+
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+
+from shared.domain.lanes import Lane
+from shared.domain.names import MAX_NAME_BYTES, TENANT
+from shared.domain.result import Fault, Subject
+from shared.domain.states import State
+from shared.domain.tenants import DEMO, Tier
+
+#: The metadata key under which the uploader's own name travels.
+NAME_KEY = "name"
+#: Source: Cloud Storage, "Object metadata": custom metadata of one object is at most 8 KiB.
+MAX_METADATA_BYTES, MAX_METADATA_KEYS = 8 << 10, 32
+#: Bytes; no object is larger. Source: Cloud Storage, "Quotas and limits".
+MAX_OBJECT_BYTES = 5 << 40
+#: Source: RFC 6838 section 4.2 (type names), with parameters.
+CONTENT_TYPE = r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}(; ?[!-~]{1,100}){0,3}$"  # noqa: E501
+
+
+class ErrorDetail(BaseModel):
+    """Why a request failed, in the shape of OpenAI's API."""
+
+    message: str = Field(description="What happened and what to do, for a person.")
+    type: str = Field(description="The kind of failure; follows from the status.")
+    param: str | None = Field(description="The parameter at fault, where there is one.")
+    code: str = Field(description="Machine-readable name; it never changes.")
+
+
+class ErrorBody(BaseModel):
+    error: ErrorDetail
+
+
+class Wanted(BaseModel):
+    """What somebody is about to upload."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    name: str = Field(min_length=1, max_length=MAX_NAME_BYTES, examples=["talk.mp3"])
+    """The file's name, shown in lists; any text."""
+    size: int = Field(ge=0, le=MAX_OBJECT_BYTES, examples=[1_048_576])
+    """Bytes, exactly."""
+    content_type: str = Field("application/octet-stream", pattern=CONTENT_TYPE)
+    """Media type; the sound itself is looked at later, whatever this says."""
+    tenant: str = Field(DEMO, pattern=f"^{TENANT.pattern}$")
+    """Whose recording it will be."""
+    metadata: dict[str, str] = Field(default_factory=dict, max_length=MAX_METADATA_KEYS)
+    """Wishes (language, engine, channels, lane) and whatever else shall be kept with it."""
+
+    @field_validator("name")
+    @classmethod
+    def _short_enough(cls, name: str) -> str:
+        if len(name.encode()) > MAX_NAME_BYTES:
+            raise ValueError(f"must be at most {MAX_NAME_BYTES:,} bytes of UTF-8")
+        return name
+
+    @field_validator("metadata")
+    @classmethod
+    def _small_enough(cls, metadata: dict[str, str]) -> dict[str, str]:
+        if NAME_KEY in metadata:
+            raise ValueError("must not hold `name`; use the field `name`")
+        if sum(len((k + v).encode()) for k, v in metadata.items()) > MAX_METADATA_BYTES:
+            raise ValueError(f"must be at most {MAX_METADATA_BYTES:,} bytes in all")
+        return metadata
+
+
+class Minted(BaseModel):
+    """How to upload it: one request, as described here."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    recording_hint: str
+    """The id the recording will have once it has been noticed."""
+    url: str
+    """Where to send the bytes."""
+    method: Literal["PUT"]
+    """How."""
+    headers: dict[str, str]
+    """To be sent with them, as they are."""
+    expires_at: AwareDatetime
+    """Until when the upload may begin."""
+
+
+class Taken(BaseModel):
+    """The upload is here and will be announced."""
+
+    recording_hint: str = Field(description="The id the recording will have.")
+
+
+class _Described(BaseModel):
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class Listed(_Described):
+    """What is known of a recording without opening its result."""
+
+    recording: Subject
+    """Id, name, tenant and size."""
+    status: State
+    """The state of the recording."""
+    review: bool
+    """True where no engine was sure enough and a person should look."""
+    error: Fault | None
+    """Why there is no result, or why the last attempt failed."""
+    tier: Tier
+    """The tenant's tier when the recording came."""
+    lane: Lane | None
+    """The lane it waits or waited in; null when it was refused at the door."""
+    rule: str | None
+    """Name of the rule that chose the lane."""
+    received_at: AwareDatetime
+    """When it came."""
+    updated_at: AwareDatetime
+    """When its state last changed."""
+    kept_until: AwareDatetime
+    """When the promise to keep it ends."""
+    deferred_until: AwareDatetime | None
+    """While deferred: when it will be placed again."""
+    duration_s: float | None = Field(ge=0)
+    """Length: estimated from the header, measured once decoded."""
+    attempts: int = Field(ge=0)
+    """How often work on the sound began."""
+    progress: float = Field(ge=0, le=1)
+    """Share of the sound heard so far."""
+    language: str | None
+    """ISO 639-1 code of the language most is spoken in."""
+    confidence: float | None
+    """Confidence of the transcript; calibrated only where its result says so."""
+
+
+class RecordingPage(_Described):
+    recordings: list[Listed]
+    """Newest first."""
+    next: str | None
+    """Give this as `before` for the page after this one; null on the last page."""
+
+
+class HistoryLine(_Described):
+    """One change of state."""
+
+    state: State
+    """The state it came into."""
+    at: AwareDatetime
+    """When."""
+    actor: str
+    """Who: a worker, reconcile, page, api."""
+    reason: str
+    """Why, in a word or a code."""
+
+
+class History(_Described):
+    history: list[HistoryLine]
+    """Oldest first."""
+
+
+class Hit(BaseModel):
+    """One passage."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    recording: Listed
+    """Where it was said."""
+    start_s: float = Field(ge=0)
+    """Start of the passage, from the beginning of the recording."""
+    end_s: float = Field(ge=0)
+    """End of the passage."""
+    text: str
+    """The passage."""
+    snippet: str
+    """A part of it; each hit stands between the characters U+0002 and U+0003."""
+
+
+class Hits(BaseModel):
+    hits: list[Hit] = Field(description="Best first.")
+
+
+class Discarding(BaseModel):
+    why: str = Field(description="Why nobody needs it heard, for whoever reads the history.")
+
+
+class DeadLetters(BaseModel):
+    recordings: list[Listed] = Field(description="Newest first; `error` is the cause.")
