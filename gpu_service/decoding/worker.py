@@ -8,7 +8,7 @@ from functools import partial
 
 from gpu_service.decoding.reading import Reading
 from gpu_service.decoding.sealed_file import SealedFile
-from gpu_service.decoding.trays import Filling
+from gpu_service.decoding.trays import Filling, room_bytes
 from gpu_service.decoding.wire import receive_order, send
 from shared.errors import DecoderLimit, RefusedAudio
 
@@ -38,7 +38,7 @@ def _decode(channel: socket.socket, memory: mmap.mmap, file: SealedFile, separat
     reading = Reading(file, separate=separate)
     try:
         send(channel, {"say": "facts", "promised": reading.promises, **asdict(reading.facts)})
-        trays = Filling(channel, memory)
+        trays = Filling(channel, memory, room_bytes(reading.facts, reading.n_channels))
         for block in reading.blocks():
             trays.lay(block)
         trays.finish()

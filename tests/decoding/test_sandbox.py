@@ -17,7 +17,7 @@ from gpu_service.decoding import decoder as decoder_module
 from gpu_service.decoding.children import BOOT, ROOT, WORKER, Nursery, Pool
 from gpu_service.decoding.decoder import Decoder
 from gpu_service.decoding.sandbox import seccomp_filter
-from gpu_service.decoding.trays import BYTES, TRAY_BYTES, shared_memory
+from gpu_service.decoding.trays import TRAY_BYTES, shared_memory
 from gpu_service.decoding.wire import send_order
 from shared.domain.sound import Limits
 from shared.errors import (
@@ -158,21 +158,6 @@ def test_hole_in_the_shared_memory_is_silence(started):
 
     assert holed.shape == (1, TRAY_BYTES // 4)
     assert not holed.any()
-
-
-@linux
-def test_shared_memory_is_never_cut_or_grown_or_unsealed():
-    import fcntl
-
-    fd = shared_memory()
-
-    for size in (0, BYTES - 1, BYTES + 1):
-        with pytest.raises(PermissionError):
-            os.ftruncate(fd, size)
-    with pytest.raises(PermissionError):
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
-    assert os.fstat(fd).st_size == BYTES
-    os.close(fd)
 
 
 def test_master_cannot_write_into_the_trays_and_every_child_has_its_own(started):
