@@ -5,6 +5,7 @@ from datetime import datetime
 
 from shared.domain.lanes import Lane
 from shared.domain.recording import LANE_TOPIC, Failure, Message, Recording, Topic
+from shared.domain.trace import TRACEPARENT
 
 
 def event_id(recording_id: str, kind: str, seq: int) -> str:
@@ -12,10 +13,16 @@ def event_id(recording_id: str, kind: str, seq: int) -> str:
     return hashlib.sha256(f"{recording_id}/{kind}/{seq}".encode()).hexdigest()[:32]
 
 
-def ticket(recording_id: str, lane: Lane, seq: int) -> Message:
+def attributes(message: Message) -> dict[str, str]:
+    """What travels beside the body, so that a trace goes on where the message arrives."""
+    return {TRACEPARENT: message.trace} if message.trace else {}
+
+
+def ticket(recording_id: str, lane: Lane, seq: int, trace: str | None = None) -> Message:
     """Work waits in this lane. Names no job on purpose (DESIGN section 4)."""
     body: dict[str, str | int | float | bool | None] = {"v": 1, "lane": lane.value}
-    return Message(LANE_TOPIC[lane], recording_id, body, event_id(recording_id, "ticket", seq))
+    unique = event_id(recording_id, "ticket", seq)
+    return Message(LANE_TOPIC[lane], recording_id, body, unique, trace)
 
 
 def announcement(recording: Recording, kind: str, at: datetime, seq: int) -> Message:
@@ -34,6 +41,7 @@ def announcement(recording: Recording, kind: str, at: datetime, seq: int) -> Mes
             "seq": seq,
         },
         unique,
+        recording.trace,
     )
 
 
@@ -53,4 +61,5 @@ def dead_letter(recording: Recording, cause: Failure, at: datetime, seq: int) ->
             "message": cause.message,
         },
         unique,
+        recording.trace,
     )

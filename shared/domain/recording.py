@@ -61,6 +61,7 @@ class Recording:
     language: str | None = None
     confidence: float | None = None
     result: str | None = None  #: results/{tenant}/{id}/{token}, set by `complete`
+    trace: str | None = None  #: W3C `traceparent` of its intake; whoever works on it goes on there
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ class Message:
     recording_id: str
     body: dict[str, str | int | float | bool | None]
     event_id: str  #: consumers drop what they have seen
+    trace: str | None = None  #: W3C `traceparent`, sent along as an attribute
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from itertools import groupby
 from urllib.parse import urlsplit
 
 from shared.adapters.embedded.sqlite_database import Database
+from shared.domain.messages import attributes
 from shared.domain.recording import Message, Topic
 from shared.errors import BrokerUnavailable
 
@@ -83,4 +84,4 @@ def _exchange(connection: http.client.HTTPConnection, path: str, body: str) -> i
 
 def _pubsub_message(message: Message) -> dict[str, object]:
     data = base64.b64encode(json.dumps(message.body).encode()).decode()
-    return {"data": data, "attributes": {}}
+    return {"data": data, "attributes": attributes(message)}

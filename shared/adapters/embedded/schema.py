@@ -170,4 +170,9 @@ MIGRATIONS: tuple[str, ...] = (
         note TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    # The trace of a recording, so that whoever works on it goes on there; and of a message.
+    """
+    ALTER TABLE recordings ADD COLUMN trace TEXT;
+    ALTER TABLE outbox ADD COLUMN trace TEXT;
+    """,
 )

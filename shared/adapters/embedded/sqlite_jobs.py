@@ -107,7 +107,7 @@ class SqliteJobs:
             reason = "handed over with what was heard so far"
             seq = _move(db, lease.recording, Moved(State.QUEUED, now, lease.worker, reason))
             lane = lease.recording.lane or Lane.LOW
-            put_out(db, [ticket(lease.recording.id, lane, seq)])
+            put_out(db, [ticket(lease.recording.id, lane, seq, lease.recording.trace)])
 
     def give_back(self, lease: Lease, cause: Failure, not_before: datetime, now: datetime) -> None:
         with self._db.write() as db:
@@ -175,7 +175,7 @@ class SqliteJobs:
                 (recording_id,),
             )
             seq = _move(db, known, Moved(State.QUEUED, now, actor, "replayed"))
-            put_out(db, [ticket(recording_id, Lane.LOW, seq)])
+            put_out(db, [ticket(recording_id, Lane.LOW, seq, known.trace)])
             return _known(db, recording_id)
 
     def discard(self, recording_id: str, actor: str, why: str, now: datetime) -> Recording:
@@ -388,5 +388,5 @@ def _undefer(db: Connection, known: Recording, place: PlaceAgain, now: datetime)
     )
     reason = "the promised time has come"
     seq = _move(db, known, Moved(State.QUEUED, now, "reconcile", reason))
-    put_out(db, [ticket(known.id, known.lane or Lane.LOW, seq)])
+    put_out(db, [ticket(known.id, known.lane or Lane.LOW, seq, known.trace)])
     return True

@@ -128,7 +128,7 @@ def _create(db: Connection, draft: Recording, placed: Placement) -> Recording:
     reason = "over the day's quota" if late else f"lane {placed.lane} by rule {placed.rule}"
     seq = remember(db, made.id, Moved(made.state, made.received_at, "intake", reason))
     effects = [announcement(made, made.state.value, made.received_at, seq)] if late else []
-    put_out(db, effects or [ticket(made.id, placed.lane, seq)])
+    put_out(db, effects or [ticket(made.id, placed.lane, seq, made.trace)])
     return made
 
 

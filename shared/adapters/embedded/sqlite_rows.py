@@ -15,7 +15,7 @@ from shared.domain.wishes import Wishes
 _COLUMNS = (  # noqa: SIM905  # reads as the table does
     "id tenant bucket name path generation size_bytes content_type state tier lane rule wishes"
     " received_us updated_us kept_until_us seconds deferred_until_us error_code error_message"
-    " review attempts progress language confidence result error_engine"
+    " review attempts progress language confidence result error_engine trace"
 ).split()
 INSERT_RECORDING = (
     f"INSERT INTO recordings ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  # fixed names
@@ -33,7 +33,7 @@ def recording_row(r: Recording) -> tuple[object, ...]:
         r.deferred_until and to_us(r.deferred_until),
         *(error.code or None, error.message or None),
         *(int(r.review), r.attempts, r.progress, r.language, r.confidence, r.result),
-        error.engine,
+        *(error.engine, r.trace),
     )
 
 
@@ -77,6 +77,7 @@ def recording(row: Row) -> Recording:
         language=row["language"],
         confidence=row["confidence"],
         result=row["result"],
+        trace=row["trace"],
     )
 
 
@@ -106,13 +107,15 @@ def remember(db: Connection, recording_id: str, line: Moved) -> int:
 def put_out(db: Connection, messages: Iterable[Message]) -> None:
     """Lay messages in the outbox; one that lies there already stays as it is."""
     db.executemany(
-        "INSERT INTO outbox (event_id, topic, recording_id, body) VALUES (?, ?, ?, ?)"
+        "INSERT INTO outbox (event_id, topic, recording_id, body, trace) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (event_id) DO NOTHING",
-        [(m.event_id, m.topic.value, m.recording_id, json.dumps(m.body)) for m in messages],
+        [
+            (m.event_id, m.topic.value, m.recording_id, json.dumps(m.body), m.trace)
+            for m in messages
+        ],
     )
 
 
 def message(row: Row) -> Message:
-    return Message(
-        Topic(row["topic"]), row["recording_id"], json.loads(row["body"]), row["event_id"]
-    )
+    topic, body = Topic(row["topic"]), json.loads(row["body"])
+    return Message(topic, row["recording_id"], body, row["event_id"], row["trace"])

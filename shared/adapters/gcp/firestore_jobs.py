@@ -167,7 +167,7 @@ class FirestoreJobs:
             commit.change(job, freed)
             reason = "handed over with what was heard so far"
             after, seq = move(commit, known, Moved(State.QUEUED, now, lease.worker, reason))
-            put_out(commit, [ticket(after.id, after.lane or Lane.LOW, seq)])
+            put_out(commit, [ticket(after.id, after.lane or Lane.LOW, seq, after.trace)])
 
         self._db.settle(step)
 
@@ -227,7 +227,7 @@ class FirestoreJobs:
             fresh = {"lane": Lane.LOW.value, "rule": "replay", "attempts": 0, "progress": 0.0}
             line = Moved(State.QUEUED, now, actor, "replayed")
             after, seq = move(commit, known, line, {**fresh, **failed_with(None)})
-            put_out(commit, [ticket(recording_id, Lane.LOW, seq)])
+            put_out(commit, [ticket(recording_id, Lane.LOW, seq, after.trace)])
             return after
 
         return self._db.settle(step)
@@ -330,7 +330,7 @@ class FirestoreJobs:
             commit.change(job, ready)
             line = Moved(State.QUEUED, now, "reconcile", "the promised time has come")
             after, seq = move(commit, known, line, {"deferred_until_us": None})
-            put_out(commit, [ticket(after.id, after.lane or Lane.LOW, seq)])
+            put_out(commit, [ticket(after.id, after.lane or Lane.LOW, seq, after.trace)])
             return True
 
         return self._db.settle(step)

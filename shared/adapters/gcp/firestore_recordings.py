@@ -158,7 +158,7 @@ def _create(
     commit.create(commit.at(JOBS, made.id), _job(made, placed))
     write_ledger(commit, tenant, placed.ledger)
     effects = [announcement(made, made.state.value, made.received_at, seq)] if late else []
-    put_out(commit, effects or [ticket(made.id, placed.lane, seq)])
+    put_out(commit, effects or [ticket(made.id, placed.lane, seq, made.trace)])
     return made
 
 

@@ -79,6 +79,7 @@ def recording_row(r: Recording) -> dict[str, Any]:
         "language": r.language,
         "confidence": r.confidence,
         "result": r.result,
+        "trace": r.trace,
     }
 
 
@@ -110,6 +111,7 @@ def recording(row: Row) -> Recording:
         language=row["language"],
         confidence=row["confidence"],
         result=row["result"],
+        trace=row["trace"],
     )
 
 
@@ -174,6 +176,7 @@ def put_out(commit: Commit, messages: Sequence[Message]) -> None:
             "topic": one.topic.value,
             "recording_id": one.recording_id,
             "body": json.dumps(one.body),
+            "trace": one.trace,
             "laid": SERVER_TIMESTAMP,
             "number": number,
         }
@@ -183,7 +186,7 @@ def put_out(commit: Commit, messages: Sequence[Message]) -> None:
 def message(found: Snapshot) -> Message:
     fields = row(found)
     topic, body = Topic(fields["topic"]), json.loads(fields["body"])
-    return Message(topic, fields["recording_id"], body, found.id)
+    return Message(topic, fields["recording_id"], body, found.id, fields["trace"])
 
 
 def ledger(tenant: Snapshot) -> Ledger:

@@ -16,6 +16,7 @@ from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
 from google.pubsub_v1 import PublisherClient, PubsubMessage
 
+from shared.domain.messages import attributes
 from shared.domain.recording import Message
 from shared.errors import BrokerUnavailable
 
@@ -67,6 +68,5 @@ def _parts(messages: list[Message]) -> Iterator[list[Message]]:
 
 
 def _pubsub_message(message: Message) -> PubsubMessage:
-    return PubsubMessage(
-        data=json.dumps(message.body).encode(), attributes={"event_id": message.event_id}
-    )
+    beside = {"event_id": message.event_id, **attributes(message)}
+    return PubsubMessage(data=json.dumps(message.body).encode(), attributes=beside)
