@@ -69,6 +69,14 @@ def test_a_bookmark_is_moved_by_whoever_saw_it(store):
     assert store.bookmarks.get("another") is None
 
 
+def test_the_name_of_a_bookmark_may_have_parts(store):
+    """`reconcile/uploads` was no document's id: every tick failed on Firestore."""
+    assert store.bookmarks.move("reconcile/uploads", None, "a")
+
+    assert store.bookmarks.get("reconcile/uploads") == "a"
+    assert store.bookmarks.get("reconcile/results") is None
+
+
 def test_of_concurrent_movers_one_moves(store):
     store.bookmarks.move("listing", None, "a")
 

@@ -1,6 +1,8 @@
 """Implements `Bookmarks` on Firestore."""
 
-from google.cloud.firestore_v1 import Client
+from urllib.parse import quote
+
+from google.cloud.firestore_v1 import Client, DocumentReference
 
 from shared.adapters.gcp.firestore_client import Commit, Documents
 from shared.adapters.gcp.firestore_rows import BOOKMARKS, row
@@ -17,11 +19,11 @@ class FirestoreBookmarks:
         self._db = Documents(client)
 
     def get(self, name: str) -> str | None:
-        return row(self._db.get(self._db.at(BOOKMARKS, name))).get("note")
+        return row(self._db.get(self._place(name))).get("note")
 
     def move(self, name: str, seen: str | None, to: str) -> bool:
         def step(commit: Commit) -> bool:
-            known = self._db.get(self._db.at(BOOKMARKS, name))
+            known = self._db.get(self._place(name))
             if row(known).get("note") != seen:
                 return False
             if known.exists:
@@ -31,3 +33,7 @@ class FirestoreBookmarks:
             return True
 
         return self._db.settle(step)
+
+    def _place(self, name: str) -> DocumentReference:
+        """A document's id has no slash; a note's name may."""
+        return self._db.at(BOOKMARKS, quote(name, safe=""))
