@@ -2,7 +2,8 @@
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -40,6 +41,8 @@ from shared.ports import (
 from shared.settings import Backend, Settings, load
 
 if TYPE_CHECKING:
+    from google.cloud import firestore
+
     from shared.flows.work import Work
 
 #: The store's file in HOME.
@@ -69,14 +72,16 @@ def clock() -> datetime:
 
 
 def parts(settings: Settings) -> Parts:
-    """Build every adapter of the backend; creates HOME and migrates its store.
+    """Build every adapter of the backend; embedded creates HOME and migrates its store.
 
     Raises:
-        InvalidSettings: the backend cannot be had, or the store is a newer version's.
+        InvalidSettings: the store is a newer version's, or nobody has said who we are to Google.
         StoreUnavailable, DiskFull: building again may help.
     """
-    if settings.backend is not Backend.EMBEDDED:
-        raise InvalidSettings("EARWITNESS_BACKEND: only `embedded` can be started by this version.")
+    return _embedded(settings) if settings.backend is Backend.EMBEDDED else _google(settings)
+
+
+def _embedded(settings: Settings) -> Parts:
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     db = Database(settings.home / STORE)
     tenants = SqliteTenants(db)
@@ -96,6 +101,62 @@ def parts(settings: Settings) -> Parts:
         bookmarks=SqliteBookmarks(db),
         now=clock,
     )
+
+
+def _google(settings: Settings) -> Parts:
+    """Google's parts, each over a client that is made here, once. Imported late: the clients
+    weigh half a second, which nobody on one machine should wait for."""
+    from google.cloud import storage
+
+    from shared.adapters.gcp import pubsub_clients
+    from shared.adapters.gcp.firestore_bookmarks import FirestoreBookmarks
+    from shared.adapters.gcp.firestore_jobs import FirestoreJobs
+    from shared.adapters.gcp.firestore_outbox import FirestoreOutbox
+    from shared.adapters.gcp.firestore_recordings import FirestoreRecordings
+    from shared.adapters.gcp.firestore_tenants import FirestoreTenants
+    from shared.adapters.gcp.pubsub_arrivals import PubSubArrivals
+    from shared.adapters.gcp.pubsub_publisher import PubSubPublisher
+    from shared.adapters.gcp.storage_results import StorageResults
+    from shared.adapters.gcp.storage_uploads import StorageUploads
+
+    s = settings
+    with _identity_said():
+        store, files = _firestore(s), storage.Client(s.project)
+        publisher, subscriber = pubsub_clients.publisher(), pubsub_clients.subscriber()
+    uploads = StorageUploads(files, s.uploads_bucket)
+    return Parts(
+        settings=s,
+        tenants=FirestoreTenants(store),
+        recordings=FirestoreRecordings(store),
+        jobs=FirestoreJobs(store, s.retry_base_s),
+        outbox=FirestoreOutbox(store),
+        publisher=PubSubPublisher(publisher, s.project, s.topic_prefix),
+        uploads=uploads,
+        inlet=uploads,
+        results=StorageResults(files, s.results_bucket),
+        arrivals=PubSubArrivals(subscriber, s.project, s.arrivals_subscription),
+        bookmarks=FirestoreBookmarks(store),
+        now=clock,
+    )
+
+
+def _firestore(settings: Settings) -> "firestore.Client":
+    from google.cloud import firestore
+
+    return firestore.Client(project=settings.project, database=settings.firestore_database)
+
+
+@contextmanager
+def _identity_said() -> Iterator[None]:
+    from google.auth.exceptions import DefaultCredentialsError
+
+    try:
+        yield
+    except DefaultCredentialsError as error:
+        raise InvalidSettings(
+            "Google does not know who this is. Run `gcloud auth application-default login`,"
+            " or give the service an identity."
+        ) from error
 
 
 def publish(p: Parts) -> PublishOutbox:
@@ -144,6 +205,11 @@ def changes(settings: Settings) -> Callable[[], int]:
 
     Always ask from the same thread: the store counts per connection.
     """
+    if settings.backend is Backend.GCP:
+        from shared.adapters.gcp.firestore_changes import FirestoreChanges
+
+        with _identity_said():
+            return FirestoreChanges(_firestore(settings))
     opened: list[Database] = []
 
     def number() -> int:

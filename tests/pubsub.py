@@ -22,19 +22,28 @@ SILENCE_S = 0.5
 class Topics:
     """Under a prefix of their own, so that no test meets the messages of another."""
 
-    def __init__(self) -> None:
+    def __init__(self, project: str = PROJECT) -> None:
+        self.project = project
         self.prefix = f"t{uuid4().hex[:12]}-"
         self.publisher = pubsub_clients.publisher()
         self.subscriber = pubsub_clients.subscriber()
         for topic in Topic:
-            name = self.path("topics", topic)
-            self.publisher.create_topic(name=name)
-            self.subscriber.create_subscription(
-                name=self.path("subscriptions", topic), topic=name, ack_deadline_seconds=60
-            )
+            self.make(topic)
+
+    def make(self, topic: str) -> None:
+        """A topic and the subscription that `taken` pulls from."""
+        name = self.path("topics", topic)
+        self.publisher.create_topic(name=name)
+        self.subscriber.create_subscription(
+            name=self.path("subscriptions", topic), topic=name, ack_deadline_seconds=60
+        )
+
+    def drop(self, topic: str) -> None:
+        self.publisher.delete_topic(topic=self.path("topics", topic))
+        self.subscriber.delete_subscription(subscription=self.path("subscriptions", topic))
 
     def path(self, kind: str, topic: str) -> str:
-        return f"projects/{PROJECT}/{kind}/{self.prefix}{topic}"
+        return f"projects/{self.project}/{kind}/{self.prefix}{topic}"
 
     def taken(self, topic: str, count: int) -> list[PubsubMessage]:
         """Exactly `count` messages, acknowledged; fails if there are fewer or more."""

@@ -1,0 +1,1 @@
+"""All the edges with EARWITNESS_BACKEND=gcp, on Google's emulators."""

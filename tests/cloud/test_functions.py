@@ -1,0 +1,103 @@
+"""Each function through the real framework, on Google's emulators."""
+
+from pathlib import Path
+
+import pytest
+from functions_framework import create_app
+
+import functions.main as source
+from local.cloud_events import PubsubMessage, message_published, storage_finalized
+from shared.domain.recording import Topic
+from shared.domain.states import State
+from tests.sounds import silence_wav
+
+
+@pytest.fixture
+def call(cloud):
+    """Post a CloudEvent to one entry point, as the platform does; the status it answers."""
+
+    def post(name, event):
+        app = create_app(name, str(Path(source.__file__)), "cloudevent")
+        app.testing = False
+        answer = app.test_client().post("/", headers=dict(event.headers), data=event.body)
+        return answer.status_code
+
+    return post
+
+
+def tick():
+    return message_published("ticks", PubsubMessage("1", "e30=", {}, "2026-01-01T00:00:00.000Z"))
+
+
+def test_an_upload_becomes_a_queued_recording_and_one_ticket(cloud, call):
+    upload = cloud.drop(silence_wav(2.0))
+
+    status = call("on_audio_uploaded", storage_finalized(upload))
+
+    [known] = cloud.parts.recordings.page()
+    assert (status, known.state, known.tenant, known.path) == (
+        200,
+        State.QUEUED,
+        "acme",
+        "talk.wav",
+    )
+    assert known.generation == upload.generation
+    assert known.seconds == pytest.approx(2.0)
+    assert cloud.topics.bodies("lane-low", 1) == [{"v": 1, "lane": "low"}]
+    assert cloud.parts.outbox.pending() == []
+
+
+def test_an_event_that_comes_again_adds_nothing(cloud, call):
+    event = storage_finalized(cloud.drop(silence_wav(2.0)))
+
+    assert [call("on_audio_uploaded", event) for _ in range(3)] == [200] * 3
+
+    assert len(cloud.parts.recordings.page()) == 1
+    cloud.topics.taken("lane-low", 1)
+
+
+def test_a_refusal_is_recorded_and_announced(cloud, call):
+    upload = cloud.drop(b"Hello, world. " * 9)
+
+    status = call("on_audio_uploaded", storage_finalized(upload))
+
+    [known] = cloud.parts.recordings.page()
+    assert (status, known.state, known.error.code) == (200, State.REJECTED, "not_audio")
+    [told] = cloud.topics.bodies("recording-events", 1)
+    assert (told["recording_id"], told["type"]) == (known.id, "recording.rejected")
+
+
+def test_an_object_that_was_replaced_meanwhile_is_settled(cloud, call):
+    first = cloud.drop(silence_wav(2.0))
+    cloud.drop(silence_wav(3.0))
+
+    status = call("on_audio_uploaded", storage_finalized(first))
+
+    assert status == 200
+    assert cloud.parts.outbox.pending() == []
+
+
+def test_a_broker_that_refuses_is_an_exception_and_the_redelivery_publishes(cloud, call):
+    cloud.topics.drop(Topic.LANE_LOW)
+    event = storage_finalized(cloud.drop(silence_wav(2.0)))
+
+    first = call("on_audio_uploaded", event)
+    waiting = cloud.parts.outbox.pending()
+    cloud.topics.make(Topic.LANE_LOW)
+    second = call("on_audio_uploaded", event)
+
+    assert (first, len(waiting), second) == (500, 1, 200)
+    assert cloud.parts.recordings.page()[0].state is State.QUEUED
+    cloud.topics.taken("lane-low", 1)
+
+
+def test_a_tick_publishes_what_a_refusing_broker_left_behind(cloud, call):
+    cloud.topics.drop(Topic.LANE_LOW)
+    call("on_audio_uploaded", storage_finalized(cloud.drop(silence_wav(2.0))))
+    cloud.topics.make(Topic.LANE_LOW)
+
+    status = call("reconcile", tick())
+
+    assert status == 200
+    assert cloud.parts.outbox.pending() == []
+    assert cloud.topics.bodies("lane-low", 1) == [{"v": 1, "lane": "low"}]
