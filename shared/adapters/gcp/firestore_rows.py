@@ -170,7 +170,10 @@ def _remember(commit: Commit, at: DocumentReference, seq: int, line: Moved) -> N
 
 
 def put_out(commit: Commit, messages: Sequence[Message]) -> None:
-    """Lay messages in the outbox, in this order."""
+    """Lay messages in the outbox, in this order; one that lies there already is laid anew.
+
+    Its id is that of the happening, so it says the same; a condition would refuse the commit.
+    """
     for number, one in enumerate(messages):
         fields = {
             "topic": one.topic.value,
