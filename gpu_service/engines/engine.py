@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from shared.domain.answers import Answer, Task
 
+#: From and to, in seconds.
+Span = tuple[float, float]
 #: Mono, 16 kHz, -1..1, shape (n_samples,).
 Samples = NDArray[np.float32]
 
@@ -20,6 +22,9 @@ class Clip:
     samples: Samples
     tenant: str  #: clips of different tenants never share a window
     language: str | None = None  #: ISO 639-1 where the uploader said so
+    #: Where in the clip somebody may speak, sorted and apart, if voice activity was looked for
+    #: already; None = the engine looks itself.
+    speech: tuple[Span, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,10 @@ WIRE = np.dtype("<f4")
 
 def request(task: Task, clips: Sequence[Clip]) -> tuple[bytes, bytes]:
     """The header and the samples of all clips, one after another."""
-    facts = [{"tenant": c.tenant, "language": c.language, "samples": c.samples.size} for c in clips]
+    facts = [
+        {"tenant": c.tenant, "language": c.language, "samples": c.samples.size, "speech": c.speech}
+        for c in clips
+    ]
     sound = b"".join(np.ascontiguousarray(c.samples, WIRE).tobytes() for c in clips)
     return json.dumps({"task": task, "clips": facts}).encode(), sound
 
@@ -31,10 +34,16 @@ def requested(header: bytes, sound: bytes) -> tuple[Task, list[Clip]]:
     samples: Samples = np.frombuffer(sound, WIRE).astype(np.float32, copy=False)
     ends = np.cumsum([fact["samples"] for fact in said["clips"]]).tolist()
     clips = [
-        Clip(samples[end - fact["samples"] : end], fact["tenant"], fact["language"])
+        _clip(samples[end - fact["samples"] : end], fact)
         for fact, end in zip(said["clips"], ends, strict=True)
     ]
     return Task(said["task"]), clips
+
+
+def _clip(samples: Samples, fact: dict[str, Any]) -> Clip:
+    speech = fact["speech"]
+    spans = None if speech is None else tuple((start, end) for start, end in speech)
+    return Clip(samples, fact["tenant"], fact["language"], spans)
 
 
 def answered(answers: Sequence[Answer]) -> bytes:

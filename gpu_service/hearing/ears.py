@@ -1,13 +1,16 @@
 """Implements `Ears`: one pass to decode and survey, then engines asked segment by segment."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice, takewhile
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
 
 from gpu_service.decoding.decoder import Decoder, Decoding
-from gpu_service.engines.engine import Clip
+from gpu_service.engines.engine import Clip, Span
 from gpu_service.engines.serving import Server
 from gpu_service.hearing.pcm import Pcm
 from gpu_service.hearing.quality import QualityMeter
@@ -25,6 +28,7 @@ class OpenedRecording:
     """Implements `Hearing`."""
 
     survey: Survey
+    voices: Sequence[Sequence[Span]]  #: a channel each: where somebody may speak
     pcm: Pcm
     servers: Mapping[str, Server]
     tenant: str
@@ -37,13 +41,19 @@ class OpenedRecording:
             raise EngineUnavailable(f"There is no engine called {engine}.")
         if engine == self.wishes.engine and task not in server.capabilities().tasks:
             raise InvalidWish(f"The engine {engine} does not {task}. Wish for another, or none.")
-        clips = [
-            Clip(self.pcm.samples(s), tenant=self.tenant, language=self.wishes.language)
-            for s in segments
-        ]
-        answers = server.infer(task, clips)
+        answers = server.infer(task, [self._clip(s) for s in segments])
         self.alive()
         return [moved(a, s.start_s) for a, s in zip(answers, segments, strict=True)]
+
+    def _clip(self, segment: Segment) -> Clip:
+        # The detector takes as long as the rest of the survey: an engine need not run it again.
+        mixed = segment.channel is None and len(self.voices) > 1
+        return Clip(
+            self.pcm.samples(segment),
+            tenant=self.tenant,
+            language=self.wishes.language,
+            speech=None if mixed else inside(self.voices[segment.channel or 0], segment),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +85,12 @@ class LocalEars:
             with self.decoder.open(
                 sound, tenant=tenant, limits=limits, separate=wishes.separate, alive=alive
             ) as decoding:
-                survey = surveyed(decoding, pcm)
-            yield OpenedRecording(survey, pcm, self.servers, tenant, wishes, alive)
+                survey, voices = surveyed(decoding, pcm)
+            yield OpenedRecording(survey, voices, pcm, self.servers, tenant, wishes, alive)
 
 
-def surveyed(decoding: Decoding, pcm: Pcm) -> Survey:
-    """Listen once from beginning to end: measure, find speech, keep the samples."""
+def surveyed(decoding: Decoding, pcm: Pcm) -> tuple[Survey, list[list[Span]]]:
+    """Listen once from beginning to end: measure, find speech (by channel), keep the samples."""
     meter, detectors = QualityMeter(), list[VoiceActivity]()
     for block in decoding:
         while len(detectors) < block.shape[0]:
@@ -89,28 +99,38 @@ def surveyed(decoding: Decoding, pcm: Pcm) -> Survey:
         for detector, channel in zip(detectors, block, strict=True):
             detector.add(channel)
         pcm.add(block)
-    return Survey(
+    voices = [detector.result() for detector in detectors]
+    survey = Survey(
         facts=replace(decoding.facts, duration_s=decoding.duration_s),
         quality=meter.result(),
-        speech=_speech(detectors, decoding.duration_s),
+        speech=_speech(voices, detectors, decoding.duration_s),
         windows=windows(decoding.duration_s),
         cautions=tuple(decoding.cautions),
         plan=PLAN,
     )
+    return survey, voices
 
 
-def _speech(detectors: Sequence[VoiceActivity], duration_s: float) -> tuple[Segment, ...]:
+def _speech(
+    voices: Sequence[Sequence[Span]], detectors: Sequence[VoiceActivity], duration_s: float
+) -> tuple[Segment, ...]:
     """The segments of all channels in the order of time, numbered through."""
     apart = len(detectors) > 1
     found = [
         segment
-        for n, detector in enumerate(detectors)
-        for segment in cut(
-            detector.result(), duration_s, n if apart else None, quietest=detector.quietest
-        )
+        for n, (spans, detector) in enumerate(zip(voices, detectors, strict=True))
+        for segment in cut(spans, duration_s, n if apart else None, quietest=detector.quietest)
     ]
     ordered = sorted(found, key=lambda s: (s.start_s, s.channel or 0))
     return tuple(replace(segment, index=i) for i, segment in enumerate(ordered))
+
+
+def inside(spans: Sequence[Span], segment: Segment) -> tuple[Span, ...]:
+    """What of `spans` (sorted, apart) lies in `segment`, in seconds from its start."""
+    first = bisect_right(spans, segment.start_s, key=itemgetter(1))
+    reached = takewhile(lambda span: span[0] < segment.end_s, islice(spans, first, None))
+    start, end = segment.start_s, segment.end_s
+    return tuple((max(a, start) - start, min(b, end) - start) for a, b in reached)
 
 
 def moved(answer: Answer, by_s: float) -> Answer:

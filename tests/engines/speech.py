@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import soxr
 
-from gpu_service.engines.engine import Clip, Samples
+from gpu_service.engines.engine import Clip, Samples, Span
 from shared.domain.sound import SAMPLE_RATE
 
 VOICES = ("slt", "rms", "awb", "kal16")
@@ -59,8 +59,13 @@ def _with_sizes(wav: bytes) -> bytes:
     return sized + (len(wav) - at - 4).to_bytes(4, "little") + wav[at + 4 :]
 
 
-def clip(samples: Samples, tenant: str = "acme", language: str | None = None) -> Clip:
-    return Clip(np.asarray(samples, np.float32), tenant, language)
+def clip(
+    samples: Samples,
+    tenant: str = "acme",
+    language: str | None = None,
+    speech: tuple[Span, ...] | None = None,
+) -> Clip:
+    return Clip(np.asarray(samples, np.float32), tenant, language, speech)
 
 
 def silence(seconds: float) -> Samples:

@@ -12,12 +12,17 @@ from tests.engines.speech import clip, noise, silence
 
 
 def test_clips_survive_the_pipe() -> None:
-    clips = [clip(noise(0.1), "a", "en"), clip(silence(0), "b"), clip(noise(0.2, seed=8), "c")]
+    clips = [
+        clip(noise(0.1), "a", "en"),
+        clip(silence(0), "b", speech=()),
+        clip(noise(0.2, seed=8), "c", speech=((0.0, 0.05), (0.1, 0.2))),
+    ]
 
     task, got = frames.requested(*frames.request(Task.CLASSIFY, clips))
 
     assert task is Task.CLASSIFY
     assert [(c.tenant, c.language) for c in got] == [("a", "en"), ("b", None), ("c", None)]
+    assert [c.speech for c in got] == [None, (), ((0.0, 0.05), (0.1, 0.2))]
     for before, after in zip(clips, got, strict=True):
         assert after.samples.dtype == np.float32
         np.testing.assert_array_equal(before.samples, after.samples)

@@ -118,6 +118,21 @@ def test_nothing_is_written_where_nobody_speaks(engine: Engine, name: str) -> No
     assert [(answer.text, answer.words) for answer in answers] == [("", ())] * len(answers)
 
 
+def test_speech_already_looked_for_is_not_looked_for_again(engine: Engine) -> None:
+    """What the survey found is believed: no voice, no words; the same voice, the same words."""
+    sound = said(*SPOKEN[3])
+    voice = VoiceActivity()
+    voice.add(sound)
+    (looked,) = transcribe(engine, clip(sound))
+
+    told, none = transcribe(
+        engine, clip(sound, "a", speech=tuple(voice.result())), clip(sound, "b", speech=())
+    )
+
+    assert (told.text, told.words) == (looked.text, looked.words)
+    assert (none.text, none.words) == ("", ())
+
+
 def test_noise_and_music_beside_speech_add_no_words(engine: Engine) -> None:
     text, voice = SPOKEN[1]
     clips = [clip(noise(4)), clip(said(text, voice)), clip(music(4)), clip(silence(3))]

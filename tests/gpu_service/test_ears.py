@@ -1,6 +1,7 @@
 """Ears of one process: real decoder, real voice activity, the echo engine in its child."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from gpu_service.engines.host import EngineHost
 from gpu_service.engines.registry import parse
 from gpu_service.engines.serving import Server
 from gpu_service.hearing import pcm
-from gpu_service.hearing.ears import LocalEars
+from gpu_service.hearing.ears import LocalEars, inside
 from gpu_service.hearing.pcm import Pcm
 from shared.domain.answers import Task
 from shared.domain.sound import Limits, Segment
@@ -144,3 +145,31 @@ def test_a_long_recording_is_spooled_to_disk_and_read_back_exactly(tmp_path, mon
     np.testing.assert_array_equal(right, noise[1])
     np.testing.assert_allclose(both, noise[:, 4_000:12_000].mean(axis=0), atol=1e-6)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "found"),
+    [
+        (0.0, 10.0, ((1.0, 2.0), (3.0, 4.0), (6.0, 9.0))),
+        (2.0, 6.0, ((1.0, 2.0),)),
+        (1.5, 7.0, ((0.0, 0.5), (1.5, 2.5), (4.5, 5.5))),
+        (4.0, 6.0, ()),
+    ],
+    ids=["all", "touching", "cut on both sides", "between"],
+)
+def test_an_engine_is_told_where_in_its_segment_somebody_speaks(start_s, end_s, found):
+    spans = [(1.0, 2.0), (3.0, 4.0), (6.0, 9.0)]
+
+    assert inside(spans, Segment(0, start_s, end_s)) == found
+
+
+def test_an_engine_hears_of_the_speech_of_its_channel_and_of_none_in_a_mix(ears):
+    """A mix has no detector of its own: the engine looks itself."""
+    voices = [[(0.0, 1.0)], [(1.0, 2.0)]]
+    both = stereo_wav(tone_wav(3.0), tone_wav(3.0))
+    with opened(ears, both, Wishes(separate=True)) as hearing:
+        told = replace(hearing, voices=voices)
+
+        clips = [told._clip(Segment(0, 0.0, 3.0, channel)) for channel in (None, 1)]
+
+    assert [clip.speech for clip in clips] == [None, ((1.0, 2.0),)]
