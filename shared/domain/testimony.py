@@ -1,8 +1,8 @@
 """Everything heard of one recording, put together into its result."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import quote
 
@@ -114,20 +114,29 @@ def outcome(t: Testimony, result: r.Result, folder: str) -> Outcome:
 
 def measurements(t: Testimony, at: datetime) -> list[Message]:
     """One row an engine and task: what it heard, how long it took, how it was judged."""
-    rows: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    rows: dict[tuple[str, str], Measured] = defaultdict(Measured)
     for task, many in t.heard.items():
         plan = {s.index: s for s in _plan(t.survey, task)}
         for decided in many:
             for step in decided.decisions:
                 row = rows[step.engine, task.value]
-                row["segments"] += 1
-                row["audio_s"] += plan[step.segment].duration_s
-                row[f"verdict_{step.verdict.value}"] += 1
-            rows[decided.answer.engine, task.value]["engine_s"] += decided.answer.seconds
-    return [_row(t, engine, task, row, at) for (engine, task), row in sorted(rows.items())]
+                row.audio_s += plan[step.segment].duration_s
+                row.verdicts[step.verdict] += 1
+            rows[decided.answer.engine, task.value].engine_s += decided.answer.seconds
+    return [_row(t, engine, task, rows[engine, task], at) for engine, task in sorted(rows)]
 
 
-def _row(t: Testimony, engine: str, task: str, row: Mapping[str, float], at: datetime) -> Message:
+@dataclass(slots=True)
+class Measured:
+    """Of one engine and task, added up while a testimony is gone through."""
+
+    audio_s: float = 0.0
+    engine_s: float = 0.0
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+
+
+def _row(t: Testimony, engine: str, task: str, row: Measured, at: datetime) -> Message:
+    """Its columns are those of `shared/schemas/inference_metrics.json`."""
     known = t.recording
     unique = event_id(known.id, f"metric/{engine}/{task}", known.attempts)
     body: dict[str, str | int | float | bool | None] = {
@@ -140,7 +149,10 @@ def _row(t: Testimony, engine: str, task: str, row: Mapping[str, float], at: dat
         "task": task,
         "lane": known.lane and known.lane.value,
         "rule": known.rule,
-        **row,
+        "segments": row.verdicts.total(),
+        "audio_s": round(row.audio_s, 4),
+        "engine_s": round(row.engine_s, 4),
+        **{f"verdict_{verdict.value}": row.verdicts[verdict] for verdict in Verdict},
         **{f"{name}_s": round(s, 4) for name, s in t.timings_s.items()},
     }
     return Message(Topic.METRICS, known.id, body, unique)
