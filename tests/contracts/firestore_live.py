@@ -70,7 +70,9 @@ def intakes(store):
 
     def take(n):
         try:
-            store.recordings.create_or_get(recording(n), lambda _: placed())
+            store.recordings.create_or_get(
+                recording(n), lambda ledger: placed(start_tag=ledger.next_tag + 1)
+            )
         except StoreUnavailable:
             return 1
         return 0
