@@ -3,7 +3,7 @@
 Samples that crossed a socket were copied three times and woke both sides every second of sound,
 which cost 7 to 17 % of the decoding. Now the decoder fills one tray while the master empties the
 other, and a short word passes when a tray is full or empty. A word costs 0.15 ms where machines
-are virtual, so trays are large: 4 s of sound in each cost 14 % of a WAV, 8 s 4 %, 16 s 1 %.
+are virtual, so trays are large: 2 s of sound in each cost 14 % of a WAV, 8 s 4 %, 16 s 1 %.
 
 The decoder may write into a tray at any time, also into one that the master has: the master
 copies samples before it looks at them. The memory can be made neither shorter nor longer, so

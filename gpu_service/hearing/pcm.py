@@ -39,7 +39,7 @@ class Pcm:
         while len(self._spools) < block.shape[0]:
             self._spools.append(_spool(self._folder))
         for spool, channel in zip(self._spools, block, strict=True):
-            spool.write(np.ascontiguousarray(channel, dtype=np.float32).tobytes())
+            spool.write(np.ascontiguousarray(channel, dtype=np.float32).data)
 
     def samples(self, segment: Segment) -> Samples:
         """The segment's samples, shape (n,); the mean of all channels where it names none."""
