@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
     from shared.flows.work import Work
 
+#: Seconds until a ready job is rung for again. The local broker forgets its tickets when it is
+#: started anew; Pub/Sub keeps them, and redelivers after 10 s or more.
+RING_PATIENCE_S = {Backend.EMBEDDED: 5.0, Backend.GCP: 60.0}
 #: The store's file in HOME.
 STORE = "earwitness.db"
 
@@ -168,7 +171,20 @@ def intake(p: Parts) -> Intake:
 
 
 def reconcile(p: Parts) -> Reconcile:
-    return Reconcile(p.tenants, p.jobs, p.publisher, publish(p), p.now)
+    return Reconcile(
+        tenants=p.tenants,
+        recordings=p.recordings,
+        jobs=p.jobs,
+        uploads=p.uploads,
+        arrivals=p.arrivals,
+        results=p.results,
+        bookmarks=p.bookmarks,
+        publisher=p.publisher,
+        publish=publish(p),
+        intake=intake(p),
+        now=p.now,
+        patience_s=RING_PATIENCE_S[p.settings.backend],
+    )
 
 
 def work(p: Parts, ears: Ears) -> "Work":

@@ -52,6 +52,7 @@ class Ask:
             try:
                 answers = hearing.ask(engine, task, [o.segment for o in still])
             except (EngineUnavailable, EngineDied) as error:
+                error.context["engine"] = engine  # who is to blame, for the dead letter
                 failure = error
                 for o in still:
                     o.note(task, engine, Verdict.ESCALATE, error.code, None)

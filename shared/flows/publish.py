@@ -20,8 +20,10 @@ class PublishOutbox:
     publisher: Publisher
     now: Clock
 
-    def __call__(self, recording_id: str | None = None) -> int:
+    def __call__(self, recording_id: str | None = None, most: int | None = None) -> int:
         """Publish all that waits, or one recording's; returns how many.
+
+        With `most`, no further page is begun once so many were published.
 
         Raises:
             BrokerUnavailable, StoreUnavailable: what is left waits; repeating will help.
@@ -31,6 +33,6 @@ class PublishOutbox:
             self.publisher.publish(messages)
             self.outbox.sent(messages, self.now())
             sent += len(messages)
-            if len(messages) < PAGE:
+            if len(messages) < PAGE or (most is not None and sent >= most):
                 break  # whoever laid out more meanwhile publishes it
         return sent

@@ -121,7 +121,8 @@ class Work:
             raise
 
     def _failed(self, lease: Lease, error: EarwitnessError) -> Settled:
-        cause = Failure(error.code, str(error))
+        blamed = error.context.get("engine")
+        cause = Failure(error.code, str(error), str(blamed) if blamed else None)
         level = logging.getLevelNamesMapping()[error.severity]
         log.log(level, "%s: %s", error.code, error, extra={"recording_id": lease.recording.id})
         if error.layer in (Layer.CONTEXT, Layer.RESOURCE):

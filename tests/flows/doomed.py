@@ -1,10 +1,10 @@
-"""A process that hears one upload and is killed at a given effect. Run by test_crashes.
+"""A process that hears one upload, or ticks once, and is killed at a given effect.
 
-    python -m tests.flows.doomed HOME BROKER_URL WHEN EFFECT
+    python -m tests.flows.doomed HOME BROKER_URL WHEN EFFECT [tick]
 
-EFFECT counts every durable write, publish and ack from 0; WHEN is before or after. The
-process kills itself with SIGKILL there, as a power cut would; without such an effect it
-ends with 0 and prints the names of all it made.
+Run by test_crashes and test_reconcile_crashes. EFFECT counts every durable write, publish
+and ack from 0; WHEN is before or after. The process kills itself with SIGKILL there, as a
+power cut would; without such an effect it ends with 0 and prints the names of all it made.
 """
 
 import os
@@ -23,10 +23,15 @@ from tests.flows.ears import SmallEars, survey
 #: Calls with an effect; reading has none.
 EFFECTS = {
     "recordings": {"create_or_get", "refuse"},
-    "jobs": {"lease_next", "extend", "checkpoint", "hand_over", "fail", "reject", "complete"},
+    "jobs": {
+        *("lease_next", "extend", "checkpoint", "hand_over", "fail", "reject", "complete"),
+        *("take_back", "undefer", "lapse", "unrung"),
+    },
     "outbox": {"sent"},
     "publisher": {"publish"},
-    "results": {"save"},
+    "results": {"save", "remove"},
+    "arrivals": {"pull", "ack"},
+    "bookmarks": {"move"},
 }
 
 
@@ -78,15 +83,22 @@ def hear(parts: wiring.Parts) -> None:
     flow((Lane.HIGH, Lane.LOW))
 
 
-def main(home: str, broker: str, when: str, effect: str) -> None:
+def main(home: str, broker: str, when: str, effect: str, what: str = "hear") -> None:
     fate = Fate(when, int(effect))
     parts = parts_of(Path(home), broker, fate)
+    if what == "tick":
+        wiring.reconcile(parts)()
+    else:
+        _from_upload_to_ack(parts, fate)
+    print("\n".join(fate.seen))
+
+
+def _from_upload_to_ack(parts: wiring.Parts, fate: Fate) -> None:
     [pending] = parts.uploads.events()  # type: ignore[attr-defined]  # the embedded adapter's own
     wiring.intake(parts)(pending.event)
     fate.around("ack event", parts.uploads.event_sent)(pending.id)  # type: ignore[attr-defined]
     hear(parts)
     fate.around("ack ticket", lambda: None)()
-    print("\n".join(fate.seen))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.answers import Task
+from shared.domain.attempts import attempts
 from shared.domain.lanes import Lane
 from shared.domain.recording import Topic
 from shared.domain.states import State
@@ -229,6 +230,10 @@ def test_poison_is_dead_after_one_and_three_attempts_and_replay_hears_it(store):
     assert ends == [Settled.FAILED] * 3 + [Settled.DEAD, Settled.NOTHING]
     assert [m.topic for m in broker.taken].count(Topic.JOBS_DEAD) == 1
     assert known(store).error.code == "engine_died"
+    told = attempts(store.recordings.history("rec00001"))
+    assert [(a.number, a.worker, a.engine) for a in told] == [
+        (n, "w1", "second") for n in range(1, 5)
+    ]
     store.jobs.replay("rec00001", "cli", clock())
     assert work(store, clock=clock)(LANES) is Settled.DONE
 
