@@ -85,6 +85,10 @@ class Recordings(Protocol):
         """Those of these recordings that there are, by id; for at most 500 ids at a time."""
         ...
 
+    def answered(self, tenant: str, answer_key: str) -> Recording | None:
+        """A done recording of this tenant whose outcome had this answer key, or None."""
+        ...
+
     def page(
         self,
         tenant: str | None = None,

@@ -196,6 +196,7 @@ def work(p: Parts, ears: Ears) -> "Work":
     s = p.settings
     return Work(
         tenants=p.tenants,
+        recordings=p.recordings,
         jobs=p.jobs,
         uploads=p.uploads,
         results=p.results,

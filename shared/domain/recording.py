@@ -184,6 +184,7 @@ class Outcome:
     confidence: float | None
     review: bool
     passages: tuple["Passage", ...] = field(default=())
+    answer_key: str | None = None  #: names everything the answer depends on; None: not reusable
 
 
 @dataclass(frozen=True, slots=True)

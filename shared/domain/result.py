@@ -278,6 +278,8 @@ class Result(_Part):
     """Where engines disagree."""
     decisions: tuple[Step, ...] = ()
     """Every step of the cascade, in the order it was taken."""
+    reused_from: str | None = None
+    """Id of the recording of the same content whose answers these are; null where it was heard."""
     cost_usd: float = Field(default=0.0, ge=0.0)
     """What was paid to others for this recording."""
     timings_s: dict[str, Seconds] = Field(default_factory=dict)

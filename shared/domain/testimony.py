@@ -98,17 +98,18 @@ def rendered(result: r.Result) -> dict[str, bytes]:
     }
 
 
-def outcome(t: Testimony, result: r.Result, folder: str) -> Outcome:
-    """What the store keeps of a result."""
+def outcome(result: r.Result, folder: str, answer_key: str | None) -> Outcome:
+    """What the store keeps of a result; `answer_key` None where it must not be used again."""
     transcript = result.transcript
     passages = transcript.segments if transcript else ()
     return Outcome(
         result=folder,
-        seconds=t.survey.facts.duration_s or 0.0,
+        seconds=result.audio.duration_s if result.audio else 0.0,
         language=result.language,
         confidence=transcript.confidence if transcript else None,
         review=result.review,
         passages=tuple(Passage(p.start_s, p.end_s, p.text) for p in passages),
+        answer_key=answer_key,
     )
 
 

@@ -3,6 +3,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,9 +14,11 @@ from shared.domain.answers import Task
 from shared.domain.cascade import Decided
 from shared.domain.lanes import Lane
 from shared.domain.placement import capped
-from shared.domain.recording import Checkpoint, Failure, Lease, Recording
+from shared.domain.recording import Checkpoint, Failure, Lease, Message, Recording
+from shared.domain.result import Result, read
 from shared.domain.retry import Again, after_failure
-from shared.domain.sound import Segment, Survey
+from shared.domain.reuse import allowed, answer_key, reusable, reused
+from shared.domain.sound import Limits, Segment, Survey
 from shared.domain.tenants import Tenant, Tier
 from shared.domain.testimony import Testimony, measurements, outcome, rendered, testify
 from shared.errors import (
@@ -28,7 +31,19 @@ from shared.errors import (
 )
 from shared.flows.ask import Ask
 from shared.flows.publish import PublishOutbox
-from shared.ports import Chance, Clock, Ears, Hearing, Jobs, Results, Tenants, Uploads
+from shared.logs import about, say
+from shared.ports import (
+    Chance,
+    Clock,
+    Ears,
+    Hearing,
+    Jobs,
+    Recordings,
+    Results,
+    Tenants,
+    Uploads,
+)
+from shared.spans import Attributes, span, traceparent
 
 log = logging.getLogger("earwitness.work")
 
@@ -60,6 +75,7 @@ class Work:
     """
 
     tenants: Tenants
+    recordings: Recordings
     jobs: Jobs
     uploads: Uploads
     results: Results
@@ -96,9 +112,10 @@ class Work:
             return Settled.NOTHING
         grip = self.grips[lease.recording.id] = _Grip(self.jobs, lease, self.now, self.lease_s)
         try:
-            return self._settle(grip, yields)
-        except StaleLease:
-            log.warning("lease lost", extra={"recording_id": lease.recording.id})
+            with about(lease.recording.id), _span_of(lease):
+                return self._settle(grip, yields)
+        except StaleLease as lost:
+            say(log, lost)
             return Settled.LOST
         finally:
             self.grips.pop(lease.recording.id, None)
@@ -123,8 +140,7 @@ class Work:
     def _failed(self, lease: Lease, error: EarwitnessError) -> Settled:
         blamed = error.context.get("engine")
         cause = Failure(error.code, str(error), str(blamed) if blamed else None)
-        level = logging.getLevelNamesMapping()[error.severity]
-        log.log(level, "%s: %s", error.code, error, extra={"recording_id": lease.recording.id})
+        say(log, error)
         if error.layer in (Layer.CONTEXT, Layer.RESOURCE):
             # The fault lies around the work, not in the sound: no attempt is spent.
             again = self.now() + timedelta(seconds=GIVE_BACK_S)
@@ -146,7 +162,11 @@ class Work:
         begun, known = self.now(), grip.lease.recording
         tenant = self.tenants.get(known.tenant) or Tenant(known.tenant, Tier.FREE, begun)
         limits = capped(tenant.limits, self.max_seconds)
+        engines = self._engines(known)
         with self.uploads.fetch(known.name, known.generation) as fetched:
+            key = self._answer_key(known, fetched.sha256, engines)
+            if (answered := self._answered(known, key, limits)) is not None:
+                return self._reuse(grip, answered, key)
             opened = self.ears.open(
                 fetched.file,
                 tenant=known.tenant,
@@ -156,7 +176,6 @@ class Work:
             )
             with opened as hearing:
                 surveyed = self.now()
-                engines = self._engines(known)
                 plan = f"{hearing.survey.plan}/{engines_key(engines)}"
                 heard = self._all(hearing, engines, grip, plan, begun, yields)
                 survey = hearing.survey
@@ -166,7 +185,32 @@ class Work:
         testimony = self._testimony(
             grip.lease, survey, heard, fetched.sha256, (begun, surveyed, self.now())
         )
-        return self._complete(grip, testimony)
+        return self._complete(grip, testimony, key)
+
+    def _answer_key(
+        self, known: Recording, sha256: str, engines: dict[Task, tuple[str, ...]]
+    ) -> str:
+        asked = sorted({name for names in engines.values() for name in names})
+        return answer_key(sha256, known.wishes, engines, self.ears.versions(asked))
+
+    def _answered(self, known: Recording, key: str, limits: Limits) -> Result | None:
+        """The result of the tenant's newest recording of the same content, asked the same."""
+        same = self.recordings.answered(known.tenant, key)
+        if same is None or same.result is None:
+            return None
+        try:
+            result = read(self.results.load(same.result, "result.json"))
+        except NotFound:
+            return None  # its time was over meanwhile
+        return result if allowed(result, limits) else None
+
+    def _reuse(self, grip: "_Grip", answered: Result, key: str) -> Settled:
+        """Answer from known content; nobody was asked, so nothing is measured."""
+        known = grip.lease.recording
+        log.info("answered from known content", extra={"recording_id": known.id})
+        waited = (self.now() - known.received_at).total_seconds()
+        result = reused(answered, known, {"queue": waited, "total": waited})
+        return self._keep(grip.lease, result, key, [], self.now())
 
     def _engines(self, known: Recording) -> dict[Task, tuple[str, ...]]:
         """The tenant's cascade, with the wished engine in place of the first choice."""
@@ -197,7 +241,8 @@ class Work:
             if n and self._should_stop(grip.lease, begun, yields):
                 self.jobs.hand_over(grip.lease, self.now())
                 return None
-            decided = self.ask(hearing, task, segments, engines[task])
+            with span(f"ask {task}", attributes={"earwitness.segments": len(segments)}):
+                decided = self.ask(hearing, task, segments, engines[task])
             heard[task] += decided
             done_s += _seconds(segments)
             if n + 1 < len(work):  # the last round is kept by `complete` itself
@@ -242,15 +287,24 @@ class Work:
         versions = self.ears.versions(sorted(asked))
         return Testimony(lease.recording, survey, heard, sha256, timings, versions)
 
-    def _complete(self, grip: "_Grip", testimony: Testimony) -> Settled:
-        lease, result = grip.lease, testify(testimony)
+    def _complete(self, grip: "_Grip", testimony: Testimony, key: str) -> Settled:
+        result, now = testify(testimony), self.now()
+        again = key if reusable(result) else None
+        return self._keep(grip.lease, result, again, measurements(testimony, now), now)
+
+    def _keep(
+        self,
+        lease: Lease,
+        result: Result,
+        key: str | None,
+        effects: Sequence[Message],
+        now: datetime,
+    ) -> Settled:
         folder = f"results/{lease.recording.tenant}/{lease.recording.id}/{lease.token}"
         # Results first, under a name only this token has: a crash before `complete` leaves
         # files nobody points to, never a pointer to files that are not there.
         self.results.save(folder, rendered(result))
-        now = self.now()
-        effects = measurements(testimony, now)
-        self.jobs.complete(lease, outcome(testimony, result, folder), effects, now)
+        self.jobs.complete(lease, outcome(result, folder, key), effects, now)
         self._publish(lease.recording.id)
         return Settled.DONE
 
@@ -259,7 +313,18 @@ class Work:
         try:
             self.publish(recording_id)
         except EarwitnessError as error:
-            log.warning("%s: %s", error.code, error, extra={"recording_id": recording_id})
+            say(log, error)
+
+
+def _span_of(lease: Lease) -> AbstractContextManager[None]:
+    """In the trace of the recording, whichever ticket rang; that one is linked."""
+    about_it: Attributes = {
+        "earwitness.recording_id": lease.recording.id,
+        "earwitness.attempt": lease.attempt,
+        "earwitness.lane": str(lease.recording.lane or ""),
+    }
+    trace = lease.recording.trace
+    return span("hear", parent=trace, link=traceparent(), attributes=about_it)
 
 
 class _Grip:

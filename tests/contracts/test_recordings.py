@@ -7,6 +7,7 @@ import pytest
 from shared.domain.lanes import Lane
 from shared.domain.recording import Failure, Ledger, Outcome, Passage, Topic
 from shared.domain.states import State
+from shared.domain.tenants import Tier
 from tests.builders import NOW, placed, recording
 
 REFUSAL = Failure("not_audio", "The file holds no audio.")
@@ -205,3 +206,18 @@ def test_the_line_of_a_refusal_has_its_cause(store):
     made = store.recordings.refuse(recording(1), REFUSAL)
 
     assert [m.error for m in store.recordings.history(made.id)] == [REFUSAL]
+
+
+def test_an_answer_is_found_by_its_key_inside_the_tenant(store):
+    store.tenants.ensure("other", Tier.FREE, NOW)
+    for number, key in enumerate(("k1", "k2", None), 1):
+        made = recording(number)
+        store.recordings.create_or_get(made, lambda _: placed(start_tag=1.0))
+        lease = store.jobs.lease_next([Lane.LOW], "w", NOW, 60)
+        store.jobs.complete(lease, Outcome("r", 1.0, "en", 0.9, False, (), key), [], NOW)
+    store.recordings.create_or_get(recording(9), lambda _: placed())
+
+    assert store.recordings.answered("acme", "k2").id == "rec00002"
+    assert store.recordings.answered("acme", "k2").state is State.DONE
+    assert store.recordings.answered("other", "k2") is None
+    assert store.recordings.answered("acme", "k3") is None

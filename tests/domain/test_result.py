@@ -37,6 +37,7 @@ KEYS = {
     "features",
     "conflicts",
     "decisions",
+    "reused_from",
     "cost_usd",
     "timings_s",
     "versions",

@@ -57,7 +57,7 @@ def test_a_pause_inside_an_answer_parts_the_transcript_and_what_search_finds():
     result = testify(t)
 
     assert [s.text for s in result.transcript.segments] == ["hello", "there"]
-    assert [(p.start_s, p.text) for p in outcome(t, result, "f").passages] == [
+    assert [(p.start_s, p.text) for p in outcome(result, "f", None).passages] == [
         (0.0, "hello"),
         (5.0, "there"),
     ]
@@ -164,7 +164,7 @@ def test_measurements_are_one_row_an_engine_and_task():
 def test_the_outcome_is_what_search_and_lists_need():
     t = testimony([said(0, "one two", 0.0)])
 
-    kept = outcome(t, testify(t), "results/acme/r/1")
+    kept = outcome(testify(t), "results/acme/r/1", "key")
 
     assert (kept.seconds, kept.language, kept.review) == (40.0, "en", False)
     assert [(p.start_s, p.text) for p in kept.passages] == [(0.0, "one two")]

@@ -11,14 +11,12 @@ from shared.domain.attempts import attempts
 from shared.domain.lanes import Lane
 from shared.domain.recording import Topic
 from shared.domain.states import State
-from shared.domain.tenants import Tier
 from shared.domain.wishes import Wishes
 from shared.errors import AudioTooLong, BrokerUnavailable, DecoderDied, DiskFull, EngineDied
 from shared.flows.ask import Ask
 from shared.flows.publish import PublishOutbox
 from shared.flows.work import Settled, Work
 from tests.builders import NOW, placed, recording
-from tests.contracts.conftest import sqlite_in_memory
 from tests.flows.ears import SmallEars, says, survey
 
 LANES = (Lane.HIGH, Lane.LOW)
@@ -50,13 +48,6 @@ class BrokenBroker:
         raise BrokerUnavailable
 
 
-@pytest.fixture
-def store(tmp_path):
-    made = sqlite_in_memory(tmp_path)
-    made.tenants.ensure("acme", Tier.FREE, NOW)
-    return made
-
-
 def add(store, **changes):
     up = store.inlet.put(
         "uploads/acme/1.wav", io.BytesIO(b"sound"), content_type="", metadata={}, at=NOW
@@ -69,6 +60,7 @@ def work(store, ears=None, broker=None, clock=None, **changes):
     now = clock or Clock()
     fields = {
         "tenants": store.tenants,
+        "recordings": store.recordings,
         "jobs": store.jobs,
         "uploads": store.uploads,
         "results": store.results,

@@ -115,7 +115,7 @@ class Filled:
         result = testify(told)
         folder = f"results/{lease.recording.tenant}/{lease.recording.id}/{lease.token}"
         self.parts.results.save(folder, rendered(result))
-        return self.parts.jobs.complete(lease, outcome(told, result, folder), [], self.at)
+        return self.parts.jobs.complete(lease, outcome(result, folder, None), [], self.at)
 
     def known(self, recording_id: str) -> Recording:
         found = self.parts.recordings.get(recording_id)

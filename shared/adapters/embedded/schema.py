@@ -175,4 +175,10 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE recordings ADD COLUMN trace TEXT;
     ALTER TABLE outbox ADD COLUMN trace TEXT;
     """,
+    # What an answer depends on, so that known content is not heard again.
+    """
+    ALTER TABLE recordings ADD COLUMN answer_key TEXT;
+    CREATE INDEX recordings_answered ON recordings (tenant, answer_key)
+        WHERE answer_key IS NOT NULL;
+    """,
 )

@@ -141,11 +141,11 @@ class SqliteJobs:
             _over(db, rid)
             db.execute(
                 "UPDATE recordings SET result = ?, seconds = ?, language = ?, confidence = ?,"
-                " review = ?, progress = 1, error_code = NULL, error_message = NULL,"
-                " error_engine = NULL WHERE id = ?",
+                " review = ?, answer_key = ?, progress = 1, error_code = NULL,"
+                " error_message = NULL, error_engine = NULL WHERE id = ?",
                 (
                     *(outcome.result, outcome.seconds, outcome.language, outcome.confidence),
-                    *(int(outcome.review), rid),
+                    *(int(outcome.review), outcome.answer_key, rid),
                 ),
             )
             db.executemany(

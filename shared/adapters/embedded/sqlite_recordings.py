@@ -50,6 +50,15 @@ class SqliteRecordings:
             ).fetchall()
         return {row["id"]: recording(row) for row in rows}
 
+    def answered(self, tenant: str, answer_key: str) -> Recording | None:
+        with self._db.read() as db:
+            row = db.execute(
+                "SELECT * FROM recordings WHERE tenant = ? AND answer_key = ? AND state = 'done'"
+                " LIMIT 1",
+                (tenant, answer_key),
+            ).fetchone()
+        return recording(row) if row else None
+
     def page(
         self,
         tenant: str | None = None,

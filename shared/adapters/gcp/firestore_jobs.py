@@ -413,6 +413,7 @@ def _heard(lease: Lease, outcome: Outcome) -> dict[str, Any]:
         "language": outcome.language,
         "confidence": outcome.confidence,
         "review": outcome.review,
+        "answer_key": outcome.answer_key,
         "progress": 1.0,
         "token": lease.token,  # whose passages count
         **failed_with(None),

@@ -72,6 +72,12 @@ class FirestoreRecordings:
         found = self._db.get_all(where) if where else []
         return {one.id: _read(one) for one in found if one.exists}
 
+    def answered(self, tenant: str, answer_key: str) -> Recording | None:
+        query = self._db.all_of(RECORDINGS)
+        for field, value in (("tenant", tenant), ("answer_key", answer_key), ("state", "done")):
+            query = query.where(filter=FieldFilter(field, "==", value))
+        return next((_read(one) for one in self._db.found(query.limit(1))), None)
+
     def page(
         self,
         tenant: str | None = None,
