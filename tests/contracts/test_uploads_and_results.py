@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -199,6 +200,16 @@ def test_results_appear_together_and_are_create_only(store):
 
     assert store.results.load(FOLDER, "result.json") == b"{}"
     assert store.results.load(FOLDER, "transcript.txt") == b"one"
+
+
+def test_of_concurrent_writers_of_one_file_one_is_kept(store):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: store.results.save(FOLDER, {"result.json": b"%d" % n}), range(8)))
+
+    kept = store.results.load(FOLDER, "result.json")
+    assert kept in {b"%d" % n for n in range(8)}
+    store.results.save(FOLDER, {"result.json": b"late"})
+    assert store.results.load(FOLDER, "result.json") == kept
 
 
 def test_a_result_that_is_not_there(store):

@@ -1,0 +1,102 @@
+"""The GPU service and the gateway on Google's emulators: real decoder, the echo engine."""
+
+import json
+
+import pytest
+from fastapi.testclient import TestClient
+
+from gateway.main import create_app as gateway_app
+from gpu_service.main import create_app as service_app
+from shared import wiring
+from shared.domain.lanes import Lane
+from shared.domain.states import State
+from shared.settings import load
+from tests.cloud.test_measurements import check
+from tests.sounds import speech, tone_wav
+
+
+@pytest.fixture
+def settings(cloud):
+    """Whose pushes the service takes does not matter here: work is called for directly."""
+    return load(
+        cascade={"transcribe": ["echo"], "classify": []},
+        slots=2,
+        decoders=1,
+        push_email="push@example.com",
+        push_subject="1",
+    )
+
+
+@pytest.fixture
+async def house(settings):
+    app = service_app(settings)
+    async with app.router.lifespan_context(app):
+        yield app.state.house
+
+
+@pytest.fixture
+def gateway(settings):
+    app = gateway_app(settings)
+    with TestClient(app, base_url="http://127.0.0.1:8080") as client:
+        client.changes = app.state.changes
+        yield client
+
+
+async def test_a_lease_turns_a_recording_into_a_result_in_the_bucket(cloud, house):
+    made = wiring.intake(cloud.parts)(cloud.drop(tone_wav(3.0)))
+
+    house.work(list(Lane))
+
+    known = cloud.parts.recordings.get(made.id)
+    assert known.state is State.DONE
+    result = json.loads(cloud.parts.results.load(known.result, "result.json"))
+    assert result["audio"]["duration_s"] == pytest.approx(3.0, abs=0.01)
+    assert result["recording"]["uri"] == f"gs://{made.bucket}/uploads/acme/talk.wav"
+    assert cloud.parts.results.load(known.result, "transcript.vtt").startswith(b"WEBVTT")
+
+
+async def test_what_was_measured_and_what_is_announced_lies_in_pubsub(cloud, house):
+    made = wiring.intake(cloud.parts)(cloud.drop(speech("Good morning.")))
+
+    house.work(list(Lane))
+
+    [row] = cloud.topics.bodies("inference-metrics", 1)
+    check(row)
+    assert (row["recording_id"], row["engine"], row["tenant"]) == (made.id, "echo", "acme")
+    [told] = cloud.topics.bodies("recording-events", 1)
+    assert (told["recording_id"], told["type"]) == (made.id, "recording.done")
+    assert cloud.parts.outbox.pending() == []
+
+
+async def test_the_gateway_lists_shows_and_finds_what_the_service_has_heard(cloud, house, gateway):
+    made = wiring.intake(cloud.parts)(cloud.drop(tone_wav(3.0)))
+    before = await gateway.changes.number()
+
+    house.work(list(Lane))
+
+    assert await gateway.changes.number() != before
+    [listed] = gateway.get("/v1/recordings").json()["recordings"]
+    shown = gateway.get(f"/v1/recordings/{made.id}").json()
+    assert listed["recording"]["id"] == shown["recording"]["id"] == made.id
+    assert shown["status"] == "done"
+    assert gateway.get("/").status_code == 200
+
+
+async def test_an_upload_through_the_gateway_lies_in_the_bucket(cloud, gateway):
+    cloud.parts.tenants.ensure("demo", wiring.Tier.ENTERPRISE, cloud.parts.now())
+    content = tone_wav(1.0)
+    asked = {"name": "hello.wav", "size": len(content), "content_type": "audio/wav"}
+    offered = gateway.post("/v1/uploads", json=asked, headers=token(gateway)).json()
+
+    taken = gateway.request(
+        offered["method"], offered["url"], content=content, headers=offered["headers"]
+    )
+
+    assert taken.status_code < 300, taken.text
+    [stored] = cloud.parts.uploads.page()
+    with cloud.parts.uploads.fetch(stored.name, stored.generation) as fetched:
+        assert fetched.file.read() == content
+
+
+def token(gateway):
+    return {"X-Earwitness-Token": gateway.app.state.page_token}
