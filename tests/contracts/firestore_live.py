@@ -35,6 +35,7 @@ def ask_everything(store, client):
         store.jobs.dead(tenant)
         for states in ((), (State.DONE, State.DEAD)):
             store.recordings.page(tenant, states=states, before=(NOW, "a"))
+    store.recordings.answered("acme", "key")
     store.recordings.counts()
     store.recordings.history("a")
     store.jobs.lease_next([Lane.HIGH], "w", NOW, 60)
