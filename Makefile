@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 EMULATORS := .venv-emulators
 BIN := $(VENV)/bin
-PACKAGES := shared functions gpu_service gateway local
+PACKAGES := shared functions gpu_service gateway earwitness local
 OFFLINE_TERRAFORM ?= ../shared/tf/offline-terraform
 
 .PHONY: run env env-test env-emulators test check test-slow bench lint types contracts generated terraform archive clean

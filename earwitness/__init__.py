@@ -1,0 +1,1 @@
+"""What programs that use Earwitness import; the house itself is in the other packages."""

@@ -1,0 +1,60 @@
+"""A typed client of the gateway: `Earwitness`, and `AsyncEarwitness` with the same calls.
+
+with Earwitness.local() as ears:
+    result = ears.wait(ears.upload("talk.mp3"))
+    print(result.transcript and result.transcript.text)
+"""
+
+from earwitness.client.awaiting import AsyncEarwitness
+from earwitness.client.blocking import Earwitness
+from earwitness.client.breaker import Breaker
+from earwitness.client.errors import (
+    CircuitOpen,
+    ConnectionLost,
+    NotRunning,
+    NotUnderstood,
+    Refused,
+    RequestTooLarge,
+    ServerFailed,
+    SourceChanged,
+    TimedOut,
+    TooManyRequests,
+    Unreachable,
+    WaitedTooLong,
+    WrongMethod,
+)
+from earwitness.client.listening import Changed
+from earwitness.client.patience import Patience
+from earwitness.client.uploading import Uploaded
+from shared.domain.api import HistoryLine, Hit, Listed
+from shared.domain.result import Result
+from shared.domain.states import State
+from shared.errors import EarwitnessError
+
+__all__ = [
+    "AsyncEarwitness",
+    "Breaker",
+    "Changed",
+    "CircuitOpen",
+    "ConnectionLost",
+    "Earwitness",
+    "EarwitnessError",
+    "HistoryLine",
+    "Hit",
+    "Listed",
+    "NotRunning",
+    "NotUnderstood",
+    "Patience",
+    "Refused",
+    "RequestTooLarge",
+    "Result",
+    "ServerFailed",
+    "SourceChanged",
+    "State",
+    "TimedOut",
+    "TooManyRequests",
+    "Unreachable",
+    "Uploaded",
+    "WaitedTooLong",
+    "WrongMethod",
+]

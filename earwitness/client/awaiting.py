@@ -1,0 +1,241 @@
+"""The client for programs with an event loop: the same calls, awaited."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import anyio
+import httpx
+from anyio import to_thread
+from httpx_sse import EventSource
+
+from earwitness.client import calls
+from earwitness.client.blocking import TIMEOUT
+from earwitness.client.breaker import Breaker
+from earwitness.client.calls import Door
+from earwitness.client.errors import ConnectionLost, broken, failure
+from earwitness.client.here import here
+from earwitness.client.listening import STREAM_TIMEOUT, Changed, Reopening, heard
+from earwitness.client.patience import Patience
+from earwitness.client.sources import Body, Progress, Source, Uploadable
+from earwitness.client.steps import Flow, Pause, Send
+from earwitness.client.uploading import Uploaded, upload
+from earwitness.client.wanted import wanted
+from shared.domain.api import Discarding, HistoryLine, Hit, Listed
+from shared.domain.result import Result
+from shared.domain.states import State
+from shared.errors import EarwitnessError
+
+T = TypeVar("T")
+
+
+class AsyncEarwitness:
+    """One gateway. An asynchronous context manager; may be shared between tasks of one loop.
+
+    The calls are those of `Earwitness`, which says of each what it does and raises.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str | None = None,
+        *,
+        token: str | None = None,
+        patience: Patience | None = None,
+        breaker: Breaker | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], Awaitable[object]] = anyio.sleep,
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        """`key` is an API key, sent as a bearer token; `token` is what a gateway on 127.0.0.1
+        wants instead, from `HOME/keys/page.token`. `http` brings other timeouts, proxies or
+        certificates; it is closed with this client.
+        """
+        self._door = Door(
+            base_url.rstrip("/"),
+            key,
+            token,
+            clock,
+            patience=patience or Patience(),
+            breaker=breaker or Breaker(clock),
+        )
+        self._pause = pause
+        self._http = http or httpx.AsyncClient(timeout=TIMEOUT)
+
+    @classmethod
+    def local(cls, home: Path | None = None, **options: Any) -> Self:
+        """The one that `earwitness up` runs on this machine.
+
+        Raises:
+            NotRunning: there is none.
+        """
+        found = here(home)
+        http = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False)  # no proxy leads to this machine
+        return cls(found.url, token=found.token, http=http, **options)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def upload(
+        self,
+        what: Uploadable,
+        *,
+        name: str | None = None,
+        tenant: str | None = None,
+        lane: str | None = None,
+        language: str | None = None,
+        engine: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+        on_progress: Progress = lambda sent, size: None,
+    ) -> Uploaded:
+        """Hand over a file, whole and once: what breaks off goes on where it stopped."""
+        wishes = {"lane": lane, "language": language, "engine": engine}
+        source = await to_thread.run_sync(Source, what, name, content_type)
+        with source:
+            asked = wanted(source, tenant, wishes, metadata or {})
+            return await self._run(upload(self._door, source, asked, on_progress))
+
+    async def wait(self, recording: Uploaded | str, timeout_s: float = 3_600.0) -> Result:
+        """The result once the recording is settled: done, dead, rejected, erased or deferred.
+
+        `result.status` says which; `result.error` says why there is nothing to read.
+
+        Raises:
+            WaitedTooLong: it is not settled yet; the work goes on.
+            NotFound: nothing with this id has arrived in two minutes.
+        """
+        known = recording if isinstance(recording, str) else recording.id
+        return await self._run(calls.wait(self._door, known, timeout_s))
+
+    async def recordings(
+        self, *, tenant: str | None = None, states: Sequence[State] = (), page_size: int = 50
+    ) -> AsyncIterator[Listed]:
+        """All recordings, newest first, asked for a page at a time."""
+        before: str | None = None
+        while True:
+            page = await self._run(calls.recordings(self._door, tenant, states, before, page_size))
+            for listed in page.recordings:
+                yield listed
+            before = page.next
+            if before is None:
+                return
+
+    async def recording(self, recording_id: str) -> Result:
+        """What is known: the result document, in the same shape while there is none yet."""
+        return await self._run(calls.recording(self._door, recording_id))
+
+    async def history(self, recording_id: str) -> list[HistoryLine]:
+        """Every change of state, oldest first."""
+        return await self._run(calls.history(self._door, recording_id))
+
+    async def transcript(self, recording_id: str, form: str = "txt") -> str:
+        """What was said, as txt, srt, vtt or json.
+
+        Raises:
+            NotFound: the recording has none.
+        """
+        return await self._run(calls.transcript(self._door, recording_id, form))
+
+    async def search(self, text: str, *, tenant: str | None = None, limit: int = 20) -> list[Hit]:
+        """Passages that hold every word; words in double quotes are a phrase. Best first."""
+        return await self._run(calls.search(self._door, text, tenant, limit))
+
+    async def dead_letters(self, *, tenant: str | None = None, limit: int = 100) -> list[Listed]:
+        """Recordings out of attempts that nobody discarded, newest first."""
+        return await self._run(calls.dead_letters(self._door, tenant, limit))
+
+    async def replay(self, recording_id: str) -> Listed:
+        """Give a dead recording its attempts back, in the low lane.
+
+        Raises:
+            WrongState: it is not dead; also if an earlier call did it and its answer was lost.
+        """
+        return await self._run(calls.decide(self._door, recording_id, "replay"))
+
+    async def discard(self, recording_id: str, why: str) -> Listed:
+        """Take a dead recording off the list for good; recording and upload stay.
+
+        Raises:
+            WrongState: as in `replay`.
+        """
+        return await self._run(
+            calls.decide(self._door, recording_id, "discard", Discarding(why=why))
+        )
+
+    async def events(self) -> AsyncIterator[Changed]:
+        """One at once, then one whenever anything may look different, without end.
+
+        A stream that breaks off is opened again, and then says so once, because something may
+        have changed meanwhile.
+
+        Raises:
+            EarwitnessError: it could not be opened again for as long as patience lasts.
+        """
+        again = Reopening(self._door)
+        while True:
+            try:
+                async for event in self._stream():
+                    again.heard()
+                    yield event
+                lost: EarwitnessError = ConnectionLost()  # the gateway stopped
+            except EarwitnessError as error:
+                lost = error
+            await self._pause(again.after(lost))
+
+    async def _stream(self) -> AsyncIterator[Changed]:
+        """One stream to its end."""
+        url, headers = f"{self._door.url}/v1/events", self._door.headers()
+        try:
+            async with self._http.stream(
+                "GET", url, headers=headers, timeout=STREAM_TIMEOUT
+            ) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    raise failure(answer)
+                async for event in EventSource(answer).aiter_sse():
+                    yield heard(event)
+        except httpx.TransportError as error:
+            raise broken(error) from error
+
+    async def _run(self, flow: Flow[T]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    answer = await self._take(step)
+                except EarwitnessError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _take(self, step: Send | Pause) -> httpx.Response | None:
+        if isinstance(step, Pause):
+            await self._pause(step.seconds)
+            return None
+        try:
+            return await self._http.send(self._request(step))
+        except httpx.TransportError as error:
+            raise broken(error) from error
+
+    def _request(self, step: Send) -> httpx.Request:
+        content = step.content.in_thread() if isinstance(step.content, Body) else step.content
+        return self._http.build_request(
+            step.method, step.url, params=step.params or None, headers=step.headers, content=content
+        )

@@ -1,0 +1,246 @@
+"""The client for programs that wait for each answer."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from httpx_sse import EventSource
+
+from earwitness.client import calls
+from earwitness.client.breaker import Breaker
+from earwitness.client.calls import Door
+from earwitness.client.errors import ConnectionLost, broken, failure
+from earwitness.client.here import here
+from earwitness.client.listening import STREAM_TIMEOUT, Changed, Reopening, heard
+from earwitness.client.patience import Patience
+from earwitness.client.sources import Body, Progress, Source, Uploadable
+from earwitness.client.steps import Flow, Pause, Send
+from earwitness.client.uploading import Uploaded, upload
+from earwitness.client.wanted import wanted
+from shared.domain.api import Discarding, HistoryLine, Hit, Listed
+from shared.domain.result import Result
+from shared.domain.states import State
+from shared.errors import EarwitnessError
+
+T = TypeVar("T")
+
+#: Seconds. An answer after a large upload waits until it is stored: 5 GB take half a minute.
+TIMEOUT = httpx.Timeout(10.0, read=120.0, write=60.0)
+
+
+class Earwitness:
+    """One gateway. A context manager; may be shared between threads.
+
+    Every call raises an `EarwitnessError`: the class of the gateway's code (`NotFound`,
+    `AudioTooLarge`, ...), or one of `earwitness.client.errors`. What is safe to repeat is tried
+    again with growing waits, for as long as `patience` lasts.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str | None = None,
+        *,
+        token: str | None = None,
+        patience: Patience | None = None,
+        breaker: Breaker | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] = time.sleep,
+        http: httpx.Client | None = None,
+    ) -> None:
+        """`key` is an API key, sent as a bearer token; `token` is what a gateway on 127.0.0.1
+        wants instead, from `HOME/keys/page.token`. `http` brings other timeouts, proxies or
+        certificates; it is closed with this client.
+        """
+        self._door = Door(
+            base_url.rstrip("/"),
+            key,
+            token,
+            clock,
+            patience=patience or Patience(),
+            breaker=breaker or Breaker(clock),
+        )
+        self._pause = pause
+        self._http = http or httpx.Client(timeout=TIMEOUT)
+
+    @classmethod
+    def local(cls, home: Path | None = None, **options: Any) -> Self:
+        """The one that `earwitness up` runs on this machine.
+
+        Raises:
+            NotRunning: there is none.
+        """
+        found = here(home)
+        http = httpx.Client(timeout=TIMEOUT, trust_env=False)  # no proxy leads to this machine
+        return cls(found.url, token=found.token, http=http, **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def upload(
+        self,
+        what: Uploadable,
+        *,
+        name: str | None = None,
+        tenant: str | None = None,
+        lane: str | None = None,
+        language: str | None = None,
+        engine: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+        on_progress: Progress = lambda sent, size: None,
+    ) -> Uploaded:
+        """Hand over a file, whole and once: what breaks off goes on where it stopped.
+
+        `what` is a path or a file opened for reading bytes, from where it stands; one that
+        cannot be read twice (a pipe) is copied to disk first. `on_progress` is called with
+        (bytes sent, bytes in all).
+
+        Raises:
+            OSError: the file cannot be read.
+            SourceChanged: it changed meanwhile.
+        """
+        wishes = {"lane": lane, "language": language, "engine": engine}
+        with Source(what, name, content_type) as source:
+            asked = wanted(source, tenant, wishes, metadata or {})
+            return self._run(upload(self._door, source, asked, on_progress))
+
+    def wait(self, recording: Uploaded | str, timeout_s: float = 3_600.0) -> Result:
+        """The result once the recording is settled: done, dead, rejected, erased or deferred.
+
+        `result.status` says which; `result.error` says why there is nothing to read.
+
+        Raises:
+            WaitedTooLong: it is not settled yet; the work goes on.
+            NotFound: nothing with this id has arrived in two minutes.
+        """
+        known = recording if isinstance(recording, str) else recording.id
+        return self._run(calls.wait(self._door, known, timeout_s))
+
+    def recordings(
+        self, *, tenant: str | None = None, states: Sequence[State] = (), page_size: int = 50
+    ) -> Iterator[Listed]:
+        """All recordings, newest first, asked for a page at a time."""
+        before: str | None = None
+        while True:
+            page = self._run(calls.recordings(self._door, tenant, states, before, page_size))
+            yield from page.recordings
+            before = page.next
+            if before is None:
+                return
+
+    def recording(self, recording_id: str) -> Result:
+        """What is known: the result document, in the same shape while there is none yet."""
+        return self._run(calls.recording(self._door, recording_id))
+
+    def history(self, recording_id: str) -> list[HistoryLine]:
+        """Every change of state, oldest first."""
+        return self._run(calls.history(self._door, recording_id))
+
+    def transcript(self, recording_id: str, form: str = "txt") -> str:
+        """What was said, as txt, srt, vtt or json.
+
+        Raises:
+            NotFound: the recording has none.
+        """
+        return self._run(calls.transcript(self._door, recording_id, form))
+
+    def search(self, text: str, *, tenant: str | None = None, limit: int = 20) -> list[Hit]:
+        """Passages that hold every word; words in double quotes are a phrase. Best first."""
+        return self._run(calls.search(self._door, text, tenant, limit))
+
+    def dead_letters(self, *, tenant: str | None = None, limit: int = 100) -> list[Listed]:
+        """Recordings out of attempts that nobody discarded, newest first."""
+        return self._run(calls.dead_letters(self._door, tenant, limit))
+
+    def replay(self, recording_id: str) -> Listed:
+        """Give a dead recording its attempts back, in the low lane.
+
+        Raises:
+            WrongState: it is not dead; also if an earlier call did it and its answer was lost.
+        """
+        return self._run(calls.decide(self._door, recording_id, "replay"))
+
+    def discard(self, recording_id: str, why: str) -> Listed:
+        """Take a dead recording off the list for good; recording and upload stay.
+
+        Raises:
+            WrongState: as in `replay`.
+        """
+        return self._run(calls.decide(self._door, recording_id, "discard", Discarding(why=why)))
+
+    def events(self) -> Iterator[Changed]:
+        """One at once, then one whenever anything may look different, without end.
+
+        A stream that breaks off is opened again, and then says so once, because something may
+        have changed meanwhile.
+
+        Raises:
+            EarwitnessError: it could not be opened again for as long as patience lasts.
+        """
+        again = Reopening(self._door)
+        while True:
+            try:
+                for event in self._stream():
+                    again.heard()
+                    yield event
+                lost: EarwitnessError = ConnectionLost()  # the gateway stopped
+            except EarwitnessError as error:
+                lost = error
+            self._pause(again.after(lost))
+
+    def _stream(self) -> Iterator[Changed]:
+        """One stream to its end."""
+        url, headers = f"{self._door.url}/v1/events", self._door.headers()
+        try:
+            with self._http.stream("GET", url, headers=headers, timeout=STREAM_TIMEOUT) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise failure(answer)
+                for event in EventSource(answer).iter_sse():
+                    yield heard(event)
+        except httpx.TransportError as error:
+            raise broken(error) from error
+
+    def _run(self, flow: Flow[T]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    answer = self._take(step)
+                except EarwitnessError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _take(self, step: Send | Pause) -> httpx.Response | None:
+        if isinstance(step, Pause):
+            self._pause(step.seconds)
+            return None
+        try:
+            return self._http.send(self._request(step))
+        except httpx.TransportError as error:
+            raise broken(error) from error
+
+    def _request(self, step: Send) -> httpx.Request:
+        content = iter(step.content) if isinstance(step.content, Body) else step.content
+        return self._http.build_request(
+            step.method, step.url, params=step.params or None, headers=step.headers, content=content
+        )

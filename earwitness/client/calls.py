@@ -1,0 +1,177 @@
+"""Every call of the API as steps, with what is tried again and what an answer means."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from earwitness.client.breaker import Breaker
+from earwitness.client.errors import NotUnderstood, WaitedTooLong, failure, was_sent
+from earwitness.client.patience import Patience, Tries
+from earwitness.client.steps import Flow, Pause, Send, sent
+from shared.domain.api import (
+    DeadLetters,
+    History,
+    HistoryLine,
+    Hit,
+    Hits,
+    Listed,
+    RecordingPage,
+)
+from shared.domain.result import Result
+from shared.domain.states import TERMINAL, State
+from shared.errors import EarwitnessError, NotFound
+
+M = TypeVar("M", bound=BaseModel)
+
+#: States in which nothing more happens soon; a deferred recording has a promised time.
+SETTLED = TERMINAL | {State.DEFERRED}
+#: Seconds between two looks at a recording that is waited for: short calls are heard in less
+#: than one, long ones are looked at less and less often.
+FIRST_LOOK_S, LOOK_FACTOR, LONGEST_LOOK_S = 0.1, 1.5, 2.0
+#: Seconds after an upload in which its recording may still be unknown. On one machine its event
+#: is delivered within one; Cloud Storage promises nothing, and tens of seconds were seen.
+NOTICED_WITHIN_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The way to one gateway, and what is known of it."""
+
+    url: str
+    key: str | None
+    token: str | None
+    clock: Callable[[], float]
+    patience: Patience
+    breaker: Breaker
+
+    def headers(self) -> dict[str, str]:
+        """Who asks; for this gateway's own address and no other."""
+        shown = {"User-Agent": "earwitness-client", "Accept": "application/json"}
+        if self.key is not None:
+            shown["Authorization"] = f"Bearer {self.key}"
+        if self.token is not None:
+            shown["X-Earwitness-Token"] = self.token
+        return shown
+
+    def send(self, step: Send) -> Flow[httpx.Response]:
+        """One request through the breaker; any answer that is no server's failure is fine."""
+        self.breaker.admit()
+        try:
+            answer = yield from sent(step)
+        except EarwitnessError as error:
+            if error.retryable:  # else it is the file that failed, not the gateway
+                self.breaker.report(fine=False)
+            raise
+        self.breaker.report(fine=answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR)
+        return answer
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        told: BaseModel | None = None,
+        repeatable: bool = True,
+    ) -> Flow[httpx.Response]:
+        """The answer to a call, tried again while that is safe and may help.
+
+        `repeatable` says that a second time changes nothing; what is not is tried again only
+        if it never left.
+        """
+        headers = self.headers() | ({"Content-Type": "application/json"} if told else {})
+        content = told.model_dump_json().encode() if told else b""
+        step = Send(method, f"{self.url}{path}", _known(params or {}), headers, content)
+
+        def again(error: BaseException) -> bool:
+            safe = repeatable or (isinstance(error, EarwitnessError) and not was_sent(error))
+            return isinstance(error, EarwitnessError) and error.retryable and safe
+
+        def attempt() -> Flow[httpx.Response]:
+            answer = yield from self.send(step)
+            if not answer.is_success:
+                raise failure(answer)
+            return answer
+
+        return (yield from Tries(self.patience, self.clock, again).run(attempt))
+
+
+def understood(model: type[M], answer: httpx.Response) -> M:
+    """The answer as `model`; keys it does not know, of a later version, are ignored.
+
+    Raises:
+        NotUnderstood: it is something else.
+    """
+    try:
+        return model.model_validate_json(answer.content, extra="ignore")
+    except ValidationError as error:
+        raise NotUnderstood(status=answer.status_code) from error
+
+
+def recordings(
+    door: Door, tenant: str | None, states: Sequence[State], before: str | None, limit: int
+) -> Flow[RecordingPage]:
+    asked = {"tenant": tenant, "state": list(states), "before": before, "limit": limit}
+    return understood(RecordingPage, (yield from door.ask("GET", "/v1/recordings", params=asked)))
+
+
+def recording(door: Door, recording_id: str) -> Flow[Result]:
+    return understood(Result, (yield from door.ask("GET", _path(recording_id))))
+
+
+def history(door: Door, recording_id: str) -> Flow[list[HistoryLine]]:
+    answer = yield from door.ask("GET", _path(recording_id, "/history"))
+    return understood(History, answer).history
+
+
+def transcript(door: Door, recording_id: str, form: str) -> Flow[str]:
+    answer = yield from door.ask("GET", _path(recording_id, f"/transcript.{quote(form, safe='')}"))
+    return answer.content.decode()
+
+
+def search(door: Door, text: str, tenant: str | None, limit: int) -> Flow[list[Hit]]:
+    asked = {"q": text, "tenant": tenant, "limit": limit}
+    return understood(Hits, (yield from door.ask("GET", "/v1/search", params=asked))).hits
+
+
+def dead_letters(door: Door, tenant: str | None, limit: int) -> Flow[list[Listed]]:
+    asked = {"tenant": tenant, "limit": limit}
+    answer = yield from door.ask("GET", "/v1/dead-letters", params=asked)
+    return understood(DeadLetters, answer).recordings
+
+
+def decide(door: Door, recording_id: str, verb: str, told: BaseModel | None = None) -> Flow[Listed]:
+    """Replay or discard: a second time is refused, so an answer that was lost is not asked for."""
+    path = f"/v1/dead-letters/{quote(recording_id, safe='')}/{verb}"
+    answer = yield from door.ask("POST", path, told=told, repeatable=False)
+    return understood(Listed, answer)
+
+
+def wait(door: Door, recording_id: str, timeout_s: float) -> Flow[Result]:
+    """Look until the recording is settled."""
+    began_s, pause_s = door.clock(), FIRST_LOOK_S
+    while True:
+        try:
+            result = yield from recording(door, recording_id)
+        except NotFound:
+            if door.clock() - began_s >= NOTICED_WITHIN_S:
+                raise
+        else:
+            if result.status in SETTLED:
+                return result
+        if door.clock() + pause_s > began_s + timeout_s:
+            raise WaitedTooLong(recording_id=recording_id)
+        yield Pause(pause_s)
+        pause_s = min(LONGEST_LOOK_S, pause_s * LOOK_FACTOR)
+
+
+def _path(recording_id: str, rest: str = "") -> str:
+    return f"/v1/recordings/{quote(recording_id, safe='')}{rest}"
+
+
+def _known(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in params.items() if value is not None}

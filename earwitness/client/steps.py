@@ -1,0 +1,43 @@
+"""What a call consists of: requests and pauses, without the means to make them.
+
+A call is a generator that yields steps and is sent answers. `Earwitness` and `AsyncEarwitness`
+take the same steps, each in its own way, so that everything between is written once.
+"""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+import httpx
+
+from earwitness.client.sources import Body
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One request; its answer is sent back, read to its end. What broke is thrown."""
+
+    method: str
+    url: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | Body = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing for so many seconds."""
+
+    seconds: float
+
+
+Flow: TypeAlias = Generator[Send | Pause, httpx.Response | None, T]
+
+
+def sent(step: Send) -> Flow[httpx.Response]:
+    """The answer to one request."""
+    answer = yield step
+    assert answer is not None
+    return answer
