@@ -10,6 +10,7 @@ from tests.emulators import (  # noqa: F401  # here, so that each is started onc
     pubsub_emulator,
     storage_emulator,
 )
+from tests.functions.deployment import deployed  # noqa: F401  # so too: it takes half a minute
 
 ALLOWED_SKIPS = ("gpu",)
 

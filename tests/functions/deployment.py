@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZipFile
 
+import pytest
+
 from deploy import archive
 from local.ports import some_free
 from tests.journeys.running import until
@@ -60,6 +62,12 @@ def install(folder: Path) -> Installed:
         check=True,
     )
     return Installed(root, venv / "bin")
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory):
+    """`tests/conftest.py` offers it to every test: imported twice it would be made twice."""
+    return install(tmp_path_factory.mktemp("deployed"))
 
 
 class Function:

@@ -92,7 +92,7 @@ def published(body):
 def complaints(caplog):
     """The codes of what was settled with a line in the log."""
     lines = [r for r in caplog.records if r.name == "earwitness.edge"]
-    return [r.getMessage().partition(":")[0] for r in lines]
+    return [getattr(r, "code", r.getMessage().partition(":")[0]) for r in lines]
 
 
 def test_an_upload_becomes_a_queued_recording_and_one_ticket(function, parts, broker):
