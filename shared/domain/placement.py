@@ -39,9 +39,12 @@ def capped(limits: Limits, max_seconds: float | None) -> Limits:
 
 
 def _today(ledger: Ledger, now: datetime) -> Ledger:
-    """The ledger with its counts set to zero where their day or window is over."""
+    """The ledger with its counts set to zero where their day or window is over.
+
+    A clock set back over midnight begins no new day: nobody gets a day's quota twice.
+    """
     day = now.astimezone(UTC).date().isoformat()
-    if ledger.day != day:
+    if ledger.day < day:
         ledger = replace(ledger, day=day, files=0, seconds=0.0)
     if now.timestamp() - ledger.burst_from >= BURST_WINDOW_S:
         ledger = replace(ledger, burst_from=now.timestamp(), burst_files=0)
