@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from local.claim import claim, is_claimed, write_note
+from local.claim import claim, is_claimed, running, write_note
 from local.drops import Drop, content_type, look, object_path
 from local.stack import Stack
 from shared.domain.names import ROOT, recording_id
@@ -22,10 +22,15 @@ from shared.domain.recording import Recording, UploadedObject
 from shared.domain.states import TERMINAL, State
 from shared.domain.tenants import kept_until
 from shared.domain.wishes import wishes
-from shared.errors import AlreadyRunning, UnknownTenant
+from shared.errors import AlreadyRunning, AudioTooLarge, EarwitnessError, UnknownTenant
 from shared.settings import Settings
 from shared.wiring import Parts
 
+if TYPE_CHECKING:
+    from earwitness.client import Earwitness
+
+#: Seconds a gateway on this machine may be away; one that is started again is back sooner.
+GATEWAY_PATIENCE_S = 10.0
 #: The name of what came through standard input.
 STDIN = "stdin"
 #: Seconds between two looks at the recordings that are waited for.
@@ -69,12 +74,7 @@ def bring_in(
     Raises:
         UnknownTenant, InvalidWish, DiskFull: nothing was kept.
     """
-    if parts.tenants.get(tenant) is None:
-        raise UnknownTenant(
-            f"There is no tenant {tenant}. Create it with `earwitness tenants set {tenant}"
-            " --tier free`."
-        )
-    wishes(metadata)
+    _check(parts, tenant, metadata)
     with sound.opened() as content:
         return parts.inlet.put(
             f"{ROOT}/{tenant}/{sound.path}",
@@ -83,6 +83,84 @@ def bring_in(
             metadata=metadata,
             at=parts.now(),
         )
+
+
+def _check(parts: Parts, tenant: str, metadata: Mapping[str, str]) -> None:
+    if parts.tenants.get(tenant) is None:
+        raise UnknownTenant(
+            f"There is no tenant {tenant}. Create it with `earwitness tenants set {tenant}"
+            " --tier free`."
+        )
+    wishes(metadata)
+
+
+class Delivery:
+    """Brings files in: through the gateway of the `earwitness up` that runs here, as any program
+    does, else straight into the store. A context manager."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._open = contextlib.ExitStack()
+        up = running(parts.settings.home)
+        self._gateway = self._client() if up is not None and up.url else None
+
+    def __enter__(self) -> "Delivery":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def __call__(self, sound: Sound, tenant: str, metadata: Mapping[str, str]) -> UploadedObject:
+        """The upload, whole and once.
+
+        Raises:
+            UnknownTenant, InvalidWish, DiskFull: nothing was kept.
+            EarwitnessError: the gateway stopped answering in the middle.
+        """
+        if self._gateway is None:
+            return bring_in(self._parts, sound, tenant, metadata)
+        try:
+            return self._through(self._gateway, sound, tenant, metadata)
+        except AudioTooLarge:
+            # The door turns it away without a trace; the person gets a recording that says why.
+            return bring_in(self._parts, sound, tenant, metadata)
+        except EarwitnessError as error:
+            if not error.retryable or "recording_id" in error.context:
+                raise
+            # It stopped before anything was handed over; the store is here all the same.
+            self._gateway = None
+            return bring_in(self._parts, sound, tenant, metadata)
+
+    def _client(self) -> "Earwitness | None":
+        from earwitness.client import Earwitness, NotRunning, Patience  # 0.3 s
+
+        try:
+            made = Earwitness.local(
+                self._parts.settings.home, patience=Patience(total_s=GATEWAY_PATIENCE_S)
+            )
+        except NotRunning:  # it has just stopped
+            return None
+        return self._open.enter_context(made)
+
+    def _through(
+        self, gateway: "Earwitness", sound: Sound, tenant: str, metadata: Mapping[str, str]
+    ) -> UploadedObject:
+        _check(self._parts, tenant, metadata)
+        kind = content_type(sound.path)
+        with sound.opened() as content:
+            done = gateway.upload(
+                content, name=sound.path, tenant=tenant, metadata=metadata, content_type=kind
+            )
+        known = tuple(sorted({**metadata, "name": sound.path}.items()))
+        name = f"{ROOT}/{tenant}/{done.object_name}"
+        upload = UploadedObject(ROOT, name, 1, done.size_bytes, kind, known, self._parts.now())
+        assert id_of(upload) == done.id
+        return upload
 
 
 def expected(parts: Parts, upload: UploadedObject) -> Recording:
@@ -95,7 +173,7 @@ def expected(parts: Parts, upload: UploadedObject) -> Recording:
         tenant=owner,
         bucket=upload.bucket,
         name=upload.name,
-        path=path,
+        path=dict(upload.metadata).get("name", path),
         generation=upload.generation,
         size_bytes=upload.size_bytes,
         content_type=upload.content_type,

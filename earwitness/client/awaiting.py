@@ -9,13 +9,13 @@ from typing import Any, Self, TypeVar
 import anyio
 import httpx
 from anyio import to_thread
-from httpx_sse import EventSource
+from httpx_sse import EventSource, SSEError
 
 from earwitness.client import calls
 from earwitness.client.blocking import TIMEOUT
 from earwitness.client.breaker import Breaker
 from earwitness.client.calls import Door
-from earwitness.client.errors import ConnectionLost, broken, failure
+from earwitness.client.errors import ConnectionLost, NotUnderstood, broken, failure
 from earwitness.client.here import here
 from earwitness.client.listening import STREAM_TIMEOUT, Changed, Reopening, heard
 from earwitness.client.patience import Patience
@@ -208,6 +208,8 @@ class AsyncEarwitness:
                     raise failure(answer)
                 async for event in EventSource(answer).aiter_sse():
                     yield heard(event)
+        except SSEError as error:
+            raise NotUnderstood from error
         except httpx.TransportError as error:
             raise broken(error) from error
 

@@ -7,12 +7,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
-from httpx_sse import EventSource
+from httpx_sse import EventSource, SSEError
 
 from earwitness.client import calls
 from earwitness.client.breaker import Breaker
 from earwitness.client.calls import Door
-from earwitness.client.errors import ConnectionLost, broken, failure
+from earwitness.client.errors import ConnectionLost, NotUnderstood, broken, failure
 from earwitness.client.here import here
 from earwitness.client.listening import STREAM_TIMEOUT, Changed, Reopening, heard
 from earwitness.client.patience import Patience
@@ -213,6 +213,8 @@ class Earwitness:
                     raise failure(answer)
                 for event in EventSource(answer).iter_sse():
                     yield heard(event)
+        except SSEError as error:
+            raise NotUnderstood from error
         except httpx.TransportError as error:
             raise broken(error) from error
 

@@ -39,11 +39,16 @@ def upload(door: Door, source: Source, wanted: Wanted, progress: Progress) -> Fl
 
     Raises:
         EarwitnessError: it was refused, or there was no progress for as long as `door.patience`
-            lasts. Starting anew then may make a second recording of the same sound.
+            lasts. Where bytes may have arrived, its context says which `recording_id` they
+            would become: starting anew may make a second recording of the same sound.
     """
     answer = yield from door.ask("POST", "/v1/uploads", told=wanted)
     minted = understood(Minted, answer)
-    yield from _Sending(door, source, minted, progress).run()
+    try:
+        yield from _Sending(door, source, minted, progress).run()
+    except EarwitnessError as error:
+        error.context["recording_id"] = minted.recording_hint
+        raise
     progress(source.size_bytes, source.size_bytes)
     key = urlsplit(minted.url).path.rpartition("/")[2]
     return Uploaded(minted.recording_hint, wanted.name, wanted.size, key)

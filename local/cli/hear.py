@@ -127,7 +127,8 @@ def _bring_in(
     found = list(errand.sounds(files))
     if not found:
         raise click.UsageError("There is no file to hear in there.")
-    return [errand.bring_in(opened, sound, tenant, metadata) for sound in found]
+    with errand.Delivery(opened) as deliver:
+        return [deliver(sound, tenant, metadata) for sound in found]
 
 
 def _wait(settings: Settings, opened: Parts, uploads: list[UploadedObject]) -> list[Recording]:

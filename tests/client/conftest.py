@@ -115,6 +115,7 @@ def connect(request, app, line, clock):
             made.append(client)
             return client
 
+        open_one.colour = request.param
         yield open_one
         for client in made:
             client.close()
