@@ -9,10 +9,11 @@ from functions.envelope import settle_refusals
 from functions.on_audio_uploaded import on_audio_uploaded
 from functions.on_job_dead import on_job_dead
 from functions.reconcile import reconcile
-from shared import wiring
+from shared import logs, wiring
 
 __all__ = ["on_audio_uploaded", "on_job_dead", "reconcile"]
 
+logs.set_up()
 settle_refusals()
 # Clients are built while the instance starts (the CPU is boosted then), not in the first request.
 wiring.from_environment()

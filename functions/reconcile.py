@@ -3,11 +3,12 @@
 import functions_framework
 from cloudevents.http import CloudEvent
 
+from functions.invocations import invoked
 from shared import wiring
 from shared.edge import settling
 
 
 @functions_framework.cloud_event
 def reconcile(event: CloudEvent) -> None:
-    with settling(event["id"]):
+    with invoked("reconcile", "pubsub", event), settling(event["id"]):
         wiring.reconcile_from_environment()()

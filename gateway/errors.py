@@ -13,6 +13,7 @@ from starlette.templating import Jinja2Templates
 from gateway.headers import HEADERS
 from shared import errors as e
 from shared.domain.api import ErrorBody, ErrorDetail
+from shared.logs import say
 
 log = logging.getLogger("earwitness.gateway")
 
@@ -84,7 +85,7 @@ def answer(request: Request, error: e.EarwitnessError) -> Response:
 
 def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, e.EarwitnessError)
-    log.log(logging.getLevelNamesMapping()[error.severity], "%s: %s", error.code, error)
+    say(log, error)
     return answer(request, error)
 
 

@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 
 from gateway.errors import DESCRIBED
 from shared.errors import EarwitnessError
+from shared.logs import say
 
 router = APIRouter(tags=["events"], responses=DESCRIBED)
 log = logging.getLogger("earwitness.gateway")
@@ -59,7 +60,7 @@ class Changes:
         try:
             return await self.number()
         except EarwitnessError as error:
-            log.warning("%s: %s", error.code, error)
+            say(log, error)
             return seen
 
     async def _pause(self) -> None:

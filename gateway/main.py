@@ -21,7 +21,7 @@ from gateway import (
 from gateway.keys import secret
 from gateway.security import Doorkeeper
 from gateway.sessions import Sessions
-from shared import wiring
+from shared import logs, wiring
 from shared.domain.testimony import VERSION
 from shared.settings import Settings
 
@@ -80,6 +80,7 @@ class _Server(uvicorn.Server):
 
 def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT, then stop within GRACE_S."""
+    logs.set_up()
     app = create_app(settings)
     server(app, host, port).run()
 

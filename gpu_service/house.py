@@ -19,6 +19,7 @@ from shared.domain.answers import Task
 from shared.domain.lanes import Lane
 from shared.errors import EarwitnessError, InvalidSettings
 from shared.flows.work import Work
+from shared.logs import say
 from shared.settings import Settings
 
 log = logging.getLogger("earwitness.house")
@@ -63,7 +64,7 @@ class House:
             try:
                 self.parts.jobs.hand_over(lease, self.parts.now())
             except EarwitnessError as error:
-                log.warning("%s: %s", error.code, error)
+                say(log, error)
         for server in self.servers.values():
             server.stop()
         self.decoder.stop()

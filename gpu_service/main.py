@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 
 from gpu_service import tickets
 from gpu_service.house import House, build
+from shared import logs, spans, wiring
 from shared.settings import Settings
 
 #: Seconds from SIGTERM until what still runs is handed over; the platform kills after 10 s.
@@ -28,6 +29,7 @@ def create_app(settings: Settings) -> FastAPI:
         await asyncio.to_thread(house.start)
         yield
         await asyncio.to_thread(house.stop)
+        await asyncio.to_thread(spans.flush)
 
     app = FastAPI(title="Earwitness GPU service", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.house = house
@@ -69,6 +71,8 @@ class _Server(uvicorn.Server):
 
 def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT, then stop within GRACE_S and a little."""
+    logs.set_up()
+    wiring.observe(settings, "service")
     app = create_app(settings)
     config = uvicorn.Config(
         app,

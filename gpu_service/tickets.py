@@ -6,6 +6,8 @@ import binascii
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from contextvars import copy_context
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -13,8 +15,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gpu_service.house import House
 from shared.domain.lanes import Lane, lease_order
+from shared.domain.recording import LANE_TOPIC
+from shared.domain.trace import TRACEPARENT
 from shared.errors import EarwitnessError, ForgedTicket, InvalidEvent, ServiceFull
 from shared.flows.work import Settled
+from shared.logs import say
+from shared.spans import Kind, span
 
 log = logging.getLogger("earwitness.tickets")
 router = APIRouter()
@@ -27,6 +33,7 @@ STATUS = dict.fromkeys(Settled, ACK) | {Settled.FAILED: AGAIN, Settled.LOST: ACK
 
 class PushedMessage(BaseModel):
     data: str = ""
+    attributes: dict[str, str] = {}
     messageId: str = ""  # noqa: N815  # Pub/Sub's name
 
 
@@ -64,25 +71,22 @@ async def _taken(house: House, request: Request) -> tuple[str, int]:
     """What became of a push, in a word, and the status that says it to Pub/Sub."""
     try:
         await _verified(house, request.headers.getlist("authorization"))
-        settled = await _work(house, parse(await _bounded(request)).lane)
+        ticket, cause = parse(await _bounded(request))
+        with _span_of(ticket.lane, cause or request.headers.get(TRACEPARENT)):
+            settled = await _work(house, ticket.lane)
         return settled.value, STATUS[settled]
     except ForgedTicket as error:
-        _log(error)
+        say(log, error)
         return error.code, FORBIDDEN
     except ServiceFull as error:
         return error.code, FULL
     except InvalidEvent as error:
-        _log(error)
+        say(log, error)
         return error.code, ACK
     except EarwitnessError as error:
         # The store or the disk is in trouble: nothing could be recorded, so ring again.
-        _log(error)
+        say(log, error)
         return error.code, AGAIN
-
-
-def _log(error: EarwitnessError) -> None:
-    level = logging.getLevelNamesMapping()[error.severity]
-    log.log(level, "%s: %s", error.code, error, extra={"code": error.code})
 
 
 async def _verified(house: House, authorization: Sequence[str]) -> None:
@@ -94,9 +98,23 @@ async def _verified(house: House, authorization: Sequence[str]) -> None:
 async def _work(house: House, lane: Lane) -> Settled:
     async with house.slots.take(lane) as turn:
         loop = asyncio.get_running_loop()
+        # With our context: what is said and measured there belongs to this push.
+        here = copy_context().run
         return await loop.run_in_executor(
-            house.threads, house.work, lease_order(turn), house.should_yield
+            house.threads, here, house.work, lease_order(turn), house.should_yield
         )
+
+
+def _span_of(lane: Lane, cause: str | None) -> AbstractContextManager[None]:
+    """Below whoever rang, which mostly is the recording that is heard then."""
+    attributes = {
+        "messaging.system": "gcp_pubsub",
+        "messaging.operation.type": "process",
+        "messaging.operation.name": "process",
+        "messaging.destination.name": LANE_TOPIC[lane].value,
+    }
+    name = f"process {LANE_TOPIC[lane].value}"
+    return span(name, Kind.CONSUMER, parent=cause, attributes=attributes)
 
 
 async def _bounded(request: Request) -> bytes:
@@ -108,8 +126,8 @@ async def _bounded(request: Request) -> bytes:
     return body
 
 
-def parse(body: bytes) -> Ticket:
-    """The ticket in a push envelope.
+def parse(body: bytes) -> tuple[Ticket, str | None]:
+    """The ticket in a push envelope, and the trace context that was sent along.
 
     Raises:
         InvalidEvent: it is none. A redelivery will not change it.
@@ -117,6 +135,6 @@ def parse(body: bytes) -> Ticket:
     try:
         envelope = Envelope.model_validate_json(body)
         data: Any = json.loads(base64.b64decode(envelope.message.data, validate=True))
-        return Ticket.model_validate(data)
+        return Ticket.model_validate(data), envelope.message.attributes.get(TRACEPARENT)
     except (ValidationError, binascii.Error, ValueError) as error:
         raise InvalidEvent("A push carries no ticket.") from error

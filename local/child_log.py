@@ -1,12 +1,15 @@
 """What the three processes say: one line each, written by them, sorted out by the supervisor."""
 
+import json
 import logging
 import sys
 import time
 from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from shared.logs import fields, stack, wants_json, write_json
 
 #: Bytes of one log file, and how many old ones stay: enough for a day's warnings.
 LOG_BYTES, OLD_LOGS = 1_000_000, 2
@@ -14,13 +17,6 @@ LOG_BYTES, OLD_LOGS = 1_000_000, 2
 IMPORTANT = ("WARNING", "ERROR", "CRITICAL")
 #: Seconds in which the same sentence of the same process is shown once.
 QUIET_S = 30.0
-#: What every log record has anyway; the rest was given with `extra=`.
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
-    "message",
-    "asctime",
-    "taskName",
-    "color_message",  # uvicorn says it twice
-}
 
 
 class LineFormatter(logging.Formatter):
@@ -34,13 +30,21 @@ class LineFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
-        extra = {k: v for k, v in vars(record).items() if k not in _STANDARD}
         line = super().formatMessage(record).replace("\n", " ")
-        return " ".join([line, *(f"{k}={v}" for k, v in extra.items())])
+        return " ".join([line, *(f"{k}={v}" for k, v in fields(record).items())])
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
+        return stack(ei[1]) if ei[1] is not None else ""
 
 
 def write_lines() -> None:
-    """Send this process's log to stderr, one line a record (a traceback follows its record)."""
+    """Send this process's log to stderr, one line a record (a traceback follows its record).
+
+    As JSON where that is asked for, otherwise for people.
+    """
+    if wants_json():
+        write_json()
+        return
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
@@ -49,10 +53,20 @@ def write_lines() -> None:
 
 def important(line: str) -> str | None:
     """The sentence of a line that a person should see, or None."""
+    if line.startswith('{"severity": '):
+        return _important_json(line)
     parts = line.split(" ", 3)
     if len(parts) == 4 and parts[1] in IMPORTANT and parts[0].endswith("Z"):
         return parts[3]
     return None
+
+
+def _important_json(line: str) -> str | None:
+    try:
+        said = json.loads(line)
+        return str(said["message"]) if said["severity"] in IMPORTANT else None
+    except (ValueError, KeyError):
+        return None
 
 
 class ChildLog:

@@ -24,6 +24,7 @@ from shared.domain.names import ROOT, TENANT, display
 from shared.domain.recording import UploadedObject
 from shared.domain.tenants import DEMO, Tier
 from shared.errors import DiskFull, EarwitnessError
+from shared.logs import say
 from shared.ports import Clock, Inlet, Tenants
 
 log = logging.getLogger("earwitness.inbox")
@@ -282,7 +283,7 @@ class Inbox:
             try:
                 rest_s = self.visit()
             except EarwitnessError as error:
-                log.warning("%s: %s", error.code, error)
+                say(log, error)
             self._stopped.wait(rest_s)
 
 

@@ -25,6 +25,7 @@ from shared.adapters.embedded.sqlite_uploads import SqliteUploads
 from shared.domain.recording import Topic
 from shared.domain.testimony import VERSION
 from shared.errors import EarwitnessError, PartNotStarted
+from shared.logs import say
 from shared.settings import Settings
 from shared.wiring import STORE, clock, parts
 
@@ -237,7 +238,7 @@ class Stack:
             ended = self._parts.jobs.take_back(clock(), worker=WORKER)
         except EarwitnessError as error:
             # Not lost: the leases run out, and `reconcile` takes them back.
-            log.warning("%s: %s", error.code, error)
+            say(log, error)
             return
         if ended:
             self._say(f"{ended} recordings were being heard when it ended; they are tried again.")

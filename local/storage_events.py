@@ -14,6 +14,7 @@ from shared.adapters.embedded.sqlite_database import Database
 from shared.adapters.embedded.sqlite_uploads import PendingEvent, SqliteUploads
 from shared.domain.recording import UploadedObject
 from shared.errors import EarwitnessError
+from shared.logs import say
 
 log = logging.getLogger("earwitness.storage_events")
 
@@ -162,5 +163,5 @@ class StorageEvents:
                 version = now
                 self._wake.wait(LOOK_EVERY_S)
             except EarwitnessError as error:
-                log.warning("%s: %s", error.code, error)
+                say(log, error)
                 self._stopped.wait(STORE_REST_S)

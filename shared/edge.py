@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shared.errors import EarwitnessError
+from shared.logs import say
 
 log = logging.getLogger("earwitness.edge")
 
@@ -19,12 +20,6 @@ def settling(event_id: str) -> Iterator[None]:
     try:
         yield
     except EarwitnessError as error:
-        log.log(
-            logging.getLevelNamesMapping()[error.severity],
-            "%s: %s",
-            error.code,
-            error,
-            extra={"event_id": event_id, "layer": error.layer.value, **error.context},
-        )
+        say(log, error, event_id=event_id)
         if error.retryable:
             raise

@@ -87,7 +87,9 @@ def _named(error: BaseException) -> str:
     if isinstance(error, EarwitnessError):
         return f"{type(error).__name__}: {sentence(error)}"
     inside = "".join(f"\n{stack(e)}" for e in getattr(error, "exceptions", ()))
-    return f"{type(error).__module__}.{type(error).__qualname__}{inside}"
+    kind = type(error)
+    room = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{room}{kind.__qualname__}{inside}"
 
 
 def fields(record: logging.LogRecord) -> dict[str, object]:

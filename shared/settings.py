@@ -18,6 +18,17 @@ from shared.errors import InvalidSettings
 PREFIX = "EARWITNESS_"
 
 
+class LogFormat(StrEnum):
+    TEXT = "text"  #: a line for people
+    JSON = "json"  #: a line for Cloud Logging
+
+
+class Traces(StrEnum):
+    NONE = "none"
+    CONSOLE = "console"  #: one JSON line a span, on stderr
+    OTLP = "otlp"  #: Cloud Trace, or where OTEL_EXPORTER_OTLP_ENDPOINT says
+
+
 class Backend(StrEnum):
     EMBEDDED = "embedded"
     GCP = "gcp"
@@ -136,6 +147,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     worker: Annotated[str, Meta(description="Name of this worker in leases; unique a process.")] = (
         ""
     )
+    log_format: Annotated[
+        LogFormat | None,
+        Meta(description="How the log is written: text or json; json on Cloud Run if unset."),
+    ] = None
+    traces: Annotated[
+        Traces,
+        Meta(
+            description="Where spans go: none, console, or otlp (Cloud Trace, or the collector"
+            " that OTEL_EXPORTER_OTLP_ENDPOINT names)."
+        ),
+    ] = Traces.NONE
     broker_url: Annotated[str, Meta(description="Where messages are published on one machine.")] = (
         ""
     )

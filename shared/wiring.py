@@ -4,11 +4,12 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from shared import spans
 from shared.adapters.embedded.file_results import FileResults
 from shared.adapters.embedded.local_publisher import LocalPublisher
 from shared.adapters.embedded.sqlite_arrivals import SqliteArrivals
@@ -38,7 +39,7 @@ from shared.ports import (
     Tenants,
     Uploads,
 )
-from shared.settings import Backend, Settings, load
+from shared.settings import Backend, Settings, Traces, load
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -70,6 +71,16 @@ class Parts:
     now: Clock
 
 
+def observe(settings: Settings, service: str) -> None:
+    """Collect the spans of this process if the settings say so; to be called before `parts`."""
+    if settings.traces is Traces.NONE:
+        return
+    from shared.adapters import opentelemetry_spans as otel
+
+    exporter = otel.otlp() if settings.traces is Traces.OTLP else otel.console()
+    spans.install(otel.OpenTelemetrySpans(exporter, service, settings.project))
+
+
 def clock() -> datetime:
     return datetime.now(UTC)
 
@@ -90,7 +101,7 @@ def _embedded(settings: Settings) -> Parts:
     tenants = SqliteTenants(db)
     tenants.ensure(DEMO, Tier.ENTERPRISE, clock())
     uploads = SqliteUploads(db, settings.home)
-    return Parts(
+    made = Parts(
         settings=settings,
         tenants=tenants,
         recordings=SqliteRecordings(db),
@@ -104,6 +115,7 @@ def _embedded(settings: Settings) -> Parts:
         bookmarks=SqliteBookmarks(db),
         now=clock,
     )
+    return traced(made) if spans.collected() else made
 
 
 def _google(settings: Settings) -> Parts:
@@ -160,6 +172,16 @@ def _identity_said() -> Iterator[None]:
             "Google does not know who this is. Run `gcloud auth application-default login`,"
             " or give the service an identity."
         ) from error
+
+
+def traced(p: Parts) -> Parts:
+    """The same parts, with a span around each call of the store and the broker."""
+    from shared.adapters.traced import Traced, TracedPublisher
+
+    system = "sqlite" if p.settings.backend is Backend.EMBEDDED else "gcp.firestore"
+    names = ("tenants", "recordings", "jobs", "outbox")
+    stores: dict[str, Any] = {name: Traced(getattr(p, name), name, system) for name in names}
+    return replace(p, **stores, publisher=TracedPublisher(p.publisher))
 
 
 def publish(p: Parts) -> PublishOutbox:
@@ -240,7 +262,9 @@ def changes(settings: Settings) -> Callable[[], int]:
 @cache
 def from_environment() -> Parts:
     """The parts of this process, from its environment; built at its first use, then kept."""
-    return parts(load())
+    settings = load()
+    observe(settings, "functions")
+    return parts(settings)
 
 
 def intake_from_environment() -> Intake:

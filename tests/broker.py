@@ -12,6 +12,8 @@ class RecordingBroker:
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, dict[str, Any]]] = []
+        #: The same with attributes, as they were published.
+        self.messages: list[tuple[str, dict[str, Any]]] = []
         self.status = 200
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -38,6 +40,7 @@ class RecordingBroker:
                 topic = self.path.split("/topics/")[1].removesuffix(":publish")
                 if broker.status == 200:
                     for message in body["messages"]:
+                        broker.messages.append((topic, message))
                         broker.taken.append((topic, json.loads(base64.b64decode(message["data"]))))
                 answer = json.dumps({"messageIds": ["1"] * len(body["messages"])}).encode()
                 self.send_response(broker.status)

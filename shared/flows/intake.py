@@ -12,7 +12,9 @@ from shared.domain.tenants import Tenant, Tier, kept_until
 from shared.domain.wishes import Wishes, wishes
 from shared.errors import EarwitnessError, RefusedAudio, UnknownTenant
 from shared.flows.publish import PublishOutbox
+from shared.logs import about
 from shared.ports import Clock, Recordings, Tenants, Uploads
+from shared.spans import traceparent
 
 log = logging.getLogger("earwitness.intake")
 
@@ -41,19 +43,20 @@ class Intake:
             NotFound: that generation is gone; repeating will not help.
             StoreUnavailable, BrokerUnavailable: repeating will help.
         """
-        known = self.recordings.get(recording_id(upload.bucket, upload.name, upload.generation))
-        made = known or self._record(upload)
-        # Record before publish: a ticket lost now is rung again by `reconcile`, while a
-        # ticket without a record would ring for nothing.
-        self.publish(made.id)
-        return made
+        known_as = recording_id(upload.bucket, upload.name, upload.generation)
+        with about(known_as):
+            made = self.recordings.get(known_as) or self._record(upload)
+            # Record before publish: a ticket lost now is rung again by `reconcile`, while a
+            # ticket without a record would ring for nothing.
+            self.publish(made.id)
+            return made
 
     def _record(self, upload: UploadedObject) -> Recording:
         draft = self._draft(upload)
         try:
             tenant, ready = self._admit(upload, draft)
         except RefusedAudio as refusal:
-            log.info("refused", extra={"recording_id": draft.id, "code": refusal.code})
+            log.info("refused", extra={"code": refusal.code})
             return self.recordings.refuse(draft, Failure(refusal.code, str(refusal)))
         at = draft.received_at
         return self.recordings.create_or_get(ready, lambda ledger: place(ready, tenant, ledger, at))
@@ -95,6 +98,7 @@ class Intake:
             received_at=now,
             updated_at=now,
             kept_until=kept_until(now, tenant.rules),
+            trace=traceparent(),
         )
 
 
