@@ -11,6 +11,7 @@ BENCHES = {
     "P3": "bench.end_to_end",
     "P4": "bench.decode",
     "P8": "bench.imports",
+    "P10": "bench.store_operations",
     "P12": "bench.soak",
     "P15": "bench.whisper_overhead",
 }
