@@ -7,14 +7,15 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse
 
-from gateway.dependencies import RecordingId, TenantName, Wired
+from gateway.dependencies import OneRecording, RecordingId, TenantName, Wired
 from gateway.errors import DESCRIBED
-from gateway.listing import listed
 from gateway.security import TOKEN_CHECKED, is_form
-from shared.domain.api import DeadLetters, Discarding, Listed
+from shared.domain.api import Causes, DeadLetter, DeadLetters, Discarding, Listed
 from shared.domain.attempts import why
+from shared.domain.listing import caused, days_back, letter, listed
 from shared.domain.recording import Recording
 from shared.errors import EarwitnessError, InvalidRequest
+from shared.logs import say
 from shared.wiring import Parts, publish
 
 router = APIRouter(tags=["dead letters"], responses=DESCRIBED)
@@ -22,6 +23,8 @@ log = logging.getLogger("earwitness.gateway")
 
 #: Rows; dead letters are looked at one by one.
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
+DEFAULT_DAYS, MAX_DAYS = 30, 366
+Days = Annotated[int, Query(ge=1, le=MAX_DAYS, description="UTC days back, today included.")]
 
 
 #: What programs send; the page's form says the same in its own way.
@@ -51,6 +54,21 @@ def list_dead_letters(
 ) -> DeadLetters:
     """Dead jobs that nobody discarded."""
     return DeadLetters(recordings=[listed(r) for r in parts.jobs.dead(tenant, limit)])
+
+
+@router.get("/v1/dead-letters/causes")
+def list_causes(parts: Wired, days: Days = DEFAULT_DAYS) -> Causes:
+    """How often jobs died, by UTC day and cause; replayed and discarded ones too."""
+    return caused(parts.jobs.causes(days_back(days, parts.now())))
+
+
+@router.get("/v1/dead-letters/{recording_id}")
+def show_dead_letter(known: OneRecording, parts: Wired) -> DeadLetter:
+    """One recording with its cause and each attempt on it.
+
+    A letter that was replayed or discarded is shown, too.
+    """
+    return letter(known, parts.recordings.history(known.id))
 
 
 @router.post(
@@ -89,7 +107,7 @@ def _ring(parts: Parts, recording_id: str) -> None:
         publish(parts)(recording_id)
     except EarwitnessError as error:
         # The ticket is committed; `reconcile` rings for it.
-        log.warning("%s: %s", error.code, error)
+        say(log, error)
 
 
 def _shown(request: Request, known: Recording) -> Response:

@@ -8,11 +8,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.templating import Jinja2Templates
 
 from gateway import wording
+from gateway.dead_letters import DEFAULT_DAYS
 from gateway.dependencies import OneRecording, Wired
 from gateway.recordings import DEFAULT_LIMIT, Before, page_of
 from gateway.search import Words, passages
 from gateway.timeline import lanes, ticks
-from shared.domain.attempts import discarding
+from shared.domain.attempts import LETTERS_KEPT_DAYS, MAX_WHY, attempts, discarding
+from shared.domain.listing import days_back
 from shared.domain.names import TENANT
 from shared.domain.recording import Recording
 from shared.domain.result import Result, read
@@ -46,6 +48,8 @@ def templates(settings: Settings, token: str) -> Jinja2Templates:
         looks=wording.LOOKS,
         phases=wording.PHASES,
         max_attempts=MAX_ATTEMPTS,
+        max_why=MAX_WHY,
+        letters_kept_days=LETTERS_KEPT_DAYS,
         State=State,
     )
     return Jinja2Templates(env=env)
@@ -95,6 +99,14 @@ def _list(
     }
 
 
+@router.get("/dead-letters")
+def dead_letters_page(request: Request, parts: Wired, tenant: TenantFilter = "") -> Response:
+    """What waits for a decision, and what jobs have died of."""
+    shown = {"letters": parts.jobs.dead(tenant or None), "tenant": tenant, "days": DEFAULT_DAYS}
+    causes = parts.jobs.causes(days_back(DEFAULT_DAYS, parts.now()))
+    return _render(request, "dead_letters.html", {**shown, "causes": causes})
+
+
 @router.get("/recordings/{recording_id}")
 def recording_page(request: Request, known: OneRecording, parts: Wired) -> Response:
     """One recording: player, transcript, sounds, decisions, history."""
@@ -116,6 +128,7 @@ def _one(parts: Parts, known: Recording) -> dict[str, Any]:
         "result": result,
         "history": moves,
         "discarded": discarding(moves),
+        "attempts": attempts(moves),
         "decisions": wording.decisions(result.decisions) if result else [],
         "lanes": lanes(result.sounds, length_s) if result else [],
         "ticks": ticks(length_s),

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Response
 from gateway.cursors import MAX_LENGTH, cursor_after, position
 from gateway.dependencies import OneRecording, TenantName, Wired
 from gateway.errors import DESCRIBED
-from gateway.listing import listed, told
 from shared.domain.api import History, RecordingPage
+from shared.domain.listing import listed, told
 from shared.domain.recording import Recording
 from shared.domain.result import Result, written
 from shared.domain.states import State

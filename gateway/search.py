@@ -6,8 +6,8 @@ from fastapi import APIRouter, Query
 
 from gateway.dependencies import TenantName, Wired
 from gateway.errors import DESCRIBED
-from gateway.listing import listed
 from shared.domain.api import Hit, Hits
+from shared.domain.listing import listed
 from shared.domain.recording import Found
 from shared.wiring import Parts
 

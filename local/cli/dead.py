@@ -1,16 +1,17 @@
-"""dead ls|show|replay|discard: jobs out of attempts, for a person to decide."""
+"""dead ls|show|replay|discard|causes: jobs out of attempts, for a person to decide."""
 
+from datetime import datetime
 from pathlib import Path
 
 import click
 
 from local.claim import is_claimed
 from local.cli.options import home_option, json_option, parts_of, tenant_option
-from local.cli.output import as_json as result_as_json
 from local.cli.output import of_recordings, payload, say
 from local.cli.recordings import known
 from local.telling import portrait, result_of, safe, verdict
-from shared.domain.attempts import why
+from shared.domain.attempts import Attempt, attempts, why
+from shared.domain.listing import caused, days_back, letter
 from shared.domain.names import display
 
 #: Who replays and discards, in a recording's history.
@@ -44,19 +45,46 @@ def list_dead(home: Path | None, tenant: str | None, as_json: bool) -> None:
 @home_option
 @json_option
 def show_dead(recording_id: str, home: Path | None, as_json: bool) -> None:
-    """Show one with its history: every state, when, by whom, why."""
+    """Show one: its cause, each attempt on it, and its history."""
     parts = parts_of(home)
-    recording = known(parts, recording_id)
-    result = result_of(recording, parts.results)
+    recording, history = known(parts, recording_id), parts.recordings.history(recording_id)
     if as_json:
-        payload(result_as_json(result))
+        payload(letter(recording, history).model_dump(mode="json"))
         return
-    for line in portrait(recording, result):
+    for line in portrait(recording, result_of(recording, parts.results)):
         click.echo(line)
-    for moved in parts.recordings.history(recording_id):
-        click.echo(
-            f"{moved.at:%Y-%m-%d %H:%M:%S}  {moved.state:<10}  {moved.actor}: {safe(moved.reason)}"
-        )
+    for one in attempts(history):
+        click.echo(_attempt(one))
+    for moved in history:
+        click.echo(f"{_time(moved.at)}  {moved.state:<10}  {moved.actor}: {safe(moved.reason)}")
+
+
+def _attempt(one: Attempt) -> str:
+    until = _time(one.ended_at) if one.ended_at else "now"
+    by = f"{safe(one.worker)}, {safe(one.engine)}" if one.engine else safe(one.worker)
+    ending = f"{one.error.code}: {one.error.message}" if one.error else one.ending or "goes on"
+    return f"attempt {one.number}  {_time(one.began_at)} to {until}  {by}: {safe(ending)}"
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+@dead.command("causes")
+@click.option("--days", default=30, show_default=True, type=click.IntRange(1, 366))
+@home_option
+@json_option
+def list_causes(days: int, home: Path | None, as_json: bool) -> None:
+    """Count what jobs have died of, by UTC day; replayed and discarded ones too."""
+    parts = parts_of(home)
+    found = parts.jobs.causes(days_back(days, parts.now()))
+    if as_json:
+        payload(caused(found).model_dump(mode="json"))
+        return
+    if not found:
+        say(f"No job has died in {days} days.")
+    for cause in found:
+        click.echo(f"{cause.day}  {cause.count:>6}  {cause.code}")
 
 
 @dead.command("replay")

@@ -4,6 +4,7 @@ The result of a recording is `shared.domain.result`. Answers only grow: a client
 does not know.
 """
 
+from datetime import date
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
@@ -186,3 +187,45 @@ class Discarding(BaseModel):
 
 class DeadLetters(BaseModel):
     recordings: list[Listed] = Field(description="Newest first; `error` is the cause.")
+
+
+class Attempt(_Described):
+    """One stretch of work on the recording."""
+
+    number: int = Field(ge=1)
+    """From 1; the same again after a hand-over, and from 1 again after a replay."""
+    worker: str
+    """Who worked."""
+    began_at: AwareDatetime
+    """When it was leased."""
+    ended_at: AwareDatetime | None
+    """When it ended; null while it goes on."""
+    ending: str
+    """How it ended, in a word or a code; empty while it goes on."""
+    engine: str | None
+    """The engine that is to blame for the error, where one is."""
+    error: Fault | None
+    """Why it ended without a result."""
+
+
+class DeadLetter(_Described):
+    recording: Listed
+    """What is known of the recording; `error` is the cause."""
+    attempts: list[Attempt]
+    """Oldest first."""
+    discarded: HistoryLine | None
+    """Who took it off the list, when and why; null where nobody did."""
+
+
+class Cause(_Described):
+    day: date
+    """UTC."""
+    code: str
+    """Code of the failure."""
+    count: int = Field(ge=1)
+    """How many jobs died of it on this day."""
+
+
+class Causes(_Described):
+    causes: list[Cause]
+    """The newest day first, in a day the most frequent first."""

@@ -258,7 +258,7 @@ def test_discarded_recording_offers_nothing_more(client, store):
 
     page = client.get(f"/recordings/{dead.id}").text
 
-    assert "taken off the list" in page
+    assert "taken off the list of dead letters by api, discarded: a test tone." in page
     assert "Hear it again" not in page
 
 
@@ -364,3 +364,58 @@ def test_tenants_are_listed_even_without_recordings(app, client):
 
 def test_every_state_can_be_filtered_by(client):
     assert {client.get(f"/?state={s}").status_code for s in State} == {200}
+
+
+def test_dead_letters_are_listed_with_cause_and_causes(client, store):
+    store.at = store.parts.now()
+    dead = store.dead("<b>.wav", message="The decoder died of <i>it</i>.")
+    discarded = store.dead("gone.wav")
+    client.post(f"/v1/dead-letters/{discarded.id}/discard", json={"why": "a test tone"})
+
+    page = client.get("/dead-letters").text
+    text = " ".join(Seen(page).text.split())
+
+    assert f'href="/recordings/{dead.id}"' in page
+    assert discarded.id not in page
+    assert "decoder_died" in text
+    assert "The decoder died of <i>it</i>." in text
+    assert "What jobs have died of in 30 days" in text
+    assert client.get("/dead-letters?tenant=acme").status_code == 200
+    assert dead.id not in client.get("/dead-letters?tenant=acme").text
+
+
+def test_without_letters_the_page_says_so(client, store):
+    store.done()
+
+    assert "Nothing waits for a decision." in client.get("/dead-letters").text
+
+
+def test_failed_recordings_lead_to_the_letters(client, store):
+    store.dead()
+
+    assert 'href="/dead-letters"' in client.get("/?state=dead").text
+    assert 'href="/dead-letters"' not in client.get("/?state=done").text
+
+
+def test_each_attempt_is_shown_with_who_and_why(client, store):
+    dead = store.dead(message="The engine's process died.", engine="whis<per")
+
+    text = " ".join(Seen(client.get(f"/recordings/{dead.id}").text).text.split())
+
+    assert "1 attempt" in text
+    assert "worker-1 · whis<per" in text
+    assert "The engine's process died. decoder_died" in text
+
+
+def test_a_form_without_a_reason_discards_nothing(client, store):
+    dead = store.dead()
+
+    answer = client.post(
+        f"/v1/dead-letters/{dead.id}/discard",
+        data={"token": client.headers["X-Earwitness-Token"], "why": " "},
+        headers={"Accept": "text/html"},
+    )
+
+    assert answer.status_code == 400
+    assert "Say why it is discarded" in answer.text
+    assert [r.id for r in store.parts.jobs.dead()] == [dead.id]

@@ -392,10 +392,44 @@ def test_dead_recording_is_discarded_after_asking(page, store):
     assert not page.sees("#discard").is_displayed()
 
     page.sees("#discarding summary").click()
+    page.sees("#discard").click()  # the browser itself asks for the reason
+    assert store.parts.jobs.dead()[0].id == dead.id
+    page.sees("#why").send_keys("a test tone")
     page.sees("#discard").click()
 
     page.sees("#notice", "taken off the list")
+    assert store.parts.recordings.history(dead.id)[-1].reason == "discarded: a test tone"
     assert dead.id not in [known.id for known in store.parts.jobs.dead()]
+
+
+def test_a_letter_is_found_read_and_discarded_by_keys_on_a_telephone(page, store):
+    """From the list by Tab and Enter alone, 400 pixels wide."""
+    dead = store.dead("by-keys.wav")
+    page.size(400, 700)
+    page.open("/dead-letters")
+    page.sees(f"#r-{dead.id}", "decoder_died")
+
+    walk(page, "href", dead.id)
+    page.press(Keys.ENTER)
+    page.sees("#attempts", "1 attempt")
+    page.sees("#attempts li", "worker-1")
+    walk(page, "parentElement.id", "discarding")
+    page.press(Keys.ENTER)
+    walk(page, "id", "why")
+    page.press("n", "o", "i", "s", "e", Keys.ENTER)
+
+    page.sees("#notice", "by page, discarded: noise")
+    page.open("/dead-letters")
+    assert not page.driver.find_elements(By.ID, f"r-{dead.id}")
+
+
+def walk(page, what, wanted):
+    """Tab until the focused element says `wanted`; a person would give up, too."""
+    for _ in range(40):
+        page.press(Keys.TAB)
+        if wanted in str(page.focused(what)):
+            return
+    raise AssertionError(f"{wanted} is not reached by keys")
 
 
 def test_page_is_walked_by_keys(page, store):
@@ -435,7 +469,8 @@ def test_no_page_scrolls_sideways(page, store, heard, width, scheme):
     dead = store.dead("dead.wav")
     page.size(width, scheme=scheme)
 
-    for path in ("/", "/?q=dog", f"/recordings/{heard.id}", f"/recordings/{dead.id}", "/none"):
+    one = ("/", "/?state=dead", "/dead-letters", "/?q=dog", "/none")
+    for path in (*one, f"/recordings/{heard.id}", f"/recordings/{dead.id}"):
         page.open(path)
         inner, scroll = page.run("return [innerWidth, document.documentElement.scrollWidth]")
         assert scroll <= inner, path

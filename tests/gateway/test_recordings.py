@@ -238,6 +238,68 @@ def test_only_dead_jobs_are_replayed_or_discarded(client, store, verb):
     assert client.post(f"/v1/dead-letters/none/{verb}", json=said).status_code == 404
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param({"content": b""}, id="nothing"),
+        pytest.param({"json": {}}, id="no why"),
+        pytest.param({"json": {"why": "  "}}, id="blank"),
+        pytest.param({"json": {"why": "x" * 501}}, id="long"),
+        pytest.param({"json": ["why"]}, id="list"),
+        pytest.param({"content": b"{"}, id="no json"),
+    ],
+)
+def test_a_discard_without_a_reason_changes_nothing(client, store, said):
+    dead = store.dead()
+
+    answer = client.post(f"/v1/dead-letters/{dead.id}/discard", **said)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+    assert store.known(dead.id) == dead
+    assert len(client.get("/v1/dead-letters").json()["recordings"]) == 1
+
+
+def test_a_letter_is_shown_with_each_attempt_and_who_discarded_it(client, store):
+    dead = store.dead(message="It died.", engine="whisper")
+
+    before = client.get(f"/v1/dead-letters/{dead.id}").json()
+    client.post(f"/v1/dead-letters/{dead.id}/discard", json={"why": "a test tone"})
+    after = client.get(f"/v1/dead-letters/{dead.id}").json()
+
+    assert before["recording"]["error"] == {"code": "decoder_died", "message": "It died."}
+    [attempt] = before["attempts"]
+    assert (attempt["number"], attempt["worker"], attempt["engine"]) == (1, "worker-1", "whisper")
+    assert attempt["error"] == {"code": "decoder_died", "message": "It died."}
+    assert attempt["began_at"] <= attempt["ended_at"]
+    assert before["discarded"] is None
+    assert after["attempts"] == before["attempts"]
+    assert (after["discarded"]["actor"], after["discarded"]["reason"]) == (
+        *("api", "discarded: a test tone"),
+    )
+
+
+def test_no_letter_no_attempts(client, store):
+    waiting = store.received()
+
+    assert client.get("/v1/dead-letters/none").status_code == 404
+    assert client.get(f"/v1/dead-letters/{waiting.id}").json()["attempts"] == []
+
+
+def test_causes_are_counted_over_the_days_asked_for(client, store):
+    first = store.dead()
+    store.at = store.parts.now()
+    store.dead("second.wav")
+    store.dead("third.wav")
+    client.post(f"/v1/dead-letters/{first.id}/discard", json={"why": "a test tone"})
+
+    told = client.get("/v1/dead-letters/causes?days=2").json()["causes"]
+
+    assert sum(cause["count"] for cause in told) == 2
+    assert {cause["code"] for cause in told} == {"decoder_died"}
+    assert client.get("/v1/dead-letters/causes?days=0").status_code in (400, 422)
+    assert client.get("/v1/dead-letters/causes?days=367").status_code in (400, 422)
+
+
 class Told:
     """A broker that takes every message."""
 

@@ -96,9 +96,11 @@ class Filled:
         self.parts.jobs.checkpoint(lease, [], progress, self.at)
         return self.known(lease.recording.id)
 
-    def dead(self, path="broken.wav", message="The decoder died.", **changes) -> Recording:
+    def dead(
+        self, path="broken.wav", message="The decoder died.", engine=None, **changes
+    ) -> Recording:
         lease = self.leased(path, **changes)
-        self.parts.jobs.fail(lease, Failure("decoder_died", message), None, self.at)
+        self.parts.jobs.fail(lease, Failure("decoder_died", message, engine), None, self.at)
         return self.known(lease.recording.id)
 
     def retried(self, path="again.wav") -> Recording:

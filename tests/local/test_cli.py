@@ -14,6 +14,7 @@ from shared.domain.result import read
 from shared.domain.states import State
 from shared.domain.tenants import Tier
 from shared.errors import DiskFull
+from shared.wiring import clock
 
 
 @pytest.fixture
@@ -184,11 +185,11 @@ def test_dead_are_listed_with_their_cause(earwitness, world):
     assert [r.error.code for r in found] == ["decoder_died"]
 
 
-def test_dead_show_has_the_history(earwitness, world):
+def test_dead_show_has_the_attempts_and_the_history(earwitness, world):
     made = world.dead("broken.wav")
 
     answer = earwitness("dead", "show", made.id)
-    result = read(earwitness("dead", "show", made.id, "--json").stdout)
+    told = json.loads(earwitness("dead", "show", made.id, "--json").stdout)
 
     assert "decoder_died: The decoder died" in answer.stdout
     assert [line.split()[2] for line in answer.stdout.splitlines()[-3:]] == [
@@ -196,7 +197,56 @@ def test_dead_show_has_the_history(earwitness, world):
         "processing",
         "dead",
     ]
-    assert result.status is State.DEAD
+    at = f"{made.received_at:%Y-%m-%d %H:%M:%S}"
+    assert (
+        f"attempt 1  {at} to {at}  test: decoder_died: The decoder died while reading this"
+        in answer.stdout
+    )
+    assert told["recording"]["status"] == "dead"
+    [attempt] = told["attempts"]
+    assert (attempt["worker"], attempt["error"]["code"]) == ("test", "decoder_died")
+    assert told["discarded"] is None
+
+
+def test_dead_show_names_the_engine_that_is_to_blame(earwitness, world):
+    made = world.dead(engine="whisper")
+
+    answer = earwitness("dead", "show", made.id)
+
+    assert "  test, whisper: decoder_died: " in answer.stdout
+
+
+def test_causes_are_counted_by_day(earwitness, world):
+    nothing = earwitness("dead", "causes")
+    for _ in range(2):
+        world.dead(at=clock())
+
+    answer = earwitness("dead", "causes")
+    told = json.loads(earwitness("dead", "causes", "--days", "2", "--json").stdout)
+
+    assert (nothing.stdout, nothing.stderr) == ("", "No job has died in 30 days.\n")
+    assert sum(int(line.split()[1]) for line in answer.stdout.splitlines()) == 2
+    assert {cause["code"] for cause in told["causes"]} == {"decoder_died"}
+
+
+@pytest.mark.parametrize("why", ["", "  ", "x" * 501], ids=["none", "blank", "long"])
+def test_a_discard_needs_a_reason(earwitness, world, why):
+    made = world.dead()
+
+    unsaid = earwitness("dead", "discard", made.id)
+    answer = earwitness("dead", "discard", made.id, "--why", why)
+
+    assert (unsaid.exit_code, answer.exit_code) == (2, 2)
+    assert [r.id for r in world.parts.jobs.dead()] == [made.id]
+
+
+def test_who_discarded_and_why_is_kept(earwitness, world):
+    made = world.dead()
+
+    earwitness("dead", "discard", made.id, "--why", "a  test\ntone")
+    answer = earwitness("dead", "show", made.id)
+
+    assert answer.stdout.splitlines()[-1].endswith("dead        cli: discarded: a test tone")
 
 
 def test_replayed_is_queued_and_says_who_will_hear_it(earwitness, world, home):

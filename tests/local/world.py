@@ -2,7 +2,7 @@
 
 import io
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from shared import wiring
@@ -42,12 +42,20 @@ class World:
         outcome = Outcome(folder, 2.0, "en", 0.9, False, (Passage(1.0, 2.0, text),))
         return self.parts.jobs.complete(lease, outcome, [], made.received_at)
 
-    def dead(self, path: str = "broken.wav", **changes) -> Recording:
+    def dead(
+        self,
+        path: str = "broken.wav",
+        *,
+        engine: str | None = None,
+        at: datetime | None = None,
+        **changes,
+    ) -> Recording:
         made = self.queued(path, **changes)
         lease = self.parts.jobs.lease_next([Lane.HIGH], "test", made.received_at, 60)
         assert lease is not None
-        cause = Failure("decoder_died", "The decoder died while reading this recording.")
-        self.parts.jobs.fail(lease, cause, None, made.received_at)
+        said = "The decoder died while reading this recording."
+        cause = Failure("decoder_died", said, engine)
+        self.parts.jobs.fail(lease, cause, None, at or made.received_at)
         found = self.parts.recordings.get(made.id)
         assert found is not None
         return found

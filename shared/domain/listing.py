@@ -1,0 +1,72 @@
+"""Recordings and dead letters as lists show them; same names as in the result document."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from shared.domain.api import Attempt as AttemptLine
+from shared.domain.api import Cause, Causes, DeadLetter, History, HistoryLine, Listed
+from shared.domain.attempts import Attempt, attempts, discarding
+from shared.domain.recording import Deaths, Moved, Recording
+from shared.domain.result import Fault
+from shared.domain.testimony import subject
+
+
+def listed(known: Recording) -> Listed:
+    return Listed(
+        recording=subject(known),
+        status=known.state,
+        review=known.review,
+        error=known.error and Fault(code=known.error.code, message=known.error.message),
+        tier=known.tier,
+        lane=known.lane,
+        rule=known.rule,
+        received_at=known.received_at,
+        updated_at=known.updated_at,
+        kept_until=known.kept_until,
+        deferred_until=known.deferred_until,
+        duration_s=known.seconds,
+        attempts=known.attempts,
+        progress=known.progress,
+        language=known.language,
+        confidence=known.confidence,
+    )
+
+
+def told(moves: list[Moved]) -> History:
+    return History(history=[_line(move) for move in moves])
+
+
+def _line(move: Moved) -> HistoryLine:
+    return HistoryLine(state=move.state, at=move.at, actor=move.actor, reason=move.reason)
+
+
+def letter(known: Recording, moves: list[Moved]) -> DeadLetter:
+    """A dead letter with each of its attempts, out of its history."""
+    gone = discarding(moves)
+    return DeadLetter(
+        recording=listed(known),
+        attempts=[_attempt(one) for one in attempts(moves)],
+        discarded=_line(gone) if gone else None,
+    )
+
+
+def _attempt(one: Attempt) -> AttemptLine:
+    return AttemptLine(
+        number=one.number,
+        worker=one.worker,
+        began_at=one.began_at,
+        ended_at=one.ended_at,
+        ending=one.ending,
+        engine=one.engine,
+        error=one.error and Fault(code=one.error.code, message=one.error.message),
+    )
+
+
+def caused(deaths: Sequence[Deaths]) -> Causes:
+    return Causes(causes=[Cause(day=d.day, code=d.code, count=d.count) for d in deaths])
+
+
+def days_back(days: int, now: datetime) -> datetime:
+    """The beginning of the first of `days` UTC days, of which today is the last."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight - timedelta(days=days - 1)
