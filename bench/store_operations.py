@@ -230,7 +230,7 @@ def _ms(operation: Callable[[], None]) -> float:
 
 
 def on_sqlite(count: int) -> dict[str, Percentiles]:
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as name:
         db = Database(Path(name) / "store.db")
         begun = time.monotonic()
         fill_sqlite(db, count)
