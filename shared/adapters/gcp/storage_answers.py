@@ -19,9 +19,12 @@ from shared.errors import NotFound, StoreUnavailable
 #: Seconds to connect, and between two bytes of an answer.
 TIMEOUT_S = (5.0, 20.0)
 #: Seconds all tries of one request may take together. Waits double from 1 s (the client's own).
-RETRY = DEFAULT_RETRY.with_timeout(30.0)
-#: Both, as every call of the client takes them.
-PATIENCE: Mapping[str, Any] = {"timeout": TIMEOUT_S, "retry": RETRY}
+PATIENCE_S = 30.0
+
+
+def patience(seconds: float = PATIENCE_S) -> dict[str, Any]:
+    """How long to wait, as every call of the client takes it."""
+    return {"timeout": TIMEOUT_S, "retry": DEFAULT_RETRY.with_timeout(seconds)}
 
 
 @contextmanager

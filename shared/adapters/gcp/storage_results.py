@@ -14,7 +14,7 @@ from google.api_core.exceptions import NotFound as Missing
 from google.api_core.exceptions import PreconditionFailed
 from google.cloud.storage import Blob, Client
 
-from shared.adapters.gcp.storage_answers import PATIENCE, answered
+from shared.adapters.gcp.storage_answers import PATIENCE_S, answered, patience
 from shared.domain.recording import Kept
 
 CONTENT_TYPES = {
@@ -29,8 +29,9 @@ _ROOT = "results/"
 class StorageResults:
     """One client for all threads; made once at start."""
 
-    def __init__(self, client: Client, bucket: str) -> None:
+    def __init__(self, client: Client, bucket: str, patience_s: float = PATIENCE_S) -> None:
         self._client = client
+        self._patience = patience(patience_s)
         self._bucket = client.bucket(bucket)
 
     def save(self, folder: str, files: dict[str, bytes]) -> None:
@@ -42,14 +43,16 @@ class StorageResults:
         with answered():
             try:
                 self._bucket.blob(name).upload_from_string(
-                    content, content_type=kind, if_generation_match=0, **PATIENCE
+                    content, content_type=kind, if_generation_match=0, **self._patience
                 )
             except PreconditionFailed:
                 return  # there already, or ours was taken and its answer lost
 
     def load(self, folder: str, name: str) -> bytes:
         with answered("This recording has no such result."):
-            content: bytes = self._bucket.blob(f"{folder}/{name}").download_as_bytes(**PATIENCE)
+            content: bytes = self._bucket.blob(f"{folder}/{name}").download_as_bytes(
+                **self._patience
+            )
         return content
 
     def folders(self, after: str | None = None, limit: int = 500) -> list[Kept]:
@@ -58,7 +61,7 @@ class StorageResults:
                 self._bucket,
                 prefix=_ROOT,
                 start_offset=after and f"{after}0",  # "0" is the character behind the slash
-                **PATIENCE,
+                **self._patience,
             )
             return [
                 Kept(folder, max(blob.time_created for blob in blobs))
@@ -67,9 +70,11 @@ class StorageResults:
 
     def remove(self, folder: str) -> None:
         with answered():
-            for blob in self._client.list_blobs(self._bucket, prefix=f"{folder}/", **PATIENCE):
+            for blob in self._client.list_blobs(
+                self._bucket, prefix=f"{folder}/", **self._patience
+            ):
                 try:
-                    blob.delete(**PATIENCE)
+                    blob.delete(**self._patience)
                 except Missing:
                     continue
 

@@ -22,7 +22,7 @@ from google.api_core.exceptions import BadRequest, RequestRangeNotSatisfiable
 from google.cloud.storage import Blob, Client
 
 from shared.adapters.embedded.disk import full_disk_said
-from shared.adapters.gcp.storage_answers import PATIENCE, answered, of_blob
+from shared.adapters.gcp.storage_answers import PATIENCE_S, answered, of_blob, patience
 from shared.domain.recording import UploadedObject
 from shared.errors import AudioTooLarge, InvalidRequest, StoreUnavailable
 from shared.ports import Fetched
@@ -37,15 +37,22 @@ _GONE = "The upload is gone."
 class StorageUploads:
     """One client for all threads; made once at start."""
 
-    def __init__(self, client: Client, bucket: str, spool: Path | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        bucket: str,
+        spool: Path | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         """`spool`: the folder of temporary files; the system's if None."""
         self._client = client
         self._bucket = client.bucket(bucket)
         self._spool = spool
+        self._patience = patience(patience_s)
 
     def stat(self, name: str, generation: int) -> UploadedObject | None:
         with answered(_GONE):
-            found = self._bucket.get_blob(name, generation=generation, **PATIENCE)
+            found = self._bucket.get_blob(name, generation=generation, **self._patience)
         return found and of_blob(found)
 
     def read(self, name: str, generation: int, start: int, length: int) -> bytes:
@@ -55,7 +62,7 @@ class StorageUploads:
         with answered(_GONE):
             try:
                 content: bytes = blob.download_as_bytes(
-                    start=start, end=start + length - 1, raw_download=True, **PATIENCE
+                    start=start, end=start + length - 1, raw_download=True, **self._patience
                 )
             except RequestRangeNotSatisfiable:
                 return b""  # starts behind the end
@@ -71,9 +78,9 @@ class StorageUploads:
 
     def _download(self, blob: Blob, file: BinaryIO) -> str:
         with answered(_GONE), full_disk_said():
-            blob.reload(**PATIENCE)
+            blob.reload(**self._patience)
             spool = _Spool(file, int(blob.size))
-            blob.download_to_file(spool, raw_download=True, **PATIENCE)
+            blob.download_to_file(spool, raw_download=True, **self._patience)
         return spool.sha256()
 
     def page(self, after: tuple[str, int] | None = None, limit: int = 500) -> list[UploadedObject]:
@@ -82,7 +89,7 @@ class StorageUploads:
                 self._bucket,
                 start_offset=after and after[0],  # this name and all behind it
                 max_results=limit + 1,
-                **PATIENCE,
+                **self._patience,
             )
             known = (of_blob(blob) for blob in found)
             unseen = (one for one in known if after is None or _place(one) > _key(*after))
@@ -109,7 +116,7 @@ class StorageUploads:
         with answered():
             try:
                 blob.upload_from_file(
-                    _Counted(content, max_bytes), content_type=content_type, **PATIENCE
+                    _Counted(content, max_bytes), content_type=content_type, **self._patience
                 )
             except BadRequest as error:
                 raise InvalidRequest("The bucket does not take this upload.") from error
