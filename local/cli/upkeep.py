@@ -42,7 +42,7 @@ def restore(source: Path, home: Path | None) -> None:
     """Bring a backup back into an empty HOME; of a folder, the newest one in it."""
     folder = settings_of(home).home
     if is_claimed(folder):
-        raise AlreadyRunning
+        raise AlreadyRunning("Earwitness is running on this HOME. Stop it first, then restore.")
     report = archive.restore(folder, source)
     say(f"{report.files} files are back in {folder}")
 
