@@ -5,9 +5,10 @@ VENV := .venv
 EMULATORS := .venv-emulators
 BIN := $(VENV)/bin
 PACKAGES := shared functions gpu_service gateway earwitness local
+NODE := clients/typescript/node_modules
 OFFLINE_TERRAFORM ?= ../shared/tf/offline-terraform
 
-.PHONY: run env env-test env-emulators test check test-slow bench lint types contracts generated terraform archive clean
+.PHONY: run env env-test env-emulators test check test-slow bench lint types contracts generated typescript typescript-types terraform archive clean
 
 run: env  ## start everything on this machine and open http://127.0.0.1:8080
 	@exec $(BIN)/earwitness up
@@ -57,9 +58,22 @@ contracts:
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m deploy.entry_points
 
-generated:
+generated: typescript
 	@fresh=$$(mktemp -d) && trap 'rm -rf $$fresh' EXIT && $(BIN)/python -m docs.generate $$fresh && $(BIN)/python -m docs.openapi $$fresh \
 	  && for file in $$(ls $$fresh); do cmp $$fresh/$$file docs/$$file || { echo "docs/$$file is old: run python -m docs.generate and python -m docs.openapi"; exit 1; }; done
+
+typescript:  ## the TypeScript types are those of docs/openapi.json, and a program compiles with them
+	@if ! command -v npm >/dev/null; then echo "clients/typescript was not checked: there is no npm here." >&2; \
+	elif ! $(MAKE) --silent $(NODE)/.made; then \
+	  echo "clients/typescript was not checked: its packages cannot be had here." >&2; test "$$CI" != true; \
+	else npm --prefix clients/typescript run --silent check || { echo "clients/typescript/schema.d.ts is old or wrong: run make typescript-types"; exit 1; }; fi
+
+typescript-types: $(NODE)/.made  ## write the TypeScript types anew
+	@npm --prefix clients/typescript run --silent generate
+
+$(NODE)/.made: clients/typescript/package-lock.json
+	@npm --prefix clients/typescript ci --silent --no-audit --no-fund
+	@touch $@
 
 terraform:
 	@if [ -d terraform ]; then $(OFFLINE_TERRAFORM) bash -euc 'terraform -chdir=terraform init -backend=false -input=false && terraform -chdir=terraform validate && terraform -chdir=terraform test'; fi
