@@ -374,6 +374,7 @@ class Inlet(Protocol):
 
         Raises:
             AudioTooLarge: `max_bytes` were passed; nothing was kept.
+            InvalidRequest: this bucket takes no such name; nothing was kept.
         """
         ...
 

@@ -95,6 +95,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     metrics_dataset: Annotated[
         str, Meta(min_length=1, description="BigQuery dataset of the measurements.")
     ] = "earwitness"
+    emulators: Annotated[
+        Path | None,
+        Meta(description="Environment with Google's emulators; .venv-emulators if unset."),
+    ] = None
     cascade: Annotated[Cascade, Meta(description="Engines per task, first choice first.")] = field(
         default_factory=Cascade
     )
