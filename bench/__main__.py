@@ -9,6 +9,7 @@ BENCHES = {
     "P1": "bench.store",
     "P2": "bench.wake",
     "P3": "bench.end_to_end",
+    "handler": "bench.handler",
     "P4": "bench.decode",
     "P8": "bench.imports",
     "P10": "bench.store_operations",
