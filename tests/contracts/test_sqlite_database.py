@@ -1,12 +1,21 @@
 """What the file itself promises: migrations, backups, and kind words when it cannot."""
 
 import sqlite3
+from contextlib import closing
+from datetime import timedelta
 
 import pytest
 
 from shared.adapters.embedded.schema import MIGRATIONS
-from shared.adapters.embedded.sqlite_database import Database
+from shared.adapters.embedded.sqlite_database import Database, to_us
+from shared.adapters.embedded.sqlite_jobs import SqliteJobs
+from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
+from shared.domain.attempts import attempts
+from shared.domain.lanes import Lane
+from shared.domain.recording import Failure
+from shared.domain.states import State
 from shared.errors import DiskFull, InvalidSettings, StoreUnavailable
+from tests.builders import NOW
 
 
 def version(path):
@@ -130,3 +139,67 @@ def test_only_what_can_be_done_again_is_committed_without_a_sync(tmp_path):
     assert [level(), level(durable=False), level(), level(durable=True)] == [2, 1, 2, 2]
     with db.write(), db.write(durable=False) as joined:
         assert joined.execute("PRAGMA synchronous").fetchone()[0] == 2
+
+
+#: What version 1 wrote for a recording that died after one failed attempt, and for one that
+#: was dead already and discarded.
+HISTORY_1 = [
+    ("received", "intake", "lane low by rule everything_else"),
+    ("queued", "outbox", "rang for lane low"),
+    ("processing", "w1", "attempt 1"),
+    ("queued", "w1", "engine_died"),
+    ("processing", "w2", "attempt 2"),
+    ("dead", "reconcile", "worker_lost"),
+]
+
+
+def home_of_version_1(path):
+    """A file as the first release left it: its own schema, its own rows."""
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(MIGRATIONS[0])
+        for id, job in (("waits", "dead"), ("gone", "discarded")):
+            db.execute(
+                "INSERT INTO recordings (id, tenant, bucket, name, path, generation, size_bytes,"
+                " content_type, state, tier, lane, rule, wishes, received_us, updated_us,"
+                " kept_until_us, error_code, error_message, attempts) VALUES (?, 'acme',"
+                " 'uploads', 'uploads/acme/a.wav', 'a.wav', 1, 1, '', 'dead', 'free', 'low',"
+                " 'everything_else', '{}', ?, ?, ?, 'worker_lost', 'It fell silent.', 2)",
+                (id, to_us(NOW), to_us(NOW), to_us(NOW)),
+            )
+            db.execute(
+                "INSERT INTO jobs (recording_id, lane, state, start_tag) VALUES (?, 'low', ?, 0)",
+                (id, job),
+            )
+            discarded = [("dead", "cli", "discarded")] if job == "discarded" else []
+            for seq, line in enumerate(HISTORY_1 + discarded, start=1):
+                values = (id, seq, line[0], to_us(NOW), *line[1:])
+                db.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?, ?)", values)
+        db.execute("PRAGMA user_version = 1")
+        db.commit()
+
+
+def test_letters_of_version_1_keep_their_causes_attempts_and_places(tmp_path):
+    home_of_version_1(tmp_path / "s.db")
+
+    db = Database(tmp_path / "s.db")
+    jobs, recordings = SqliteJobs(db), SqliteRecordings(db)
+
+    assert [r.id for r in jobs.dead()] == ["waits"]
+    told = [(a.number, a.worker, a.error) for a in attempts(recordings.history("waits"))]
+    assert told == [
+        (1, "w1", Failure("engine_died", "")),
+        (2, "w2", Failure("worker_lost", "")),
+    ]
+    assert recordings.get("waits").error == Failure("worker_lost", "It fell silent.")
+    assert [(d.code, d.count) for d in jobs.causes(NOW)] == [("worker_lost", 2)]
+    assert jobs.lapse(NOW, NOW + timedelta(days=7)) == 0
+    assert jobs.replay("waits", "cli", NOW).state is State.QUEUED
+    assert jobs.lease_next([Lane.LOW], "w3", NOW, 60.0).attempt == 1
+
+
+def test_a_letter_of_version_1_lapses_when_its_days_are_over(tmp_path):
+    home_of_version_1(tmp_path / "s.db")
+    jobs = SqliteJobs(Database(tmp_path / "s.db"))
+    late = NOW + timedelta(microseconds=1)
+
+    assert (jobs.lapse(late, late), jobs.dead()) == (1, [])

@@ -1,9 +1,10 @@
 """Each function through the real framework, on a store in a temporary HOME."""
 
 import base64
+import io
 import json
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,26 @@ def test_a_tick_rings_for_what_waits(function, parts, broker):
     assert answer.status_code == 200
     assert parts.outbox.pending() == []
     assert len(broker.bodies("lane-low")) >= 1
+
+
+def test_a_tick_hears_an_upload_whose_event_was_lost_and_says_so(function, parts, caplog):
+    caplog.set_level("INFO", "earwitness.reconcile")
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    parts.inlet.put(
+        "uploads/demo/talk.wav",
+        io.BytesIO(silence_wav(1.0)),
+        content_type="audio/wav",
+        metadata={},
+        at=yesterday,
+    )
+    tick = function("reconcile")
+
+    answers = [tick.post("/", **published({})).status_code for _ in range(2)]
+
+    assert answers == [200, 200]
+    assert [r.path for r in parts.recordings.page()] == ["talk.wav"]
+    said = [r.getMessage() for r in caplog.records if r.levelname == "INFO"]
+    assert said == ["reconciled: uploads_unrecorded 1"]
 
 
 def test_a_dead_letter_is_one_error_in_the_log(function, parts, caplog):
