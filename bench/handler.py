@@ -70,21 +70,21 @@ def fresh_events(parts: wiring.Parts) -> list[Request]:
 
 def run() -> bool:
     logging.getLogger("waitress").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as home:
-        with RecordingBroker() as broker:
-            os.environ |= {"EARWITNESS_HOME": home, "EARWITNESS_BROKER_URL": broker.url}
-            parts = wiring.from_environment()
-            empty = Path(home) / "empty.py"
-            empty.write_text(EMPTY)
-            ours = Path("functions/main.py").resolve()
-            with served("on_audio_uploaded", ours) as intake, served("empty", empty) as nothing:
-                found = interleaved(
-                    {
-                        "on_audio_uploaded": lambda: rate(intake, fresh_events(parts)),
-                        "empty handler": lambda: rate(nothing, fresh_events(parts)),
-                    },
-                    "events/s",
-                )
+    kept = tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-")
+    with kept as home, RecordingBroker() as broker:
+        os.environ |= {"EARWITNESS_HOME": home, "EARWITNESS_BROKER_URL": broker.url}
+        parts = wiring.from_environment()
+        empty = Path(home) / "empty.py"
+        empty.write_text(EMPTY)
+        ours = Path("functions/main.py").resolve()
+        with served("on_audio_uploaded", ours) as intake, served("empty", empty) as nothing:
+            found = interleaved(
+                {
+                    "on_audio_uploaded": lambda: rate(intake, fresh_events(parts)),
+                    "empty handler": lambda: rate(nothing, fresh_events(parts)),
+                },
+                "events/s",
+            )
     share = found["on_audio_uploaded"].median / found["empty handler"].median
     print(f"  {share:.2f} of an empty handler (no goal is set)")
     return True
