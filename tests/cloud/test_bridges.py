@@ -7,21 +7,26 @@ import pytest
 from google.cloud import storage
 
 from local.bridges import Bridge, MeasurementRows, ObjectEvents
+from local.cloud_events import storage_finalized
 from local.emulators import PROJECT, Storage, running
 from local.posts import Posts
 from local.storage_events import upload_push
+from shared import wiring
 from shared.adapters.gcp import pubsub_clients
 from shared.adapters.gcp.bigquery_measurements import TABLE
 from shared.adapters.gcp.pubsub_arrivals import PubSubArrivals
 from shared.adapters.gcp.pubsub_publisher import PubSubPublisher
 from shared.adapters.gcp.pubsub_pull import PullSubscription
 from shared.domain.recording import Message, Topic
+from shared.domain.states import State
 from shared.errors import EmulatorMissing
 from tests.builders import NOW
+from tests.cloud.test_functions import call  # noqa: F401  # a fixture
 from tests.cloud.test_measurements import rows, table  # noqa: F401  # a fixture
 from tests.emulators import reached
 from tests.local.receiver import Receiver
 from tests.pubsub import Topics
+from tests.sounds import silence_wav
 
 PATIENCE_S = 20.0
 
@@ -194,3 +199,35 @@ def test_a_bridge_goes_on_carrying_until_it_is_stopped(bucket, arrivals, receive
     assert json.loads(receiver.take().body)["name"] == "uploads/acme/b.wav"
 
     bridge.stop()
+
+
+def test_from_an_object_in_the_bucket_to_a_ticket_in_pubsub(
+    pubsub_emulator,
+    cloud,
+    call,  # noqa: F811
+    topics,
+    monkeypatch,
+    tmp_path,
+):
+    """The whole way of an upload, on emulators: bucket, notification, event, function, ticket."""
+    topics.make("objects")
+    told = PubSubArrivals(topics.subscriber, PROJECT, f"{topics.prefix}objects")
+    bucket_name = cloud.parts.settings.uploads_bucket
+    server = Storage(events=f"{topics.prefix}objects", pubsub=pubsub_emulator)
+    with running(server, tmp_path / "logs") as variables:
+        reached(variables, monkeypatch)
+        wiring.from_environment.cache_clear()
+        bucket = storage.Client(PROJECT).create_bucket(bucket_name)
+        bucket.blob("uploads/acme/talk.wav").upload_from_string(silence_wav(2.0))
+        bridge = ObjectEvents(
+            told,
+            bucket_name,
+            lambda upload: call("on_audio_uploaded", storage_finalized(upload)) == 200,
+            lambda: NOW,
+        )
+
+        assert bridge.step() == 1
+
+    [known] = cloud.parts.recordings.page()
+    assert (known.state, known.path) == (State.QUEUED, "talk.wav")
+    assert cloud.topics.bodies("lane-low", 1) == [{"v": 1, "lane": "low"}]
