@@ -34,9 +34,11 @@ from shared.errors import EarwitnessError
 __all__ = [
     "AsyncEarwitness",
     "Breaker",
+    "Cause",
     "Changed",
     "CircuitOpen",
     "ConnectionLost",
+    "DeadLetter",
     "Earwitness",
     "EarwitnessError",
     "HistoryLine",

@@ -23,7 +23,7 @@ from earwitness.client.sources import Body, Progress, Source, Uploadable
 from earwitness.client.steps import Flow, Pause, Send
 from earwitness.client.uploading import Uploaded, upload
 from earwitness.client.wanted import wanted
-from shared.domain.api import Discarding, HistoryLine, Hit, Listed
+from shared.domain.api import Cause, DeadLetter, Discarding, HistoryLine, Hit, Listed
 from shared.domain.result import Result
 from shared.domain.states import State
 from shared.errors import EarwitnessError
@@ -157,6 +157,14 @@ class AsyncEarwitness:
     async def dead_letters(self, *, tenant: str | None = None, limit: int = 100) -> list[Listed]:
         """Recordings out of attempts that nobody discarded, newest first."""
         return await self._run(calls.dead_letters(self._door, tenant, limit))
+
+    async def dead_letter(self, recording_id: str) -> DeadLetter:
+        """One of them with each attempt on it; also one that was replayed or discarded."""
+        return await self._run(calls.dead_letter(self._door, recording_id))
+
+    async def causes_of_death(self, *, days: int = 30) -> list[Cause]:
+        """What recordings died of, by UTC day, the newest first."""
+        return await self._run(calls.causes_of_death(self._door, days))
 
     async def replay(self, recording_id: str) -> Listed:
         """Give a dead recording its attempts back, in the low lane.

@@ -13,6 +13,9 @@ from earwitness.client.errors import NotUnderstood, WaitedTooLong, failure, was_
 from earwitness.client.patience import Patience, Tries
 from earwitness.client.steps import Flow, Pause, Send, sent
 from shared.domain.api import (
+    Cause,
+    Causes,
+    DeadLetter,
     DeadLetters,
     History,
     HistoryLine,
@@ -142,6 +145,16 @@ def dead_letters(door: Door, tenant: str | None, limit: int) -> Flow[list[Listed
     asked = {"tenant": tenant, "limit": limit}
     answer = yield from door.ask("GET", "/v1/dead-letters", params=asked)
     return understood(DeadLetters, answer).recordings
+
+
+def dead_letter(door: Door, recording_id: str) -> Flow[DeadLetter]:
+    path = f"/v1/dead-letters/{quote(recording_id, safe='')}"
+    return understood(DeadLetter, (yield from door.ask("GET", path)))
+
+
+def causes_of_death(door: Door, days: int) -> Flow[list[Cause]]:
+    answer = yield from door.ask("GET", "/v1/dead-letters/causes", params={"days": days})
+    return understood(Causes, answer).causes
 
 
 def decide(door: Door, recording_id: str, verb: str, told: BaseModel | None = None) -> Flow[Listed]:

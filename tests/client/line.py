@@ -93,19 +93,22 @@ class Line:
 
     def _serve(self, client: socket.socket, fault) -> None:
         if isinstance(fault, Answers):
-            self._note(client.recv(BLOCK))
-            client.sendall(fault.written())
-            client.shutdown(socket.SHUT_WR)
-            with suppress(OSError):
-                while client.recv(BLOCK):
-                    pass
-            client.close()
+            with suppress(OSError):  # the listener may be closed meanwhile
+                self._answer(client, fault)
             return
         gateway = socket.create_connection(("127.0.0.1", self.target))
         self._open.add(gateway)
         back = threading.Thread(target=self._down, args=(gateway, client, fault), daemon=True)
         back.start()
         self._up(client, gateway, fault)
+
+    def _answer(self, client: socket.socket, fault: Answers) -> None:
+        self._note(client.recv(BLOCK))
+        client.sendall(fault.written())
+        client.shutdown(socket.SHUT_WR)
+        while client.recv(BLOCK):
+            pass
+        client.close()
 
     def _up(self, client: socket.socket, gateway: socket.socket, fault) -> None:
         left = fault.after_bytes if isinstance(fault, Cut) else None

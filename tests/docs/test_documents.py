@@ -3,11 +3,13 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from local.cli import cli as earwitness
+from tests.journeys.running import ECHO, Up
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -40,6 +42,34 @@ def test_a_bash_block_runs(script, tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory):
+    """What the examples speak to. Echo answers: they are about the calls, not the words."""
+    home = tmp_path_factory.mktemp("examples") / "home"
+    home.mkdir()
+    running = Up(home, **ECHO)
+    try:
+        yield running.start()
+    finally:
+        running.stop()
+        running.end()
+
+
+@pytest.mark.parametrize("program", blocks("python"))
+def test_a_python_block_runs(program, up):
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=up.environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("done ")
 
 
 @pytest.mark.parametrize("shown", blocks("console"))
