@@ -30,7 +30,7 @@ LOOKS: dict[State, Look] = {
     State.PROCESSING: Look("wave", "Listening", "It is being heard right now."),
     State.DEFERRED: Look("pause", "Deferred", "The day's quota is used up. It comes by itself."),
     State.DONE: Look("check", "Done", "It was heard."),
-    State.DEAD: Look("cross", "Failed", "Every attempt failed. Nothing happens until you decide."),
+    State.DEAD: Look("cross", "Failed", "Every attempt failed. It waits for you to decide."),
     State.REJECTED: Look("stop", "Rejected", "It was refused for good. The upload is untouched."),
     State.ERASED: Look("stop", "Erased", "Its sound and results are gone for good."),
 }
