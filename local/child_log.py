@@ -29,6 +29,13 @@ class LineFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
+    def format(self, record: logging.LogRecord) -> str:
+        # Another handler's text of the error, which logging keeps, would say the error's words.
+        record.exc_text = None
+        said = super().format(record)
+        record.exc_text = None
+        return said
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
         line = super().formatMessage(record).replace("\n", " ")
         return " ".join([line, *(f"{k}={v}" for k, v in fields(record).items())])

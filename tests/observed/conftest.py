@@ -37,7 +37,7 @@ class World:
     def parts(self) -> wiring.Parts:
         return wiring.from_environment()
 
-    def upload(self, content: bytes, name: str = "uploads/demo/a.wav", **metadata: str) -> Any:
+    def upload(self, content: bytes, name: str = "uploads/demo/a.wav", /, **metadata: str) -> Any:
         return self.parts.inlet.put(
             name, BytesIO(content), content_type="", metadata=metadata, at=datetime.now(UTC)
         )
@@ -95,7 +95,7 @@ async def world(tmp_path, monkeypatch):
         wiring.from_environment.cache_clear()
         app = create_app(load())
         async with app.router.lifespan_context(app):
-            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
                 yield World(broker, client, app.state.house, keys)
         wiring.from_environment.cache_clear()
