@@ -10,6 +10,7 @@ BENCHES = {
     "P2": "bench.wake",
     "P3": "bench.end_to_end",
     "handler": "bench.handler",
+    "ticket": "bench.ticket",
     "P4": "bench.decode",
     "P8": "bench.imports",
     "P10": "bench.store_operations",
