@@ -1,7 +1,10 @@
 """The command line hands over through the gateway that runs here: a whole stack, once."""
 
+import hashlib
 import io
 import json
+import os
+import signal
 import subprocess
 
 import pytest
@@ -67,3 +70,21 @@ def test_program_uploads_waits_and_reads(up):
         assert result.status is State.DONE
         assert ears.transcript(result.recording.id, "vtt").startswith("WEBVTT")
         assert next(ears.recordings()).recording.id == result.recording.id
+
+
+def test_upload_outlives_a_gateway_that_is_killed(up):
+    """kill -9 in the middle; the supervisor starts another on the same port."""
+    content, killed = tone_wav(90.0), []
+
+    def kill_once(sent, size):
+        if sent > size // 2 and not killed:
+            killed.append(up.child("gateway"))
+            os.kill(killed[0], signal.SIGKILL)
+
+    with Earwitness.local(up.home) as ears:
+        upload = ears.upload(io.BytesIO(content), name="outlived.wav", on_progress=kill_once)
+        result = ears.wait(upload, timeout_s=120)
+
+    assert (len(killed), result.status) == (1, State.DONE)
+    assert result.recording.sha256 == hashlib.sha256(content).hexdigest()
+    assert by_gateway(up, "outlived.wav") == [True]

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import threading
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -33,7 +34,7 @@ def name(request):
 def kept(app, name) -> list[bytes]:
     """What has arrived under this name."""
     uploads = app.state.parts.uploads
-    found = [p.event for p in uploads.events(10_000) if dict(p.event.metadata)["name"] == name]
+    found = [p.event for p in uploads.events(10_000) if dict(p.event.metadata).get("name") == name]
     return [uploads.read(u.name, u.generation, 0, 1 << 30) for u in found]
 
 
@@ -250,3 +251,20 @@ def test_secrets_are_told_to_the_gateway_alone(line, port, connect, sound):
     assert "Authorization: Bearer ew_secret" in line.heads[0]
     assert elsewhere.heads
     assert not any("ew_secret" in h or "Earwitness-Token" in h for h in elsewhere.heads)
+
+
+def test_large_file_is_held_in_memory_on_neither_side(app, ears, tmp_path, name):
+    """Both sides run in this process; the gateway takes blocks of 1 MiB, the client of 256 KiB."""
+    large = tmp_path / "large.wav"
+    with large.open("wb") as file:
+        file.truncate(64 * MIB)  # a hole: it takes no disk here
+
+    tracemalloc.start()
+    try:
+        ears.upload(large, name=name)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert [len(content) for content in kept(app, name)] == [64 * MIB]
+    assert peak_bytes < 16 * MIB
