@@ -1,6 +1,7 @@
 """What children say reaches their files, and what matters reaches the terminal, once."""
 
 import io
+import json
 import logging
 
 import pytest
@@ -78,3 +79,11 @@ def test_own_log_is_kept_and_said_like_the_childrens(tmp_path):
     assert "\nValueError\n" in kept
     # A foreign error's own words may quote anything.
     assert "ValueError: " not in kept
+
+
+def test_a_json_line_that_is_important_is_said_by_its_message():
+    line = {"severity": "ERROR", "message": "The disk is full.", "time": "2026-03-01T12:00:00Z"}
+
+    assert important(json.dumps(line)) == "The disk is full."
+    assert important(json.dumps(line | {"severity": "INFO"})) is None
+    assert important('{"severity": "ERROR", cut') is None
