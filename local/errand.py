@@ -98,8 +98,8 @@ class Delivery:
     """Brings files in: through the gateway of the `earwitness up` that runs here, as any program
     does, else straight into the store. A context manager."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, parts: Parts, patience_s: float = GATEWAY_PATIENCE_S) -> None:
+        self._parts, self._patience_s = parts, patience_s
         self._open = contextlib.ExitStack()
         up = running(parts.settings.home)
         self._gateway = self._client() if up is not None and up.url else None
@@ -126,14 +126,9 @@ class Delivery:
             return bring_in(self._parts, sound, tenant, metadata)
         try:
             return self._through(self._gateway, sound, tenant, metadata)
-        except AudioTooLarge:
-            # The door turns it away without a trace; the person gets a recording that says why.
-            return bring_in(self._parts, sound, tenant, metadata)
         except EarwitnessError as error:
-            if not error.retryable or "recording_id" in error.context:
+            if not _store_may_take(sound, error):
                 raise
-            # It stopped before anything was handed over; the store is here all the same.
-            self._gateway = None
             return bring_in(self._parts, sound, tenant, metadata)
 
     def _client(self) -> "Earwitness | None":
@@ -141,7 +136,7 @@ class Delivery:
 
         try:
             made = Earwitness.local(
-                self._parts.settings.home, patience=Patience(total_s=GATEWAY_PATIENCE_S)
+                self._parts.settings.home, patience=Patience(total_s=self._patience_s)
             )
         except NotRunning:  # it has just stopped
             return None
@@ -161,6 +156,17 @@ class Delivery:
         upload = UploadedObject(ROOT, name, 1, done.size_bytes, kind, known, self._parts.now())
         assert id_of(upload) == done.id
         return upload
+
+
+def _store_may_take(sound: Sound, error: EarwitnessError) -> bool:
+    """Whether what the gateway did not take can go into the store beside it."""
+    if sound.file is None:
+        return False  # it was read already, and cannot be read again
+    # The door turns it away without a trace; the person gets a recording that says why.
+    too_large = isinstance(error, AudioTooLarge)
+    # It stopped before anything was handed over; the store is here all the same.
+    never_begun = error.retryable and "recording_id" not in error.context
+    return too_large or never_begun
 
 
 def expected(parts: Parts, upload: UploadedObject) -> Recording:

@@ -56,7 +56,7 @@ class Line:
     def __post_init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        assert len(str(self.port)) == len(str(self.target))
+        assert len(str(self.port)) == len(str(self.target)), "names would change lengths"
         self._open: set[socket.socket] = set()
         self._accepting = threading.Thread(target=self._accept, daemon=True)
 

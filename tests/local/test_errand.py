@@ -1,16 +1,21 @@
 """What arguments name, what they become, and when waiting ends."""
 
 import io
+import json
+import os
 import sys
+from contextlib import contextmanager
 
 import pytest
 
+from earwitness.client import ServerFailed
 from local import errand
-from local.claim import claim
-from local.errand import Guard, Sound, Wait
+from local.claim import Up, claim, write_note
+from local.errand import Delivery, Guard, Sound, Wait
 from shared.domain.recording import Failure
 from shared.domain.states import State
-from shared.errors import InvalidWish, UnknownTenant
+from shared.errors import AudioTooLarge, InvalidWish, UnknownTenant
+from tests.client.line import Answers, Line
 
 
 def test_files_folders_and_stdin_keep_their_order(tmp_path):
@@ -57,6 +62,85 @@ def test_standard_input_is_taken_as_it_comes(world, monkeypatch):
     upload = errand.bring_in(world.parts, Sound("stdin", None), "demo", {})
 
     assert (upload.name, upload.size_bytes) == ("uploads/demo/stdin", 5)
+
+
+@pytest.fixture
+def line():
+    """A door that is not there yet; tests say what answers."""
+    with Line(20_000).up() as made:
+        yield made
+
+
+@contextmanager
+def running_at(world, url):
+    """As `earwitness up` leaves it: the claim, the note, the token."""
+    home = world.parts.settings.home
+    with claim(home):
+        write_note(home, Up(os.getpid(), url, "", "", "", "", ""))
+        (home / "keys").mkdir(exist_ok=True)
+        (home / "keys" / "page.token").write_text("token")
+        yield
+
+
+def sound(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"sound")
+    return Sound("a.wav", tmp_path / "a.wav")
+
+
+def test_gateway_that_has_just_stopped_leaves_the_store(world, tmp_path):
+    with running_at(world, "http://127.0.0.1:1"), Delivery(world.parts, patience_s=0) as deliver:
+        upload = deliver(sound(tmp_path), "demo", {})
+
+    assert [p.event for p in world.parts.uploads.events()] == [upload]
+
+
+def minted(url, recording_hint="0" * 32):
+    address = {"url": f"{url}/v1/uploads/X", "method": "PUT", "headers": {}}
+    told = {"recording_hint": recording_hint, "expires_at": "2030-01-01T00:00:00Z", **address}
+    return Answers("201 Created", json.dumps(told).encode())
+
+
+def test_upload_that_may_have_arrived_is_not_brought_in_again(world, line, tmp_path):
+    line.faults = [minted(line.url), *[Answers("503 No")] * 9]
+
+    with (
+        running_at(world, line.url),
+        Delivery(world.parts, patience_s=0) as deliver,
+        pytest.raises(ServerFailed) as broken,
+    ):
+        deliver(sound(tmp_path), "demo", {})
+
+    assert broken.value.context["recording_id"] == "0" * 32
+    assert world.parts.uploads.events() == []
+
+
+TOO_LARGE = b'{"error": {"message": "!", "type": "t", "param": null, "code": "audio_too_large"}}'
+
+
+def test_what_is_too_large_for_the_door_gets_its_recording_all_the_same(world, line, tmp_path):
+    line.faults = [Answers("413 No", TOO_LARGE)]
+
+    with running_at(world, line.url), Delivery(world.parts) as deliver:
+        upload = deliver(sound(tmp_path), "demo", {})
+
+    assert [p.event for p in world.parts.uploads.events()] == [upload]
+
+
+def test_standard_input_that_was_read_is_not_taken_for_empty(world, line, monkeypatch):
+    class Stdin:
+        buffer = io.BytesIO(b"sound")
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    line.faults = [Answers("413 No", TOO_LARGE)]
+
+    with (
+        running_at(world, line.url),
+        Delivery(world.parts) as deliver,
+        pytest.raises(AudioTooLarge),
+    ):
+        deliver(Sound("stdin", None), "demo", {})
+
+    assert world.parts.uploads.events() == []
 
 
 @pytest.mark.parametrize(
