@@ -17,7 +17,7 @@ class Patience:
     """Waits double from `first_wait_s` to `longest_wait_s`, with jitter; Retry-After goes first."""
 
     attempts: int = 8
-    total_s: float = 60.0  #: from the first attempt; no wait goes beyond
+    total_s: float = 60.0  #: from the first attempt; no other begins later
     first_wait_s: float = 0.2
     longest_wait_s: float = 10.0
 
