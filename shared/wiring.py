@@ -92,7 +92,8 @@ def parts(settings: Settings) -> Parts:
         InvalidSettings: the store is a newer version's, or nobody has said who we are to Google.
         StoreUnavailable, DiskFull: building again may help.
     """
-    return _embedded(settings) if settings.backend is Backend.EMBEDDED else _google(settings)
+    made = _embedded(settings) if settings.backend is Backend.EMBEDDED else _google(settings)
+    return traced(made) if spans.collected() else made
 
 
 def _embedded(settings: Settings) -> Parts:
@@ -101,7 +102,7 @@ def _embedded(settings: Settings) -> Parts:
     tenants = SqliteTenants(db)
     tenants.ensure(DEMO, Tier.ENTERPRISE, clock())
     uploads = SqliteUploads(db, settings.home)
-    made = Parts(
+    return Parts(
         settings=settings,
         tenants=tenants,
         recordings=SqliteRecordings(db),
@@ -115,7 +116,6 @@ def _embedded(settings: Settings) -> Parts:
         bookmarks=SqliteBookmarks(db),
         now=clock,
     )
-    return traced(made) if spans.collected() else made
 
 
 def _google(settings: Settings) -> Parts:
