@@ -27,7 +27,9 @@ def stack(**settings: object) -> Iterator[wiring.Parts]:
         running = Stack(with_environment(chosen), say=lambda _: None)
         running.start()
         try:
-            yield wiring.parts(msgspec.structs.replace(chosen, broker_url=running.broker.url))
+            yield wiring.parts(
+                msgspec.structs.replace(chosen, broker_url=running.up(os.getpid()).broker)
+            )
         finally:
             running.stop()
 

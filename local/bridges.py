@@ -1,8 +1,8 @@
 """What Google's platform does between its parts and its emulators do not.
 
-Eventarc turns notifications of the bucket into CloudEvents; a BigQuery subscription writes
-what is published into a table. Here each is a thread that pulls, delivers and acknowledges
-what was confirmed; everything else comes again after its deadline.
+A bucket notifies of its own objects; Eventarc turns notifications into CloudEvents; a BigQuery
+subscription writes what is published into a table. Here each is a thread that pulls, delivers
+and acknowledges what was confirmed; everything else comes again after its deadline.
 """
 
 import http.client
@@ -11,17 +11,18 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from local.storage_events import AT_ONCE, Deliver
 from shared.domain.recording import Arrival
-from shared.errors import EarwitnessError
+from shared.errors import BrokerUnavailable, EarwitnessError
 from shared.logs import say
 from shared.ports import Arrivals, Clock
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
-    from google.pubsub_v1 import ReceivedMessage
+    from google.pubsub_v1 import PublisherClient, ReceivedMessage
 
     from shared.adapters.gcp.pubsub_pull import PullSubscription
 
@@ -31,8 +32,10 @@ log = logging.getLogger("earwitness.bridges")
 REST_S = 1.0
 #: Rows of one insert; BigQuery advises at most 500.
 MOST_ROWS = 500
-#: Seconds one insert may take.
-INSERT_S = 30.0
+#: Seconds one insert, and one request to publish, may take.
+INSERT_S, PUBLISH_S = 30.0, 5.0
+#: Announcements that are told from those that come again.
+MOST_KNOWN = 10_000
 
 
 class Bridge:
@@ -47,9 +50,13 @@ class Bridge:
     def start(self) -> None:
         self._thread.start()
 
+    def ask_to_stop(self) -> None:
+        """Take no further step; several bridges end in the time of one."""
+        self._stopped.set()
+
     def stop(self) -> None:
         """Carry nothing more; returns after the step that is under way."""
-        self._stopped.set()
+        self.ask_to_stop()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -60,6 +67,95 @@ class Bridge:
             except EarwitnessError as error:
                 say(log, error)
                 self._stopped.wait(REST_S)
+
+
+class UploadNotifications:
+    """Notifications of every bucket -> those of one bucket, on a topic of its own.
+
+    The storage emulator has one topic for all its buckets; in the cloud each bucket has its
+    notifications, and whoever listens to uploads never hears of results.
+    """
+
+    def __init__(
+        self,
+        subscription: "PullSubscription",
+        publisher: "PublisherClient",
+        topic: str,
+        bucket: str,
+    ) -> None:
+        """`topic`: its full name; what is published there is what came, unchanged."""
+        self._subscription, self._publisher = subscription, publisher
+        self._topic, self._bucket = topic, bucket
+
+    def step(self) -> int:
+        """Publish what came; how many were of our bucket. Repeating makes doubles, no loss.
+
+        Raises:
+            BrokerUnavailable: step again later.
+        """
+        received = self._subscription.pull(MOST_ROWS)
+        ours = [one for one in received if one.message.attributes.get("bucketId") == self._bucket]
+        if ours:
+            publish(
+                self._publisher,
+                self._topic,
+                [(one.message.data, dict(one.message.attributes)) for one in ours],
+            )
+        self._subscription.ack([one.ack_id for one in received])
+        return len(ours)
+
+
+def publish(
+    publisher: "PublisherClient", topic: str, bodies: Sequence[tuple[bytes, dict[str, str]]]
+) -> None:
+    """Publish bodies with their attributes.
+
+    Raises:
+        BrokerUnavailable: some may have been taken; publishing all of them again is safe here.
+    """
+    from google.api_core.exceptions import GoogleAPIError
+    from google.pubsub_v1 import PubsubMessage
+
+    messages = [PubsubMessage(data=data, attributes=beside) for data, beside in bodies]
+    try:
+        publisher.publish(topic=topic, messages=messages, timeout=PUBLISH_S)
+    except GoogleAPIError as error:
+        raise BrokerUnavailable(topic=topic, detail=type(error).__name__) from error
+
+
+class Announcements:
+    """Messages of the topic `recording-events` -> ids of recordings, for who asks for news."""
+
+    def __init__(self, subscription: "PullSubscription") -> None:
+        """`subscription`: one that nobody else pulls from."""
+        self._subscription = subscription
+        self._ids: SimpleQueue[str] = SimpleQueue()
+        self._known: dict[str, None] = {}  # event ids, the oldest first
+
+    def __call__(self) -> list[str]:
+        """What came since this was asked before, each event once."""
+        return [self._ids.get_nowait() for _ in range(self._ids.qsize())]
+
+    def step(self) -> int:
+        """Take what was announced; how many messages.
+
+        Raises:
+            BrokerUnavailable: step again later.
+        """
+        received = self._subscription.pull(MOST_ROWS)
+        for one in received:
+            self._note(_announced(one))
+        self._subscription.ack([one.ack_id for one in received])
+        return len(received)
+
+    def _note(self, announced: tuple[str, str] | None) -> None:
+        if announced is None or announced[0] in self._known:
+            return
+        event_id, recording_id = announced
+        self._known[event_id] = None
+        if len(self._known) > MOST_KNOWN:
+            self._known.pop(next(iter(self._known)))
+        self._ids.put(recording_id)
 
 
 class ObjectEvents:
@@ -146,6 +242,15 @@ class MeasurementRows:
         if faults:
             log.warning("%d of %d rows were not taken", len(faults), len(rows))
         return not faults
+
+
+def _announced(received: "ReceivedMessage") -> tuple[str, str] | None:
+    """The ids of the event and of its recording, of what is an announcement."""
+    try:
+        body = json.loads(received.message.data)
+        return str(body["event_id"]), str(body["recording_id"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _row(received: "ReceivedMessage") -> dict[str, Any] | None:

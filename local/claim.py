@@ -4,9 +4,9 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from local.whole_files import write_whole
@@ -28,6 +28,8 @@ class Up:
     service: str
     started_at: str
     version: str
+    #: What a command needs in its environment to find the same store; nothing for our own.
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager

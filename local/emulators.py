@@ -170,7 +170,15 @@ def part(emulator: Emulator, port: int) -> Part:
         EmulatorMissing: it is not installed here; the message says how to get it.
     """
     command = [sys.executable, "-m", "local.leash", *emulator.command(port)]
-    return Part(emulator.name, command, port, emulator.health, emulator.environment)
+    return Part(
+        emulator.name,
+        command,
+        port,
+        emulator.health,
+        emulator.environment,
+        # What it held is gone with it.
+        replaceable=False,
+    )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
+from typing import TypeAlias
 
 from local.telling import result_of, transcript_lines, verdict
 from shared.adapters.embedded.sqlite_announcements import SqliteAnnouncements
@@ -17,28 +18,43 @@ MOST = 10
 #: Lines of a transcript on the terminal; the rest is a command away.
 LINES = 3
 
+#: The ids of the recordings that something was announced of since it was asked before.
+News: TypeAlias = Callable[[], list[str]]
+
+
+class Unread:
+    """The `News` of a store that keeps its announcements."""
+
+    def __init__(self, announcements: SqliteAnnouncements) -> None:
+        self._announcements, self._seen = announcements, announcements.last()
+
+    def __call__(self) -> list[str]:
+        found = self._announcements.after(self._seen)
+        self._seen = found[-1].seq if found else self._seen
+        return [one.recording_id for one in found]
+
 
 class Herald:
-    """Tells what was announced since it was made, each once."""
+    """Tells what is announced, each once."""
 
     def __init__(
         self,
-        announcements: SqliteAnnouncements,
+        news: News,
         recordings: Recordings,
         results: Results,
         say: Callable[[str], None],
     ) -> None:
-        self._announcements, self._recordings = announcements, recordings
+        self._news, self._recordings = news, recordings
         self._results, self._say = results, say
-        self._seen = announcements.last()
+        self._untold: list[str] = []
 
     def look(self) -> None:
         """Tell what is new. A store in trouble has nothing new to tell; the next look has."""
         with suppress(StoreUnavailable):
-            news = self._announcements.after(self._seen)
-            known = [self._recordings.get(one.recording_id) for one in news]
+            self._untold += self._news()
+            known = [self._recordings.get(one) for one in self._untold]
             self._tell([r for r in known if r is not None])
-            self._seen = news[-1].seq if news else self._seen
+            self._untold.clear()
 
     def _tell(self, settled: list[Recording]) -> None:
         if len(settled) > MOST:

@@ -1,33 +1,25 @@
-"""Everything that serves one HOME: broker, events, ticks, inbox, and the three processes."""
+"""Everything that serves one HOME: what carries messages, the inbox, and the three processes."""
 
 import contextlib
 import logging
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from local import push_keys
-from local.broker import PUSH_TIMEOUT_S, Broker, Subscription, event_push, ticket_push
 from local.child_log import OwnLog
 from local.claim import Up
-from local.inbox import Inbox, SeenDrops
-from local.ports import first_free, some_free
-from local.posts import Posts
+from local.herald import News
+from local.inbox import Inbox
 from local.push_keys import PushKeys
-from local.storage_events import TIMEOUT_S, StorageEvents, upload_push
 from local.supervisor import Part, Supervisor
-from local.ticks import TOPIC as TICKS
-from local.ticks import Ticks
-from shared.adapters.embedded.sqlite_database import Database
-from shared.adapters.embedded.sqlite_uploads import SqliteUploads
-from shared.domain.recording import Topic
+from local.topology import FUNCTIONS, GATEWAY, SERVICE, Ports, Topology, url
 from shared.domain.testimony import VERSION
 from shared.errors import EarwitnessError, PartNotStarted
 from shared.logs import say
-from shared.settings import Settings
-from shared.wiring import STORE, clock, parts
+from shared.settings import Backend, Settings
+from shared.wiring import Parts, clock
 
 log = logging.getLogger("earwitness.stack")
 #: Every logger of ours is below this one.
@@ -42,78 +34,55 @@ PORT_TRIES = 3
 #: Seconds. What lies in HOME/tmp untouched for longer was left by somebody who was killed; a
 #: command that is copying a file in at this moment touches its spool all the time.
 STALE_S = 600.0
-LANES = (Topic.LANE_HIGH, Topic.LANE_LOW)
-FUNCTIONS, SERVICE, GATEWAY = "functions", "service", "gateway"
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    functions: int
-    service: int
-    gateway: int | None  #: None: no page is served
-
-    @staticmethod
-    def choose(page: int | None) -> "Ports":
-        """Free ports; the page gets the wished one or the next.
-
-        Raises:
-            PartNotStarted: a hundred ports in a row are taken.
-        """
-        functions, service = some_free(2)
-        if page is None:
-            return Ports(functions, service, None)
-        gateway = first_free(page)
-        if gateway is None:
-            raise PartNotStarted(f"Port {page} and the ports after it are taken; use --port.")
-        return Ports(functions, service, gateway)
 
 
 class Stack:
     """Start and stop it once, under the HOME's claim (`local.claim`)."""
 
     def __init__(
-        self, settings: Settings, *, say: Say, page: int | None = None, inbox: Path | None = None
+        self,
+        settings: Settings,
+        *,
+        say: Say,
+        page: int | None = None,
+        inbox: Path | None = None,
+        fell: Callable[[EarwitnessError], None] = lambda _: None,
     ) -> None:
-        """`page` is the wished port of the page, None for none; `inbox` None watches nothing.
+        """`page` is the wished port of the page, None for none; `inbox` None watches nothing;
+        `fell` is told of what cannot be mended while it runs: then `stop` is all that helps.
 
         Raises:
             InvalidSettings, StoreUnavailable, DiskFull: nothing was started.
         """
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         _sweep(settings.home / "tmp", clock().timestamp())
-        self._settings, self._say, self._page = settings, say, page
+        self._settings, self._say, self._page, self._fell = settings, say, page, fell
         self._log = OwnLog(settings.home / "logs" / "up.log", say)
         self._keys = PushKeys(settings.home / "keys", clock)
-        self._parts = parts(settings)
-        self._db = Database(settings.home / STORE)
+        self._folder = inbox
         self.ports = Ports.choose(page)
-        self._ticket_posts = Posts(lambda: _url(self.ports.service), PUSH_TIMEOUT_S)
-        self._event_posts = Posts(lambda: _url(self.ports.functions), TIMEOUT_S)
-        self.broker = Broker(self._subscriptions(), clock)
-        self._events = StorageEvents(
-            SqliteUploads(self._db, settings.home), self._db, upload_push(self._event_posts)
-        )
-        self._ticks = Ticks(self.broker)
-        self._inbox = self._watch(inbox) if inbox else None
+        self._topology = self._chosen()
+        self._inbox: Inbox | None = None
         self._supervisor: Supervisor | None = None
 
     def start(self) -> None:
         """Start everything; returns when all three processes answer.
 
         Raises:
-            PartNotStarted: everything was stopped again, as after any other exception.
+            PartNotStarted, EmulatorMissing: everything was stopped again, as after any other
+                exception.
         """
         OURS.addHandler(self._log)
         try:
+            self._topology.open()
             # Nobody else serves this HOME (the claim), so whoever held a lease is dead.
             self._take_back()
-            self.broker.start()
             self._supervise()
-            self._events.start()
-            self._ticks.start()
-            if self._inbox is not None:
+            self._topology.carry()
+            if self._folder is not None:
+                self._inbox = self._watch(self._folder)
                 self._inbox.start()
         except BaseException:  # Ctrl-C too: nothing may be left running
             self.stop()
@@ -126,31 +95,54 @@ class Stack:
         """
         if self._inbox is not None:
             self._inbox.stop()
-        self._ticks.stop()
-        self._events.stop()
-        self.broker.stop()
-        self._ticket_posts.close()
-        self._event_posts.close()
+        self._topology.halt()
         if self._supervisor is not None:
             self._supervisor.stop()
+        self._topology.close()
         OURS.removeHandler(self._log)
         self._log.close()
+
+    @property
+    def parts(self) -> Parts:
+        """The adapters, once it is started."""
+        return self._topology.parts
+
+    def news(self) -> News:
+        """What is announced from now on, once it is started."""
+        return self._topology.news()
 
     def up(self, pid: int) -> Up:
         """What HOME/up.json is to say."""
         gateway = self.ports.gateway
         return Up(
             pid=pid,
-            url=_url(gateway) if gateway else "",
-            broker=self.broker.url,
-            functions=_url(self.ports.functions),
-            service=_url(self.ports.service),
+            url=url(gateway) if gateway else "",
+            broker=self._topology.broker,
+            functions=url(self.ports.functions),
+            service=url(self.ports.service),
             started_at=clock().isoformat(),
             version=VERSION,
+            environment=self._told(),
         )
 
     def pids(self) -> Mapping[str, int | None]:
         return self._supervisor.pids() if self._supervisor else {}
+
+    def _chosen(self) -> Topology:
+        if self._settings.backend is Backend.EMBEDDED:
+            from local.topology_embedded import Embedded
+
+            return Embedded(self._settings, self._keys, lambda: self.ports)
+        from local.topology_emulated import Emulated  # Google's clients weigh half a second
+
+        return Emulated(
+            self._settings, self._keys, lambda: self.ports, say=self._say, fell=self._fell
+        )
+
+    def _told(self) -> Mapping[str, str]:
+        """What a command on this HOME needs, beyond HOME itself."""
+        embedded = self._settings.backend is Backend.EMBEDDED
+        return {} if embedded else self._topology.variables()
 
     def _supervise(self) -> None:
         for tries in range(1, PORT_TRIES + 1):
@@ -159,7 +151,7 @@ class Stack:
                 self._settings.home / "logs",
                 say=self._say,
                 died=self._died,
-                back=self._back,
+                back=self._topology.back,
             )
             try:
                 self._supervisor.start()
@@ -193,40 +185,26 @@ class Stack:
     def _environment(self) -> dict[str, str]:
         return {
             "EARWITNESS_HOME": str(self._settings.home),
-            "EARWITNESS_BACKEND": self._settings.backend.value,
-            "EARWITNESS_BROKER_URL": self.broker.url,
-            "EARWITNESS_SERVICE_URL": _url(self.ports.service),
+            "EARWITNESS_SERVICE_URL": url(self.ports.service),
             "EARWITNESS_PUSH_ISSUER": push_keys.ISSUER,
             "EARWITNESS_PUSH_AUDIENCE": push_keys.AUDIENCE,
             "EARWITNESS_PUSH_EMAIL": push_keys.EMAIL,
             "EARWITNESS_PUSH_SUBJECT": push_keys.SUBJECT,
             "EARWITNESS_PUSH_KEYS": str(self._keys.jwks),
             "EARWITNESS_WORKER": WORKER,
-        }
-
-    def _subscriptions(self) -> dict[str, Subscription]:
-        slots = self._settings.slots
-        lanes = {
-            lane.value: Subscription(ticket_push(self._ticket_posts, self._keys, lane), slots)
-            for lane in LANES
-        }
-        dead = event_push(self._event_posts, Topic.JOBS_DEAD, "on_job_dead")
-        ticks = event_push(self._event_posts, TICKS, "reconcile")
-        return lanes | {
-            Topic.JOBS_DEAD.value: Subscription(dead, 1),
-            TICKS: Subscription(ticks, 1),
+            **self._topology.variables(),
         }
 
     def _watch(self, folder: Path) -> Inbox:
         return Inbox(
             folder,
-            self._parts.inlet,
-            self._parts.tenants,
-            SeenDrops(self._db),
+            self.parts.inlet,
+            self.parts.tenants,
+            self._topology.seen,
             clock,
             room=self._settings.home,
             say=self._say,
-            took=self._events.look,
+            took=self._topology.uploaded,
         )
 
     def _died(self, name: str) -> None:
@@ -235,24 +213,13 @@ class Stack:
 
     def _take_back(self) -> None:
         try:
-            ended = self._parts.jobs.take_back(clock(), worker=WORKER)
+            ended = self.parts.jobs.take_back(clock(), worker=WORKER)
         except EarwitnessError as error:
             # Not lost: the leases run out, and `reconcile` takes them back.
             say(log, error)
             return
         if ended:
             self._say(f"{ended} recordings were being heard when it ended; they are tried again.")
-
-    def _back(self, name: str) -> None:
-        if name == SERVICE:
-            self.broker.hurry(*(lane.value for lane in LANES))
-        if name == FUNCTIONS:
-            self.broker.hurry(Topic.JOBS_DEAD.value, TICKS)
-            self._events.hurry()
-
-
-def _url(port: int) -> str:
-    return f"http://127.0.0.1:{port}"
 
 
 def _sweep(folder: Path, now_s: float) -> None:

@@ -45,6 +45,7 @@ class Part:
     health: str  #: path that answers once the part is ready
     environment: Mapping[str, str] = field(default_factory=dict)
     any_answer: bool = False  #: whether any status means ready, or only 200
+    replaceable: bool = True  #: whether another one can go on where it ended
 
     @property
     def url(self) -> str:
@@ -149,6 +150,8 @@ class Kept:
     def _again(self, status: int, lived_s: float) -> bool:
         """Whether to start the part again; waits as long as is due."""
         self._died(self.part.name)
+        if self.ready.is_set() and not self.part.replaceable:
+            return False
         self._deaths = 1 if lived_s >= HEALTHY_S else self._deaths + 1
         if not self.ready.is_set() and self._is_hopeless(status):
             self.failed.set()

@@ -251,6 +251,12 @@ class EmulatorMissing(
     """One of Google's emulators is not installed here, so the cloud's parts cannot be run."""
 
 
+class EmulatorStopped(
+    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.CRITICAL, retryable=False
+):
+    """One of Google's emulators stopped, and what it held is gone. Start Earwitness again."""
+
+
 class AlreadyRunning(
     EarwitnessError, layer=Layer.CONTEXT, severity=Severity.WARNING, retryable=False
 ):

@@ -1,5 +1,6 @@
 """What several commands share: where HOME is, and the parts on it."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
+from local.claim import running
 from shared.domain.names import TENANT
 from shared.domain.wishes import ENGINE, LANGUAGE
-from shared.settings import Settings, load
+from shared.settings import Backend, Settings, load
 from shared.wiring import Parts, parts
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -75,8 +77,17 @@ def _matching(pattern: re.Pattern[str], rule: str) -> Callable[..., str | None]:
 
 
 def settings_of(home: Path | None, **given: Any) -> Settings:
-    """Raises InvalidSettings: every wrong value is named."""
-    return load(home=home.resolve() if home else None, **given)
+    """The settings, with those of the stack that serves this HOME now where it has its own.
+
+    Raises:
+        InvalidSettings: every wrong value is named.
+    """
+    folder = home.resolve() if home else None
+    # Where HOME is does not depend on the backend, whose other settings may be missing so far.
+    up = running(load(home=folder, backend=Backend.EMBEDDED).home)
+    if up is not None:
+        os.environ.update(up.environment)
+    return load(home=folder, **given)
 
 
 def parts_of(home: Path | None) -> Parts:

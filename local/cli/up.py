@@ -17,11 +17,9 @@ from local.cli.options import home_option, settings_of
 from local.cli.output import say
 from local.herald import Herald
 from local.stack import PAGE_PORT, Stack
-from shared.adapters.embedded.sqlite_announcements import SqliteAnnouncements
-from shared.adapters.embedded.sqlite_database import Database
 from shared.errors import DiskFull, StoreUnavailable
 from shared.settings import Backend, Settings, default_home
-from shared.wiring import STORE, Parts, parts
+from shared.wiring import Parts
 
 #: Seconds. The broker's threads answer within a millisecond of being woken, also while the
 #: inbox digests a large file; Python's default of 5 ms would be felt on every ticket.
@@ -46,15 +44,41 @@ LOOK_EVERY_S = 0.5
     envvar="EARWITNESS_INBOX",
     help="Watched folder; ./inbox in a checkout, else HOME/inbox.",
 )
-@click.option("--backend", type=click.Choice([b.value for b in Backend]))
-def up(home: Path | None, port: int, inbox: Path | None, backend: str | None) -> None:
+@click.option(
+    "--backend",
+    type=click.Choice([b.value for b in Backend]),
+    envvar="EARWITNESS_BACKEND",
+    help="gcp, with --emulators, runs Google's parts.",
+)
+@click.option("--emulators", is_flag=True, help="Google's emulators, with --backend gcp.")
+def up(
+    home: Path | None, port: int, inbox: Path | None, backend: str | None, emulators: bool
+) -> None:
     """Start everything on this machine, watch the inbox and serve the page, until Ctrl-C."""
-    settings = settings_of(home, backend=backend)
+    settings = _chosen(home, backend, emulators)
     folder = inbox.resolve() if inbox else inbox_of(settings)
     sys.setswitchinterval(SWITCH_S)
     with claim(settings.home), suppress(KeyboardInterrupt):  # while it was starting
         _serve(settings, port, folder)
     say("Stopped.")
+
+
+def _chosen(home: Path | None, backend: str | None, emulators: bool) -> Settings:
+    on_google = backend == Backend.GCP
+    if emulators and not on_google:
+        raise click.UsageError("--emulators stands in for Google: say --backend gcp, too.")
+    if on_google and not emulators:
+        raise click.UsageError(
+            "`up` starts nothing in a project of Google's: there, functions, service and gateway"
+            " are deployed, and every other command finds them by EARWITNESS_BACKEND=gcp,"
+            " EARWITNESS_PROJECT, EARWITNESS_UPLOADS_BUCKET and EARWITNESS_RESULTS_BUCKET."
+            " To run all of it on this machine, add --emulators."
+        )
+    if not emulators:
+        return settings_of(home, backend=backend)
+    from local.emulated_project import SETTINGS  # Google's clients weigh half a second
+
+    return settings_of(home, **SETTINGS)
 
 
 def _when_asked(then: Callable[[int, FrameType | None], object]) -> None:
@@ -72,23 +96,27 @@ def inbox_of(settings: Settings) -> Path:
 def _serve(settings: Settings, port: int, inbox: Path) -> None:
     say("Earwitness is starting ...")
     _when_asked(signal.default_int_handler)  # breaks off a start, however long it takes
-    stack = Stack(settings, say=say, page=port, inbox=inbox)
     stopped = threading.Event()
     trouble = _fall_together(stopped)
+
+    def fell(error: BaseException) -> None:
+        trouble.append(error)
+        stopped.set()
+
+    stack = Stack(settings, say=say, page=port, inbox=inbox, fell=fell)
     try:
         stack.start()
         _when_asked(lambda *_: stopped.set())
         note = stack.up(os.getpid())
         write_note(settings.home, note)
-        opened = parts(settings)
-        if first_run.is_first(opened) and not stopped.is_set():
-            _hear_sample(opened, stopped)
+        if first_run.is_first(stack.parts) and not stopped.is_set():
+            _hear_sample(stack.parts, stopped)
         if stack.ports.gateway != port:
             say(f"Port {port} is taken, so the page is on {stack.ports.gateway}.")
         say(f"The page: {note.url}")
         say(f"The inbox: {inbox}  (drop a recording there; a folder in it is a tenant)")
-        say("Ctrl-C stops everything; what waits goes on at the next start.")
-        herald = _herald(settings, opened)
+        say(f"Ctrl-C stops everything; {_afterwards(settings)}")
+        herald = Herald(stack.news(), stack.parts.recordings, stack.parts.results, say)
         while not stopped.wait(LOOK_EVERY_S):
             herald.look()
         say("Stopping ...")
@@ -98,17 +126,18 @@ def _serve(settings: Settings, port: int, inbox: Path) -> None:
         raise trouble[0]
 
 
+def _afterwards(settings: Settings) -> str:
+    if settings.backend is Backend.GCP:
+        return "Google's emulators forget all of it then."
+    return "what waits goes on at the next start."
+
+
 def _hear_sample(opened: Parts, stopped: threading.Event) -> None:
     """The sample is a greeting: a disk or a store in trouble must not end the start."""
     try:
         first_run.hear_sample(opened, say=say, stopped=stopped)
     except (StoreUnavailable, DiskFull) as error:
         say(f"The sample was left out: {error}")
-
-
-def _herald(settings: Settings, opened: Parts) -> Herald:
-    announcements = SqliteAnnouncements(Database(settings.home / STORE))
-    return Herald(announcements, opened.recordings, opened.results, say)
 
 
 def _fall_together(stopped: threading.Event) -> list[BaseException]:

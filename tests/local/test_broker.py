@@ -22,7 +22,7 @@ from local.broker import (
 )
 from local.posts import Posts
 from local.push_keys import PushKeys
-from local.ticks import Ticks
+from local.ticks import Ticks, into_broker
 from shared.adapters.embedded.local_publisher import LocalPublisher
 from shared.adapters.embedded.sqlite_database import Database
 from shared.domain.lanes import Lane
@@ -275,7 +275,7 @@ def test_ticks_come_at_once_and_do_not_pile_up(brokers):
         return hold.wait(PATIENCE_S)
 
     broker = brokers(ticks=Subscription(deliver, 1))
-    ticks = Ticks(broker, every_s=0.005)
+    ticks = Ticks(into_broker(broker), every_s=0.005)
     ticks.start()
     assert came.acquire(timeout=PATIENCE_S)
     while not broker.waiting("ticks"):  # the second tick waits; there is never a third

@@ -2,7 +2,7 @@
 
 import pytest
 
-from local.herald import LINES, MOST, Herald
+from local.herald import LINES, MOST, Herald, Unread
 from shared.adapters.embedded.local_publisher import LocalPublisher
 from shared.adapters.embedded.sqlite_announcements import SqliteAnnouncements
 from shared.domain.lanes import Lane
@@ -27,8 +27,8 @@ class Terminal:
         self.said = []
         db = store.jobs._db
         self.publish = PublishOutbox(store.outbox, Unheard(db, "http://127.0.0.1:9"), Clock())
-        announcements = SqliteAnnouncements(db)
-        self.herald = Herald(announcements, store.recordings, store.results, self.said.append)
+        news = Unread(SqliteAnnouncements(db))
+        self.herald = Herald(news, store.recordings, store.results, self.said.append)
 
     def told(self):
         self.publish()
