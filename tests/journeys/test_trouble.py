@@ -128,7 +128,7 @@ def test_full_disk_holds_work_back_and_is_over_when_there_is_room(start, small_d
         filler = fill(small_disk)
 
     (up.home / "aside").rename(up.inbox / "dropped.wav")
-    until(lambda: said(up, "dropped.wav waits: The disk is full.", "service: disk_full"))
+    until(lambda: said(up, "dropped.wav waits: The disk is full.", "code=disk_full"))
     refused = earwitness(up, "add", str(up.inbox / "dropped.wav"))
     filler.unlink()
     freed_s = time.monotonic()
@@ -160,7 +160,7 @@ def test_locked_store_holds_work_back_and_is_over_when_it_is_free(start, tmp_pat
     with closing(lock):
         up.drop("dropped.wav", tone_wav(3.0))
         refused = earwitness(up, "add", str(file))
-        until(lambda: said(up, "service: store_unavailable"))
+        until(lambda: said(up, "code=store_unavailable"))
         lock.execute("ROLLBACK")
     until_done(up, *ids)
     until(lambda: "dropped.wav" in up.recordings())
