@@ -15,6 +15,7 @@ from gateway.signatures import Permit, sign, verify
 from gateway.ulids import ENTROPY_BYTES, PATTERN, ulid
 from shared.domain.api import NAME_KEY, Minted, Taken, Wanted
 from shared.domain.names import ROOT, recording_id
+from shared.domain.recording import UploadedObject
 from shared.domain.wishes import wishes
 from shared.errors import (
     AudioTooLarge,
@@ -24,12 +25,13 @@ from shared.errors import (
     UnknownTenant,
     WrongState,
 )
+from shared.settings import Backend
 from shared.wiring import Parts
 
 router = APIRouter(tags=["uploads"], responses=DESCRIBED)
 
-BUCKET = "uploads"
-#: A new name's first generation; nobody else writes under a ULID of ours.
+#: A bucket on one machine counts generations; Google's numbers them by time, so there what an
+#: upload is answered with is the first to know the recording's id.
 FIRST = 1
 #: How long an upload may begin; going on with it takes as long as it takes.
 VALID = timedelta(minutes=15)
@@ -44,12 +46,17 @@ def mint(wanted: Wanted, request: Request, parts: Wired) -> Minted:
     permit = _permit(wanted, key, now + VALID)
     token = sign(permit, request.app.state.upload_key)
     return Minted(
-        recording_hint=recording_id(BUCKET, permit.name, FIRST),
+        recording_hint=recording_id(_bucket(parts), permit.name, FIRST),
         url=f"{request.base_url}v1/uploads/{key}?token={token}",
         method="PUT",
         headers={"Content-Type": permit.content_type},
         expires_at=datetime.fromtimestamp(permit.expires_s, UTC),
     )
+
+
+def _bucket(parts: Parts) -> str:
+    on_google = parts.settings.backend is Backend.GCP
+    return parts.settings.uploads_bucket if on_google else ROOT
 
 
 def _check(wanted: Wanted, parts: Parts) -> None:
@@ -167,7 +174,9 @@ def _answer(session: Session, permit: Permit, writer: int | None, parts: Parts) 
     elif not _is_taken(permit, parts):
         held = session.held_bytes()
         return Response(status_code=308, headers={"Range": f"bytes=0-{held - 1}"} if held else {})
-    taken = Taken(recording_hint=recording_id(BUCKET, permit.name, FIRST))
+    kept = _kept(permit, parts)
+    assert kept is not None
+    taken = Taken(recording_hint=recording_id(kept.bucket, kept.name, kept.generation))
     return Response(taken.model_dump_json(), 201, media_type="application/json")
 
 
@@ -180,7 +189,13 @@ def _check_match(permit: Permit, length: int, content_type: str, request: Reques
 
 
 def _is_taken(permit: Permit, parts: Parts) -> bool:
-    return parts.uploads.stat(permit.name, FIRST) is not None
+    return _kept(permit, parts) is not None
+
+
+def _kept(permit: Permit, parts: Parts) -> UploadedObject | None:
+    """The object that came by this permit: nobody else writes under a ULID of ours."""
+    found = parts.uploads.page((permit.name, 0), 1)
+    return found[0] if found and found[0].name == permit.name else None
 
 
 def _store(permit: Permit, content: BinaryIO, parts: Parts) -> None:

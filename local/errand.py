@@ -23,7 +23,7 @@ from shared.domain.states import TERMINAL, State
 from shared.domain.tenants import kept_until
 from shared.domain.wishes import wishes
 from shared.errors import AlreadyRunning, AudioTooLarge, EarwitnessError, UnknownTenant
-from shared.settings import Settings
+from shared.settings import Backend, Settings
 from shared.wiring import Parts
 
 if TYPE_CHECKING:
@@ -151,9 +151,8 @@ class Delivery:
             done = gateway.upload(
                 content, name=sound.path, tenant=tenant, metadata=metadata, content_type=kind
             )
-        known = tuple(sorted({**metadata, "name": sound.path}.items()))
-        name = f"{ROOT}/{tenant}/{done.object_name}"
-        upload = UploadedObject(ROOT, name, 1, done.size_bytes, kind, known, self._parts.now())
+        # Its generation is the bucket's own: nobody else writes under a name of the gateway's.
+        [upload] = self._parts.uploads.page((f"{ROOT}/{tenant}/{done.object_name}", 0), 1)
         assert id_of(upload) == done.id
         return upload
 
@@ -221,12 +220,13 @@ class Guard:
         self._own.close()
 
     def look(self) -> None:
-        """Start a stack if nobody serves this HOME now.
+        """Start a stack if nobody serves this HOME now, and it is not served in the cloud.
 
         Raises:
             PartNotStarted: none could be started.
         """
-        if self._serves or is_claimed(self._settings.home):
+        in_the_cloud = self._settings.backend is Backend.GCP
+        if self._serves or in_the_cloud or is_claimed(self._settings.home):
             return
         with contextlib.suppress(AlreadyRunning):  # somebody was faster
             self._own.enter_context(self._stack())

@@ -23,7 +23,7 @@ from shared.adapters.embedded.sqlite_database import Database
 from shared.domain.names import ROOT, TENANT, display
 from shared.domain.recording import UploadedObject
 from shared.domain.tenants import DEMO, Tier
-from shared.errors import DiskFull, EarwitnessError
+from shared.errors import DiskFull, EarwitnessError, InvalidRequest
 from shared.logs import say
 from shared.ports import Clock, Inlet, Tenants
 
@@ -220,6 +220,8 @@ class Inbox:
         except DiskFull as error:
             wait_s = ROOM_AGAIN_S
             self._say_once(f"{display(drop.inside)} waits: {error}")
+        except InvalidRequest as error:
+            self._say_once(f"{display(drop.inside)} is left alone: {error}")
         except OSError as error:
             self._say_once(f"{display(drop.inside)} cannot be read ({error.strerror}); it waits.")
         self._not_before[drop.key] = now_s + wait_s

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import httpx
+from pydantic import ValidationError
 
 from earwitness.client.calls import Door, understood
 from earwitness.client.errors import CircuitOpen, ConnectionLost, NotUnderstood, failure
 from earwitness.client.patience import Tries
 from earwitness.client.sources import Body, Progress, Source
 from earwitness.client.steps import Flow, Send
-from shared.domain.api import Minted, Wanted
+from shared.domain.api import Minted, Taken, Wanted
 from shared.errors import EarwitnessError
 
 #: The answer to a request that leaves an upload unfinished.
@@ -45,13 +46,21 @@ def upload(door: Door, source: Source, wanted: Wanted, progress: Progress) -> Fl
     answer = yield from door.ask("POST", "/v1/uploads", told=wanted)
     minted = understood(Minted, answer)
     try:
-        yield from _Sending(door, source, minted, progress).run()
+        taken = yield from _Sending(door, source, minted, progress).run()
     except EarwitnessError as error:
         error.context["recording_id"] = minted.recording_hint
         raise
     progress(source.size_bytes, source.size_bytes)
     key = urlsplit(minted.url).path.rpartition("/")[2]
-    return Uploaded(minted.recording_hint, wanted.name, wanted.size, key)
+    return Uploaded(_id(taken, minted), wanted.name, wanted.size, key)
+
+
+def _id(taken: httpx.Response, minted: Minted) -> str:
+    """Google's bucket knows an object's generation, and so the id, when the object is there."""
+    try:
+        return Taken.model_validate_json(taken.content).recording_hint
+    except ValidationError:
+        return minted.recording_hint
 
 
 class _Sending:
@@ -61,20 +70,22 @@ class _Sending:
         self._begun = False
         self._held = 0  #: the most bytes the other side ever said it holds
 
-    def run(self) -> Flow[None]:
-        yield from self._tries.run(self._attempt)
+    def run(self) -> Flow[httpx.Response]:
+        """The answer to the request that completed it."""
+        return (yield from self._tries.run(self._attempt))
 
-    def _attempt(self) -> Flow[None]:
+    def _attempt(self) -> Flow[httpx.Response]:
         start = 0
         if self._begun:
             answer = yield from self._put({"Content-Range": f"bytes */{self._size}"}, b"")
             if answer.is_success:
-                return  # all was there; only its answer had been lost
+                return answer  # all was there; only its answer had been lost
             start = self._advanced(_held_bytes(answer))
         rest = Body(self._source, start, self._progress)
         answer = yield from self._put(self._rest_headers(rest), rest)
         if not answer.is_success:
             raise ConnectionLost("The upload came in part.")
+        return answer
 
     def _advanced(self, held: int) -> int:
         """A step forward is worth all patience anew, so that hours of uploading outlast a bad
