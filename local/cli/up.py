@@ -17,7 +17,7 @@ from local.cli.options import home_option, settings_of
 from local.cli.output import say
 from local.herald import Herald
 from local.stack import PAGE_PORT, Stack
-from shared.errors import DiskFull, StoreUnavailable
+from shared.errors import DiskFull, EarwitnessError, StoreUnavailable
 from shared.settings import Backend, Settings, default_home
 from shared.wiring import Parts
 
@@ -107,23 +107,31 @@ def _serve(settings: Settings, port: int, inbox: Path) -> None:
     try:
         stack.start()
         _when_asked(lambda *_: stopped.set())
-        note = stack.up(os.getpid())
-        write_note(settings.home, note)
-        if first_run.is_first(stack.parts) and not stopped.is_set():
-            _hear_sample(stack.parts, stopped)
-        if stack.ports.gateway != port:
-            say(f"Port {port} is taken, so the page is on {stack.ports.gateway}.")
-        say(f"The page: {note.url}")
-        say(f"The inbox: {inbox}  (drop a recording there; a folder in it is a tenant)")
-        say(f"Ctrl-C stops everything; {_afterwards(settings)}")
+        _greet(stack, settings, port, inbox, stopped)
         herald = Herald(stack.news(), stack.parts.recordings, stack.parts.results, say)
         while not stopped.wait(LOOK_EVERY_S):
             herald.look()
         say("Stopping ...")
+    except EarwitnessError:
+        if not trouble:  # of which this may be what one sees first
+            raise
     finally:
         stack.stop()
     if trouble:
         raise trouble[0]
+
+
+def _greet(
+    stack: Stack, settings: Settings, port: int, inbox: Path, stopped: threading.Event
+) -> None:
+    note = stack.up(os.getpid())
+    write_note(settings.home, note)
+    _hear_sample(stack.parts, stopped)
+    if stack.ports.gateway != port:
+        say(f"Port {port} is taken, so the page is on {stack.ports.gateway}.")
+    say(f"The page: {note.url}")
+    say(f"The inbox: {inbox}  (drop a recording there; a folder in it is a tenant)")
+    say(f"Ctrl-C stops everything; {_afterwards(settings)}")
 
 
 def _afterwards(settings: Settings) -> str:
@@ -135,7 +143,8 @@ def _afterwards(settings: Settings) -> str:
 def _hear_sample(opened: Parts, stopped: threading.Event) -> None:
     """The sample is a greeting: a disk or a store in trouble must not end the start."""
     try:
-        first_run.hear_sample(opened, say=say, stopped=stopped)
+        if first_run.is_first(opened) and not stopped.is_set():
+            first_run.hear_sample(opened, say=say, stopped=stopped)
     except (StoreUnavailable, DiskFull) as error:
         say(f"The sample was left out: {error}")
 

@@ -37,6 +37,9 @@ def until(what: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
 class Up:
     """`earwitness up` on `home`, with its inbox in HOME/inbox."""
 
+    #: Further words of the command.
+    words: tuple[str, ...] = ()
+
     def __init__(self, home: Path, **environment: str) -> None:
         self.home, self.inbox = home, home / "inbox"
         self.environment = os.environ | {"EARWITNESS_HOME": str(home)} | environment
@@ -48,7 +51,7 @@ class Up:
         self.inbox.mkdir(exist_ok=True)
         with self.said.open("a") as said:
             self.process = subprocess.Popen(
-                [EARWITNESS, "up", "--port", "18080"],
+                [EARWITNESS, "up", "--port", "18080", *self.words],
                 cwd=self.home,
                 env=self.environment,
                 stdout=said,
