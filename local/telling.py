@@ -67,6 +67,8 @@ def portrait(recording: Recording, result: Result) -> Iterator[str]:
     )
     if recording.error:
         yield f"{recording.error.code}: {safe(recording.error.message)}"
+    if result.reused_from:
+        yield f"the same content as {result.reused_from}, whose answers these are"
     yield from _sound(result)
     for warning in result.warnings:
         yield f"warning {warning.code}: {safe(warning.message)}"

@@ -419,3 +419,11 @@ def test_a_form_without_a_reason_discards_nothing(client, store):
     assert answer.status_code == 400
     assert "Say why it is discarded" in answer.text
     assert [r.id for r in store.parts.jobs.dead()] == [dead.id]
+
+
+def test_known_content_says_whose_answers_these_are(client, store):
+    original = store.done("talk.wav")
+    copy = store.copied(original, "copy.wav")
+
+    assert f'href="/recordings/{original.id}"' in client.get(f"/recordings/{copy.id}").text
+    assert "heard before" not in client.get(f"/recordings/{original.id}").text

@@ -11,6 +11,8 @@ from shared.domain.cascade import Decided, Decision, Verdict
 from shared.domain.lanes import Lane
 from shared.domain.names import recording_id, tenant_and_path
 from shared.domain.recording import Failure, Lease, Recording
+from shared.domain.result import Result, read
+from shared.domain.reuse import reused
 from shared.domain.sound import Caution, Facts, Quality, Segment, Survey
 from shared.domain.tenants import DEMO, Tier
 from shared.domain.testimony import Testimony, outcome, rendered, testify
@@ -112,9 +114,17 @@ class Filled:
     def done(self, path="talk.wav", spoken=None, sounds=(), cautions=(), **changes) -> Recording:
         return self.finish(self.leased(path, **changes), spoken, sounds, cautions)
 
+    def copied(self, original: Recording, path: str) -> Recording:
+        """Done with the answers of another recording of the same content."""
+        lease = self.leased(path)
+        known = read(self.parts.results.load(original.result or "", "result.json"))
+        return self._keep(lease, reused(known, lease.recording, {}))
+
     def finish(self, lease: Lease, spoken=None, sounds=(), cautions=()) -> Recording:
         told = testimony(lease.recording, spoken or [(1.0, TEXT)], sounds, cautions)
-        result = testify(told)
+        return self._keep(lease, testify(told))
+
+    def _keep(self, lease: Lease, result: Result) -> Recording:
         folder = f"results/{lease.recording.tenant}/{lease.recording.id}/{lease.token}"
         self.parts.results.save(folder, rendered(result))
         return self.parts.jobs.complete(lease, outcome(result, folder, None), [], self.at)

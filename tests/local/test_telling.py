@@ -75,6 +75,13 @@ def test_portrait_tells_what_is_asked_first(world):
     assert lines[-1] == "   0:01.0 - 0:02.0    hello there"
 
 
+def test_portrait_says_whose_answers_these_are(world):
+    made = world.done("talk.wav", "hello there")
+    result = result_of(made, world.parts.results).model_copy(update={"reused_from": "abc"})
+
+    assert "the same content as abc, whose answers these are" in list(portrait(made, result))
+
+
 def test_portrait_of_what_was_refused_says_why(world):
     made = world.rejected()
 
