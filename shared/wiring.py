@@ -10,16 +10,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from shared import spans
-from shared.adapters.embedded.file_results import FileResults
-from shared.adapters.embedded.local_publisher import LocalPublisher
-from shared.adapters.embedded.sqlite_arrivals import SqliteArrivals
-from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
-from shared.adapters.embedded.sqlite_database import Database
-from shared.adapters.embedded.sqlite_jobs import SqliteJobs
-from shared.adapters.embedded.sqlite_outbox import SqliteOutbox
-from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
-from shared.adapters.embedded.sqlite_tenants import SqliteTenants
-from shared.adapters.embedded.sqlite_uploads import SqliteUploads
 from shared.domain.tenants import DEMO, Tier
 from shared.errors import InvalidSettings
 from shared.flows.intake import Intake
@@ -97,6 +87,18 @@ def parts(settings: Settings) -> Parts:
 
 
 def _embedded(settings: Settings) -> Parts:
+    """Imported late like Google's parts: whoever runs on one need not wait for the other."""
+    from shared.adapters.embedded.file_results import FileResults
+    from shared.adapters.embedded.local_publisher import LocalPublisher
+    from shared.adapters.embedded.sqlite_arrivals import SqliteArrivals
+    from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
+    from shared.adapters.embedded.sqlite_database import Database
+    from shared.adapters.embedded.sqlite_jobs import SqliteJobs
+    from shared.adapters.embedded.sqlite_outbox import SqliteOutbox
+    from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
+    from shared.adapters.embedded.sqlite_tenants import SqliteTenants
+    from shared.adapters.embedded.sqlite_uploads import SqliteUploads
+
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     db = Database(settings.home / STORE)
     tenants = SqliteTenants(db)
@@ -249,6 +251,8 @@ def changes(settings: Settings) -> Callable[[], int]:
 
         with _identity_said():
             return FirestoreChanges(_firestore(settings))
+    from shared.adapters.embedded.sqlite_database import Database
+
     opened: list[Database] = []
 
     def number() -> int:
