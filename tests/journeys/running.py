@@ -24,13 +24,13 @@ ECHO = {
 PATIENCE_S = 180
 
 
-def until(what: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
+def until(what: Callable[[], Any], patience_s: float = PATIENCE_S, pause_s: float = 0.05) -> Any:
     """Look until it is true; events of other processes have no other sign."""
     give_up = time.monotonic() + patience_s
     while not (found := what()):
         if time.monotonic() > give_up:
             raise TimeoutError(f"it never came true: {what}")
-        time.sleep(0.05)
+        time.sleep(pause_s)
     return found
 
 
