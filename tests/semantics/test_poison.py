@@ -18,7 +18,7 @@ from tests.broker import RecordingBroker
 from tests.flows.ears import SmallEars, plainly, survey
 from tests.sounds import tone_wav
 
-JOBS, POISON, SEED = 300, 3, 20261121
+JOBS, POISON, SEED = 200, 2, 20261121
 LANES = (Lane.HIGH, Lane.LOW)
 
 
