@@ -14,6 +14,8 @@ class Gate:
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
         self._ends: set[socket.socket] = set()
+        self._marker: bytes | None = None
+        self.fell = threading.Event()  #: set when the marker has come
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._listen()
@@ -23,6 +25,10 @@ class Gate:
         self._end(self._listener)
         for end in list(self._ends):
             self._end(end)
+
+    def shut_at(self, marker: bytes) -> None:
+        """Shut when somebody sends this; it does not get through."""
+        self._marker = marker
 
     def open(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", self.port))
@@ -43,6 +49,10 @@ class Gate:
     def _carry(self, source: socket.socket, to: socket.socket) -> None:
         with suppress(OSError):
             while block := source.recv(BLOCK):
+                if self._marker is not None and self._marker in block:
+                    self._marker = None
+                    self.shut()
+                    self.fell.set()
                 to.sendall(block)
         for end in (source, to):
             self._end(end)

@@ -21,13 +21,16 @@ from local.cloud_events import storage_finalized
 from local.push_keys import PushKeys
 from shared import wiring
 from shared.domain.states import State
+from shared.errors import StoreUnavailable
 from shared.settings import load
 from tests.cloud.gate import Gate
-from tests.sounds import tone_wav
+from tests.sounds import speech, tone_wav
 
 #: Deliveries until one must have been taken: gRPC itself waits longer and longer (a second, then
 #: 1.6 times as long each time) before it tries to connect again.
 MOST_DELIVERIES = 6
+#: So short that a lease runs out while the store refuses.
+LEASE_S = 3.0
 
 
 class Gated(dict):
@@ -70,6 +73,7 @@ def ring(cloud, tmp_path):
         cascade={"transcribe": ["echo"], "classify": []},
         slots=2,
         decoders=1,
+        lease_s=LEASE_S,
         push_issuer=push_keys.ISSUER,
         push_email=push_keys.EMAIL,
         push_subject=push_keys.SUBJECT,
@@ -117,3 +121,45 @@ def test_an_event_and_a_ticket_in_an_outage_come_again_and_the_job_ends(cloud, g
     told = cloud.topics.bodies("recording-events", 2)
     assert sorted(one["recording_id"] for one in told) == sorted(r.id for r in known)
     assert cloud.parts.outbox.pending() == []
+
+
+@pytest.mark.slow
+def test_a_store_that_refuses_in_the_middle_of_the_work_loses_neither_job_nor_result(
+    cloud, gate, arrive, ring
+):
+    """Nothing can be recorded then, not even that the job is given back: its lease runs out."""
+    assert arrive(storage_finalized(cloud.drop(speech("Good morning.")))) == 200
+
+    gate.shut_at(b"/passages/")
+    refused = ring()
+    gate.open()
+    reconcile = wiring.reconcile(cloud.parts)
+    seen = []
+    while len(seen) < MOST_DELIVERIES and not heard(cloud):
+        seen += delivered(reconciled, reconcile)
+        seen += delivered(ring)
+
+    assert gate.fell.is_set()
+    assert refused == 503
+    [known] = cloud.parts.recordings.page()
+    assert known.state is State.DONE
+    assert json.loads(cloud.parts.results.load(known.result, "result.json"))["status"] == "done"
+    [told] = cloud.topics.bodies("recording-events", 1)
+    assert told["type"] == "recording.done"
+    cloud.topics.taken("inference-metrics", 1)
+
+
+def heard(cloud):
+    try:
+        return cloud.parts.recordings.page()[0].state is State.DONE
+    except StoreUnavailable:
+        return False
+
+
+def reconciled(reconcile):
+    """The status of a tick."""
+    try:
+        reconcile()
+    except StoreUnavailable:
+        return 500
+    return 200
