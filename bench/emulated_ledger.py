@@ -6,7 +6,7 @@ from collections import Counter
 from google.api_core.exceptions import DeadlineExceeded
 from google.pubsub_v1 import Subscription
 
-from local.emulated_project import DATASET, PROJECT
+from local.emulated.project import DATASET, PROJECT
 from shared.adapters.gcp.bigquery_measurements import VIEW
 from shared.adapters.gcp.firestore_rows import PASSAGES, RECORDINGS
 from shared.domain.recording import Topic

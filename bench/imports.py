@@ -18,7 +18,7 @@ from google.cloud import storage
 
 from bench.measuring import goal, interleaved
 from local.cloud_events import CloudEvent, storage_finalized
-from local.emulators import PROJECT, Firestore, PubSub, Storage, running
+from local.emulated.emulators import PROJECT, Firestore, PubSub, Storage, running
 from shared import wiring
 from shared.domain.states import State
 from shared.domain.tenants import Tier

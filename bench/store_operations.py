@@ -23,7 +23,7 @@ from google.cloud.firestore import SERVER_TIMESTAMP, Client
 from google.cloud.firestore_v1.batch import WriteBatch
 
 from bench.measuring import goal
-from local.emulators import Firestore, running
+from local.emulated.emulators import Firestore, running
 from shared.adapters.embedded.sqlite_database import Database
 from shared.adapters.embedded.sqlite_jobs import SqliteJobs
 from shared.adapters.embedded.sqlite_recordings import SqliteRecordings

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from google.pubsub_v1.types import PushConfig
 
-from local.emulators import PROJECT, PubSub, running
+from local.emulated.emulators import PROJECT, PubSub, running
+from local.emulated.relay import Relay
 from local.posts import Posts
 from local.push_keys import PushKeys
-from local.relay import Relay
 from shared.adapters.gcp import pubsub_clients
 from shared.adapters.gcp.pubsub_publisher import PubSubPublisher
 from shared.domain.lanes import Lane

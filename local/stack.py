@@ -133,7 +133,7 @@ class Stack:
             from local.topology_embedded import Embedded
 
             return Embedded(self._settings, self._keys, lambda: self.ports)
-        from local.topology_emulated import Emulated  # Google's clients weigh half a second
+        from local.emulated.topology import Emulated  # Google's clients weigh half a second
 
         return Emulated(
             self._settings, self._keys, lambda: self.ports, say=self._say, fell=self._fell

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.emulators import BigQuery, Emulator, Firestore, PubSub, Storage, running
+from local.emulated.emulators import BigQuery, Emulator, Firestore, PubSub, Storage, running
 from shared.errors import EmulatorMissing
 
 Variables = dict[str, str]

@@ -9,7 +9,7 @@ from uuid import uuid4
 from google.api_core.exceptions import DeadlineExceeded
 from google.pubsub_v1 import PubsubMessage
 
-from local.emulators import PROJECT
+from local.emulated.emulators import PROJECT
 from shared.adapters.gcp import pubsub_clients
 from shared.domain.recording import Topic
 

@@ -76,7 +76,7 @@ def _chosen(home: Path | None, backend: str | None, emulators: bool) -> Settings
         )
     if not emulators:
         return settings_of(home, backend=backend)
-    from local.emulated_project import SETTINGS  # Google's clients weigh half a second
+    from local.emulated.project import SETTINGS  # Google's clients weigh half a second
 
     return settings_of(home, **SETTINGS)
 

@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 from google.cloud import storage
 
-from local.bridges import Bridge, MeasurementRows, ObjectEvents
 from local.cloud_events import storage_finalized
-from local.emulators import PROJECT, Storage, running
+from local.emulated.bridges import Bridge, MeasurementRows, ObjectEvents
+from local.emulated.emulators import PROJECT, Storage, running
 from local.posts import Posts
 from local.storage_events import upload_push
 from shared import wiring

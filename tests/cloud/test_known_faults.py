@@ -1,7 +1,7 @@
 """What Google's emulators are known to get wrong, so that nobody takes their word for it.
 
 Each case fails when the emulator is mended: then the line in docs/unproved.md can go, and
-the contract suite may lean on it. Measured with the versions in `local/emulators.py`.
+the contract suite may lean on it. Measured with the versions in `local/emulated/emulators.py`.
 """
 
 from uuid import uuid4
@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from google.cloud import storage
 
-from local.emulators import PROJECT
+from local.emulated.emulators import PROJECT
 from shared.adapters.gcp import pubsub_clients
 from tests.emulators import reached
 

@@ -8,7 +8,7 @@ from google.api_core.exceptions import InternalServerError
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from local.emulators import PROJECT
+from local.emulated.emulators import PROJECT
 from shared.adapters.gcp.bigquery_measurements import TABLE, VIEW, columns, view
 from shared.domain.testimony import measurements
 from tests.builders import NOW

@@ -5,7 +5,7 @@ import json
 import pytest
 from google.pubsub_v1 import PubsubMessage
 
-from local.bridges import Announcements, UploadNotifications
+from local.emulated.bridges import Announcements, UploadNotifications
 from shared.adapters.gcp.pubsub_pull import PullSubscription
 from shared.domain.recording import Topic
 from shared.errors import BrokerUnavailable

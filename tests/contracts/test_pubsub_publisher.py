@@ -5,7 +5,7 @@ import pytest
 from google.pubsub_v1 import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
-from local.emulators import PROJECT
+from local.emulated.emulators import PROJECT
 from local.ports import some_free
 from shared.adapters.gcp.pubsub_publisher import MOST_MESSAGES, PubSubPublisher
 from shared.domain.lanes import Lane

@@ -6,7 +6,7 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
 
-from local.emulators import PROJECT
+from local.emulated.emulators import PROJECT
 from local.ports import some_free
 from shared.adapters.gcp.storage_results import StorageResults
 from shared.adapters.gcp.storage_uploads import StorageUploads

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from google.cloud.storage import Client
 
-from local.emulators import PROJECT
+from local.emulated.emulators import PROJECT
 from shared.adapters.gcp.storage_results import StorageResults
 from shared.adapters.gcp.storage_uploads import CHUNK, StorageUploads
 from shared.errors import AudioTooLarge, InvalidRequest, NotFound

@@ -7,8 +7,8 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, firestore, storage
 
-from local.emulated_project import PROJECT
-from local.emulators import BigQuery, Firestore, PubSub, Storage
+from local.emulated.emulators import BigQuery, Firestore, PubSub, Storage
+from local.emulated.project import PROJECT
 from shared import wiring
 from shared.adapters.gcp import pubsub_clients
 from shared.errors import EmulatorMissing

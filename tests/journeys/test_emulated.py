@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from local.emulated_project import DATASET, PROJECT, RESULTS
+from local.emulated.project import DATASET, PROJECT, RESULTS
 from shared.adapters.gcp.bigquery_measurements import VIEW
 from shared.domain.states import State
 from tests.journeys.emulated import EMULATORS, Emulated, missing

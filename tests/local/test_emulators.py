@@ -8,7 +8,15 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, firestore, pubsub_v1, storage
 
-from local.emulators import PROJECT, BigQuery, Firestore, PubSub, Storage, packaged, running
+from local.emulated.emulators import (
+    PROJECT,
+    BigQuery,
+    Firestore,
+    PubSub,
+    Storage,
+    packaged,
+    running,
+)
 from shared.errors import EmulatorMissing
 from tests.emulators import reached
 
@@ -65,7 +73,7 @@ def test_without_the_packages_it_says_how_to_get_them(kind, tmp_path):
 STARTS = """
 import sys, threading
 from pathlib import Path
-from local.emulators import Storage, running
+from local.emulated.emulators import Storage, running
 with running(Storage(), Path(sys.argv[1])) as variables:
     print(variables["STORAGE_EMULATOR_HOST"].rpartition(":")[2], flush=True)
     threading.Event().wait()

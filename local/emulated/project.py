@@ -22,7 +22,7 @@ from google.pubsub_v1 import (
     Subscription,
 )
 
-from local.bridges import (
+from local.emulated.bridges import (
     Announcements,
     Bridge,
     MeasurementRows,
@@ -30,7 +30,7 @@ from local.bridges import (
     UploadNotifications,
     publish,
 )
-from local.emulators import PROJECT
+from local.emulated.emulators import PROJECT
 from local.storage_events import Deliver
 from local.ticks import TOPIC as TICKS
 from shared.adapters.gcp import pubsub_clients

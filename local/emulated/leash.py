@@ -1,4 +1,4 @@
-"""`python -m local.leash COMMAND...`: a program that is not ours, ended with the supervisor.
+"""`python -m local.emulated.leash COMMAND...`: a program of others, ended with the supervisor.
 
 Other people's programs do not know our lifeline: after kill -9 of the supervisor they would
 run for ever. This small process holds the lifeline for them.

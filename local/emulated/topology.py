@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from local.bridges import Bridge
 from local.broker import PUSH_TIMEOUT_S
-from local.emulators import (
+from local.emulated.bridges import Bridge
+from local.emulated.emulators import (
     PORT_TRIES,
     PROJECT,
     START_S,
@@ -23,12 +23,12 @@ from local.emulators import (
     Storage,
     part,
 )
+from local.emulated.relay import Relay
 from local.herald import News
 from local.inbox import SeenDrops
 from local.ports import some_free
 from local.posts import Posts
 from local.push_keys import PushKeys
-from local.relay import Relay
 from local.storage_events import TIMEOUT_S, upload_push
 from local.supervisor import Supervisor
 from local.ticks import Ticks
@@ -40,7 +40,7 @@ from shared.settings import Settings
 from shared.wiring import Parts, clock, parts
 
 if TYPE_CHECKING:
-    from local.bridges import Announcements
+    from local.emulated.bridges import Announcements
 
 #: In HOME, for as long as it runs: objects of the storage emulator, and what the inbox has taken.
 FOLDER = "emulated"
@@ -61,10 +61,10 @@ class Emulated:
         fell: Callable[[EarwitnessError], None],
     ) -> None:
         """`ports`: of the processes; `fell` is told when an emulator has died."""
-        from local import emulated_project
+        from local.emulated import project
 
         self._settings, self._ports, self._say, self._fell = settings, ports, say, fell
-        self._made = emulated_project
+        self._made = project
         self._folder = settings.home / FOLDER
         self._posts = Posts(lambda: url(ports().service), PUSH_TIMEOUT_S)
         self._event_posts = Posts(lambda: url(ports().functions), TIMEOUT_S)

@@ -169,7 +169,7 @@ def part(emulator: Emulator, port: int) -> Part:
     Raises:
         EmulatorMissing: it is not installed here; the message says how to get it.
     """
-    command = [sys.executable, "-m", "local.leash", *emulator.command(port)]
+    command = [sys.executable, "-m", "local.emulated.leash", *emulator.command(port)]
     return Part(
         emulator.name,
         command,
