@@ -67,8 +67,9 @@ def test_upload_that_broke_off_goes_on_where_it_stopped(app, line, ears, sound, 
     assert kept(app, name) == [sound.read_bytes()]
     question, rest = ranges(line)
     assert question == f"bytes */{3 * MIB}"
-    assert int(rest.removeprefix("bytes ").partition("-")[0]) > MIB // 2
-    assert line.bytes_up < 3 * MIB + MIB // 2, "it began anew"
+    # How much of the first MiB arrived is the cut's doing; no more than the rest is sent again.
+    kept_bytes = int(rest.removeprefix("bytes ").partition("-")[0])
+    assert line.bytes_up < MIB + (3 * MIB - kept_bytes) + MIB // 16
 
 
 def test_upload_outlasts_more_breaks_than_it_has_attempts(app, line, connect, sound, name):

@@ -81,7 +81,9 @@ def test_the_archive_holds_sources_and_nothing_else():
 
 
 def test_make_archive_says_where_how_large_and_which():
-    done = subprocess.run(["make", "archive"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "archive"], cwd=ROOT, capture_output=True, text=True
+    )
 
     content = (ROOT / "dist/functions.zip").read_bytes()
     assert done.returncode == 0, done.stderr
