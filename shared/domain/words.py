@@ -6,6 +6,7 @@ FTS5 find by these words, so that every store gives the same answers.
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from shared.domain.unicode61 import FOLDED, MARKS, SEPARATORS
 
@@ -23,15 +24,23 @@ def _escaped(ranges: str) -> str:
     return "".join("-".join(f"\\U{int(end, 16):08x}" for end in part) for part in ends)
 
 
-_WORD = re.compile(f"[^{_escaped(SEPARATORS)}{_escaped(MARKS)}][^{_escaped(SEPARATORS)}]*")
-_MARKS = re.compile(f"[{_escaped(MARKS)}]")
-_FOLD = str.maketrans({c: group[0] for group in FOLDED.split() for c in group[1:]})
+@cache
+def _tables() -> tuple[re.Pattern[str], re.Pattern[str], dict[int, str]]:
+    """What begins and goes on in a word, what is a mark, and what each letter is folded to.
+
+    Made when somebody searches: a function that only takes uploads should not wait for it.
+    """
+    word = f"[^{_escaped(SEPARATORS)}{_escaped(MARKS)}][^{_escaped(SEPARATORS)}]*"
+    fold = {c: group[0] for group in FOLDED.split() for c in group[1:]}
+    return re.compile(word), re.compile(f"[{_escaped(MARKS)}]"), str.maketrans(fold)
 
 
 def words(text: str) -> list[Word]:
     """The words of `text`, in order; punctuation and accents standing alone are none."""
-    return [Word(_folded(m.group()), m.start(), m.end()) for m in _WORD.finditer(text)]
+    found = _tables()[0].finditer(text)
+    return [Word(_folded(m.group()), m.start(), m.end()) for m in found]
 
 
 def _folded(word: str) -> str:
-    return _MARKS.sub("", word).translate(_FOLD)
+    _, marks, fold = _tables()
+    return marks.sub("", word).translate(fold)
