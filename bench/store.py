@@ -205,6 +205,6 @@ def run(backlog: int = 1_000_000) -> bool:
             goal("of persist-queue", base / found["persist-queue SQLiteAckQueue"].median, 1.7),
             goal("of huey", base / found["huey task, fsync"].median, 1.0),
             goal("32 at once, of singles", many.median / base, 10),
-            goal("lease at 1e6, of 1e3", large / small, 1.3, at_most=True),
+            goal(f"lease at {backlog:,} waiting, of 1,000", large / small, 1.3, at_most=True),
         ]
     )

@@ -194,7 +194,7 @@ class Work:
         return answer_key(sha256, known.wishes, engines, self.ears.versions(asked))
 
     def _answered(self, known: Recording, key: str, limits: Limits) -> Result | None:
-        """The result of the tenant's newest recording of the same content, asked the same."""
+        """The result of a recording of this tenant with the same content, asked the same."""
         same = self.recordings.answered(known.tenant, key)
         if same is None or same.result is None:
             return None

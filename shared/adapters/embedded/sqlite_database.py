@@ -24,8 +24,9 @@ class Database:
     """A file shared by threads and processes; `:memory:` for tests.
 
     WAL with synchronous=FULL: what was committed survives a power cut (SQLite's
-    documentation of WAL, "Performance Considerations"). secure_delete overwrites what is
-    deleted. Each thread has its own connection; in memory, all share one behind a lock.
+    documentation of WAL, "Performance Considerations"), but for what `write` was told may
+    be undone. secure_delete overwrites what is deleted. Each thread has its own connection;
+    in memory, all share one behind a lock.
     """
 
     def __init__(self, path: Path | str) -> None:
