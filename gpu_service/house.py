@@ -102,10 +102,7 @@ def build(settings: Settings) -> House:
 
 def _check_cascade(settings: Settings, hosts: Mapping[str, EngineHost]) -> None:
     """Raises InvalidSettings: an engine in the cascade is unknown, or cannot do its task."""
-    cascade = {
-        Task.TRANSCRIBE: settings.cascade.transcribe,
-        Task.CLASSIFY: settings.cascade.classify,
-    }
+    cascade = {task: getattr(settings.cascade, task) for task in Task}
     wrong = [
         f"EARWITNESS_CASCADE__{task.upper()} names {name}: {why}."
         for task, names in cascade.items()

@@ -14,6 +14,7 @@ from shared.settings import Settings
 
 #: Seconds from SIGTERM until what still runs is handed over; the platform kills after 10 s.
 GRACE_S = 5
+ROUTERS = (tickets,)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -33,7 +34,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="Earwitness GPU service", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.house = house
-    app.include_router(tickets.router)
+    for module in ROUTERS:
+        app.include_router(module.router)
     app.add_api_route("/livez", livez)
     app.add_api_route("/readyz", readyz)
     return app

@@ -54,6 +54,18 @@ class Cascade(Struct, frozen=True, forbid_unknown_fields=True):
     classify: Annotated[list[str], Meta(description="Engines that name sounds; may be empty.")] = (
         field(default_factory=lambda: ["sounds"])
     )
+    describe: Annotated[list[str], Meta(description="Engines that describe what is heard.")] = (
+        field(default_factory=list)
+    )
+    answer: Annotated[list[str], Meta(description="Engines that answer questions.")] = field(
+        default_factory=list
+    )
+    embed: Annotated[list[str], Meta(description="Engines that make features to search by.")] = (
+        field(default_factory=list)
+    )
+    align: Annotated[
+        list[str], Meta(description="Engines that place words in time, one a language.")
+    ] = field(default_factory=list)
 
 
 Positive = Annotated[float, Meta(gt=0)]

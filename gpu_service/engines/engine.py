@@ -25,6 +25,10 @@ class Clip:
     #: Where in the clip somebody may speak, sorted and apart, if voice activity was looked for
     #: already; None = the engine looks itself.
     speech: tuple[Span, ...] | None = None
+    text: str | None = None  #: ALIGN: the words to place; ANSWER: the question
+    labels: tuple[str, ...] = ()  #: CLASSIFY: the closed set to choose from; empty = the engine's
+    prompt: str | None = None  #: TRANSCRIBE: earlier text or names, where an engine takes any
+    temperature: float = 0.0  #: 0 = the same sound always gives the same words
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,9 @@ class Capabilities:
     rate_hz: int = 16_000
     languages: frozenset[str] | None = None  #: None = any the model knows
     versions: dict[str, str] = field(default_factory=dict)  #: checkpoint, revision, library, dtype
+    #: Calls it takes at once. One for a model here; more for a service elsewhere, which is then
+    #: asked from a thread of this process, and holds no device while it is waited for.
+    concurrency: int = 1
 
 
 class Engine(Protocol):

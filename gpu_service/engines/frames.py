@@ -5,27 +5,31 @@ No pickle: the child reads untrusted sound, so its answers are only ever parsed 
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 
 from gpu_service.engines.engine import Clip, Samples
-from shared.domain.answers import Answer, SoundEvent, Task, Word
+from shared.domain.answers import Answer, Embedding, SoundEvent, Task, Token, Word
 from shared.errors import EarwitnessError, EngineUnavailable, leaves
 
 #: Little-endian float32, whatever the host.
 WIRE = np.dtype("<f4")
+#: Everything of a clip but its samples.
+SAID = tuple(f.name for f in fields(Clip) if f.name != "samples")
 
 
 def request(task: Task, clips: Sequence[Clip]) -> tuple[bytes, bytes]:
     """The header and the samples of all clips, one after another."""
-    facts = [
-        {"tenant": c.tenant, "language": c.language, "samples": c.samples.size, "speech": c.speech}
-        for c in clips
-    ]
+    facts = [_facts(clip) for clip in clips]
     sound = b"".join(np.ascontiguousarray(c.samples, WIRE).tobytes() for c in clips)
     return json.dumps({"task": task, "clips": facts}).encode(), sound
+
+
+def _facts(clip: Clip) -> dict[str, Any]:
+    said = {name: getattr(clip, name) for name in SAID}
+    return {"samples": clip.samples.size, **said}
 
 
 def requested(header: bytes, sound: bytes) -> tuple[Task, list[Clip]]:
@@ -41,9 +45,10 @@ def requested(header: bytes, sound: bytes) -> tuple[Task, list[Clip]]:
 
 
 def _clip(samples: Samples, fact: dict[str, Any]) -> Clip:
-    speech = fact["speech"]
-    spans = None if speech is None else tuple((start, end) for start, end in speech)
-    return Clip(samples, fact["tenant"], fact["language"], spans)
+    said = {name: fact[name] for name in SAID}
+    if said["speech"] is not None:
+        said["speech"] = tuple((start, end) for start, end in said["speech"])
+    return Clip(samples, **{**said, "labels": tuple(said["labels"])})
 
 
 def answered(answers: Sequence[Answer]) -> bytes:
@@ -70,8 +75,19 @@ def reply(frame: bytes) -> list[Answer]:
 def _answer(said: dict[str, Any]) -> Answer:
     words = tuple(Word(**word) for word in said.pop("words"))
     events = tuple(SoundEvent(**event) for event in said.pop("events"))
+    tokens = tuple(Token(**token) for token in said.pop("tokens"))
+    felt = said.pop("embedding")
+    embedding = felt and Embedding(**{**felt, "vector": tuple(felt["vector"])})
     task, cautions = Task(said.pop("task")), tuple(said.pop("cautions"))
-    return Answer(**said, task=task, words=words, events=events, cautions=cautions)
+    return Answer(
+        **said,
+        task=task,
+        words=words,
+        events=events,
+        tokens=tokens,
+        embedding=embedding,
+        cautions=cautions,
+    )
 
 
 def _raised(said: dict[str, Any]) -> EarwitnessError:

@@ -32,6 +32,7 @@ class EngineSettings(BaseModel):
     )
     device: str = Field("cpu", pattern="^(cpu|cuda(:[0-9]+)?)$", description="cpu or cuda[:N].")
     dtype: str = Field("int8", description="Type the model computes in.")
+    preload: bool = Field(False, description="Load at start, not at the first call.")
     threads: int | None = Field(None, ge=1, le=256, description="CPU threads; None = all cores.")
     options: dict[str, JsonValue] = Field(
         default_factory=dict, description="What only this kind knows; checked by the kind."

@@ -1,6 +1,7 @@
 """What engines say, in one shape for all of them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -35,6 +36,24 @@ class SoundEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a text, with its natural log-probability given all before it."""
+
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """What a segment sounds like, in numbers: to find the like by, and patterns in it."""
+
+    vector: tuple[float, ...]  #: pooled over time: means, then standard deviations
+    frames: str  #: base64 of int8, shape (n_frames, dims), row by row; empty if none
+    dims: int  #: numbers a frame
+    frames_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What one engine said of one segment.
 
@@ -53,3 +72,9 @@ class Answer:
     seconds: float = 0.0  #: time the engine worked on it, its share of a batch
     cost_usd: float = 0.0
     cautions: tuple[str, ...] = ()  #: codes: repetition_suspected, language_guessed ...
+    #: Raw figures a calibration reads, by name; a missing one was not measured. `mean_logprob`,
+    #: `min_window_logprob` (lowest mean of 4 tokens in a row), `mean_entropy` (nats a token),
+    #: `alignment_score`, `no_speech_probability`, `language_probability`, `compression_ratio`.
+    signals: Mapping[str, float] = field(default_factory=dict)
+    tokens: tuple[Token, ...] = ()
+    embedding: Embedding | None = None

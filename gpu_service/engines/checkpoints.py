@@ -1,0 +1,85 @@
+"""Checkpoints that transformers can read: found, proven, and loaded without running their code."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpu_service.engines import weights
+from gpu_service.engines.registry import EngineSettings
+from shared.errors import WeightsRefused
+
+if TYPE_CHECKING:
+    import torch
+
+#: The one file format that cannot carry code.
+WEIGHTS = "*.safetensors"
+#: The one file of a checkpoint whose digest `sha256` is, where it is not cut into shards; of
+#: shards it is the digest of the index, which names them.
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+def located(settings: EngineSettings) -> Path:
+    """The folder of the engine's checkpoint, proven to be one that may be loaded.
+
+    Raises:
+        WeightsRefused: there is none, its digest is another, its weights are pickled, or it
+            asks for code of its own.
+    """
+    if settings.checkpoint is None:
+        raise WeightsRefused("This kind has no checkpoint of its own. Set `checkpoint`.")
+    path = Path(settings.checkpoint).expanduser()
+    folder = path if path.is_dir() else weights.snapshot(settings.checkpoint, settings.revision)
+    check(folder)
+    if settings.sha256:
+        name = INDEX if (folder / INDEX).is_file() else SINGLE
+        weights.verify(folder, {name: settings.sha256})
+    return folder
+
+
+def check(folder: Path) -> None:
+    """Refuse a folder without a config or safetensors, or with remote code.
+
+    Raises:
+        WeightsRefused: says which, and what to do.
+    """
+    config = folder / "config.json"
+    if not config.is_file():
+        raise WeightsRefused(f"The checkpoint {folder.name} has no config.json.")
+    if not any(folder.glob(WEIGHTS)):
+        raise WeightsRefused(
+            f"The checkpoint {folder.name} has no *.safetensors; pickled weights can run code"
+            " and are never read. Convert it with save_pretrained first."
+        )
+    if "auto_map" in json.loads(config.read_text(encoding="utf-8")):
+        raise WeightsRefused(
+            f"The checkpoint {folder.name} asks for code of its own (auto_map), which is never"
+            " run. Use one whose architecture transformers knows."
+        )
+
+
+def dtype_of(name: str) -> "torch.dtype":
+    """float32, bfloat16 or float16; int8, the default of the other kinds, means float32 here."""
+    import torch
+
+    return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(name, torch.float32)
+
+
+def loaded(model_class: Any, folder: Path, settings: EngineSettings) -> Any:
+    """A model of `model_class` in evaluation mode on the engine's device.
+
+    Raises:
+        WeightsRefused: the files are not what the architecture needs.
+    """
+    try:
+        model = model_class.from_pretrained(
+            folder,
+            dtype=dtype_of(settings.dtype),
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise WeightsRefused(
+            f"The checkpoint {folder.name} cannot be loaded: {error}", file=folder.name
+        ) from error
+    return model.eval().to(settings.device)
