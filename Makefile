@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 EMULATORS := .venv-emulators
 MODELS := .venv-models
+TORCH := $(shell sed -n 's/^torch==\([0-9.]*\).*/\1/p' requirements/torch.txt)
 BIN := $(VENV)/bin
 PACKAGES := shared functions gpu_service gateway earwitness local
 NODE := clients/typescript/node_modules
@@ -49,11 +50,14 @@ $(MODELS)/.made: requirements/models.txt requirements/torch.txt
 test: env-test  ## the tests, and how much of the code they reach
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest -m "not slow and not gpu"
+	@if $(MAKE) --silent env-models; then $(MODELS)/bin/coverage run -m pytest tests/models -m "not slow and not gpu"; \
+	else echo "tests/models were not run: torch $(TORCH) for this Python and CPU cannot be had here." >&2; test "$$CI" != true; fi
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python .ci/coverage_floor.py
 
 test-slow: env-test  ## the tests that take minutes
 	@$(BIN)/python -m pytest -m slow
+	@if test -e $(MODELS)/.made; then $(MODELS)/bin/python -m pytest tests/models -m "slow and not gpu" || test $$? = 5; fi
 
 check: env-test lint types contracts generated terraform  ## everything but the tests
 
