@@ -220,6 +220,16 @@ class EngineUnavailable(
     """The engine could not answer."""
 
 
+class BreakerOpen(
+    EngineUnavailable, layer=Layer.EXECUTION, severity=Severity.WARNING, retryable=True
+):
+    """The engine failed or was slow too often and is left alone for a while; nothing was asked."""
+
+
+class OutOfMemory(EngineUnavailable, layer=Layer.RESOURCE, severity=Severity.ERROR, retryable=True):
+    """The engine's memory does not hold this, even alone. Give it more, or take a smaller model."""
+
+
 class EngineDied(EarwitnessError, layer=Layer.EXECUTION, severity=Severity.ERROR, retryable=True):
     """The engine's process died while it listened to this recording."""
 

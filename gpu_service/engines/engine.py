@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,9 @@ class Capabilities:
     #: Calls it takes at once. One for a model here; more for a service elsewhere, which is then
     #: asked from a thread of this process, and holds no device while it is waited for.
     concurrency: int = 1
+    #: What a batch costs: `batch` where every clip is padded to the longest (n x longest), `none`
+    #: where the engine packs clips into windows itself (their sum).
+    padding: Literal["none", "batch"] = "none"
 
 
 class Engine(Protocol):
