@@ -10,7 +10,7 @@ from threading import Thread
 from gpu_service.engines import frames
 from gpu_service.engines.engine import Engine
 from gpu_service.engines.registry import EngineSettings, build
-from shared.errors import EarwitnessError
+from shared.errors import EarwitnessError, OutOfMemory
 
 #: Header of the call that only loads.
 LOAD = b"load"
@@ -35,6 +35,12 @@ def live(pipe: Connection, name: str, settings_json: str, cache: Path) -> None:
             answer = _served(engine, header, sound)
         except EarwitnessError as error:
             answer = frames.failed(error)
+        except MemoryError as error:
+            answer = frames.failed(OutOfMemory(engine=name, said=str(error)))
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            answer = frames.failed(OutOfMemory(engine=name, said=str(error)))
         pipe.send_bytes(answer)
 
 
@@ -44,6 +50,18 @@ def _served(engine: Engine, header: bytes, sound: bytes) -> bytes:
         return frames.answered([])
     task, clips = frames.requested(header, sound)
     return frames.answered(engine.infer(task, clips))
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether a library says so in its own words: torch has a class for CUDA and none for the CPU.
+
+    Source: torch.OutOfMemoryError ("CUDA out of memory"), c10/core/impl/alloc_cpu.cpp ("can't
+    allocate memory"), CTranslate2 primitives ("out of memory").
+    """
+    said = str(error).lower()
+    return type(error).__name__ == "OutOfMemoryError" or any(
+        words in said for words in ("out of memory", "can't allocate memory")
+    )
 
 
 def _next(pipe: Connection) -> bytes | None:

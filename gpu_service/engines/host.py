@@ -97,8 +97,10 @@ class EngineHost:
         with self._turn:
             self._end()
 
-    def infer(self, task: Task, batch: Sequence[Clip]) -> list[Answer]:
-        """Answer every clip, in order.
+    def infer(
+        self, task: Task, batch: Sequence[Clip], *, limit_s: float | None = None
+    ) -> list[Answer]:
+        """Answer every clip, in order, within `limit_s` (None: the host's own limit).
 
         Raises:
             ValueError: a clip is too long, or the engine has no such task; nothing was asked.
@@ -110,7 +112,7 @@ class EngineHost:
         with self._turn:
             if not self._open:
                 raise self._stopped()
-            return self._exchange(self._alive(), frames.request(task, batch))
+            return self._exchange(self._alive(), frames.request(task, batch), limit_s)
 
     @cached_property
     def _capabilities(self) -> Capabilities:
@@ -147,12 +149,15 @@ class EngineHost:
         theirs.close()
         return _Child(process, ours)
 
-    def _exchange(self, child: _Child, request: Sequence[bytes]) -> list[Answer]:
+    def _exchange(
+        self, child: _Child, request: Sequence[bytes], limit_s: float | None = None
+    ) -> list[Answer]:
+        limit_s = limit_s or self._limit_s
         try:
             for frame in request:
                 child.pipe.send_bytes(frame)
-            if not child.pipe.poll(self._limit_s):
-                raise self._buried(child, f"no answer within {self._limit_s:g} s")
+            if not child.pipe.poll(limit_s):
+                raise self._buried(child, f"no answer within {limit_s:g} s")
             answer = child.pipe.recv_bytes()
         except (EOFError, OSError) as error:
             raise self._buried(child) from error
