@@ -234,6 +234,56 @@ class EngineDied(EarwitnessError, layer=Layer.EXECUTION, severity=Severity.ERROR
     """The engine's process died while it listened to this recording."""
 
 
+class VendorFailure(
+    EngineUnavailable, layer=Layer.EXECUTION, severity=Severity.ERROR, retryable=True
+):
+    """The engine's vendor failed, or the line to it. It is tried again in the next attempt."""
+
+
+class VendorTimedOut(VendorFailure, layer=Layer.EXECUTION, severity=Severity.ERROR, retryable=True):
+    """The engine's vendor did not answer in time. The call counts as paid."""
+
+
+class VendorBusy(VendorFailure, layer=Layer.EXECUTION, severity=Severity.WARNING, retryable=True):
+    """The engine's vendor wants fewer calls a minute. Lower the concurrency or raise the limit."""
+
+
+class VendorKeyRefused(
+    VendorFailure, layer=Layer.EXECUTION, severity=Severity.CRITICAL, retryable=False
+):
+    """The engine's vendor refused our API key. Check the key, its project and its permissions."""
+
+
+class VendorCreditSpent(
+    VendorFailure, layer=Layer.EXECUTION, severity=Severity.CRITICAL, retryable=False
+):
+    """The account at the engine's vendor has no credit left. Add some, or raise its limit."""
+
+
+class VendorRefusedCall(
+    VendorFailure, layer=Layer.EXECUTION, severity=Severity.ERROR, retryable=False
+):
+    """The engine's vendor refused this call. Check the model's name and what it takes."""
+
+
+class VendorAnswerUnreadable(
+    VendorFailure, layer=Layer.EXECUTION, severity=Severity.ERROR, retryable=True
+):
+    """The engine's vendor answered something that is no answer. The call counts as paid."""
+
+
+class PaidCallWithheld(
+    EngineUnavailable, layer=Layer.EXECUTION, severity=Severity.WARNING, retryable=True
+):
+    """The engine costs money that may not be spent on this recording now."""
+
+
+class UnknownPrice(
+    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.CRITICAL, retryable=False
+):
+    """Nobody has said what this model costs, so it is not called. Name it in `prices`."""
+
+
 class WeightsRefused(
     EarwitnessError, layer=Layer.CONTEXT, severity=Severity.CRITICAL, retryable=False
 ):

@@ -1,6 +1,6 @@
 """The one interface every engine has."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.domain.answers import Answer, Task
+from shared.domain.prices import Terms
 
 #: From and to, in seconds.
 Span = tuple[float, float]
@@ -41,6 +42,9 @@ class Capabilities:
     #: Calls it takes at once. One for a model here; more for a service elsewhere, which is then
     #: asked from a thread of this process, and holds no device while it is waited for.
     concurrency: int = 1
+    paid: bool = False  #: each call costs money: only for tenants that opted in, within a budget
+    #: How a task is asked and paid, where that differs from one segment at a time for nothing.
+    terms: Mapping[Task, Terms] = field(default_factory=dict)
     #: What a batch costs: `batch` where every clip is padded to the longest (n x longest), `none`
     #: where the engine packs clips into windows itself (their sum).
     padding: Literal["none", "batch"] = "none"
