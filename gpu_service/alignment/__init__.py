@@ -1,0 +1,1 @@
+"""Words in time: any engine's text against the frames of a CTC model."""
