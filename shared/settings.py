@@ -69,6 +69,9 @@ class Cascade(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Positive = Annotated[float, Meta(gt=0)]
+#: A number and its unit, as the seeds write it: "30s".
+DURATION = r"^[0-9]+(\.[0-9]+)?(ms|s|m)$"
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -160,6 +163,42 @@ class Settings(Struct, frozen=True, kw_only=True):
             description="Folder of assembled model weights; ~/.cache/earwitness/weights if unset."
         ),
     ] = None
+    openai_api_key: Annotated[
+        str,
+        Meta(
+            description="Key for OpenAI; with one there is an engine called openai. Also as"
+            " OPENAI_API_KEY."
+        ),
+    ] = ""
+    qwen_endpoint: Annotated[
+        str,
+        Meta(
+            pattern="^(https?://.+)?$",
+            description="Base URL of an OpenAI-compatible server"
+            " (such as vLLM) that serves Qwen2-Audio; with one there is an engine called qwen."
+            " Also as QWEN_ENDPOINT.",
+        ),
+    ] = ""
+    qwen_api_key: Annotated[
+        str, Meta(description="Key for QWEN_ENDPOINT, if it wants one. Also as QWEN_API_KEY.")
+    ] = ""
+    qwen_model_version: Annotated[
+        str, Meta(min_length=1, description="Model that QWEN_ENDPOINT is asked for.")
+    ] = "Qwen/Qwen2-Audio-7B-Instruct"
+    qwen_batch_size: Annotated[
+        int, Meta(ge=1, le=256, description="Calls to QWEN_ENDPOINT at once.")
+    ] = 10
+    qwen_timeout: Annotated[
+        str,
+        Meta(
+            pattern=DURATION,
+            description="How long QWEN_ENDPOINT may take for 30 s of sound, as"
+            " 500ms, 30s or 2m; longer sound may take longer.",
+        ),
+    ] = "30s"
+    qwen_max_retries: Annotated[
+        int, Meta(ge=0, le=10, description="Tries after a failed call to QWEN_ENDPOINT.")
+    ] = 3
     worker: Annotated[str, Meta(description="Name of this worker in leases; unique a process.")] = (
         ""
     )
@@ -188,6 +227,35 @@ class Settings(Struct, frozen=True, kw_only=True):
     push_subject: Annotated[
         str, Meta(description="The subject (unique id) push tokens must carry.")
     ] = ""
+    gateway_email: Annotated[
+        str, Meta(description="The identity the gateway calls the GPU service with.")
+    ] = ""
+    gateway_subject: Annotated[
+        str, Meta(description="The subject (unique id) of the gateway's identity.")
+    ] = ""
+    signing_key: Annotated[
+        Path | None,
+        Meta(
+            description="Private key (PEM) that the gateway proves its identity with on one"
+            " machine; unset, Google vouches for it."
+        ),
+    ] = None
+    api_max_seconds: Annotated[
+        Positive, Meta(description="Longest sound the synchronous audio API hears.")
+    ] = 1500.0
+    api_max_bytes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=31 << 20,
+            description="Largest file the synchronous audio API takes; Cloud Run ends a request"
+            " at 32 MiB.",
+        ),
+    ] = 25 << 20
+    keys_required: Annotated[
+        bool | None,
+        Meta(description="Whether the gateway asks for API keys; unset, only in the cloud."),
+    ] = None
     push_keys: Annotated[
         str,
         Meta(description="JSON Web Key Set that verifies push tokens: an https URL or a file."),
@@ -196,8 +264,21 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 #: What has no default in the cloud.
 NEEDED_IN_CLOUD = ("project", "uploads_bucket", "results_bucket")
-#: Google's own name of a setting of ours.
-ALIASES = {"GOOGLE_CLOUD_PROJECT": "project"}
+#: Names of the seeds and the vendors, and the setting each one is.
+VENDORS = {
+    name: name.lower()
+    for name in (
+        "OPENAI_API_KEY",
+        "QWEN_API_KEY",
+        "QWEN_BATCH_SIZE",
+        "QWEN_ENDPOINT",
+        "QWEN_MAX_RETRIES",
+        "QWEN_MODEL_VERSION",
+        "QWEN_TIMEOUT",
+    )
+}
+#: Google's own name of a setting of ours, and the vendors' names.
+ALIASES = {"GOOGLE_CLOUD_PROJECT": "project", **VENDORS}
 
 FIELDS = {f.name: f for f in msgspec.structs.fields(Settings)}
 
@@ -230,11 +311,25 @@ def _unfit(values: Mapping[str, Any]) -> list[str]:
     backend = values.get("backend", Backend.EMBEDDED)
     if backend is Backend.GCP:
         missing = [name for name in NEEDED_IN_CLOUD if not values.get(name)]
-        return [f"{PREFIX}{name.upper()} is not set; the backend gcp needs it" for name in missing]
+        unset = [f"{PREFIX}{name.upper()} is not set; the backend gcp needs it" for name in missing]
+        return unset + _open_to_all(values)
     if "K_SERVICE" in os.environ and backend is Backend.EMBEDDED:
         # It would silently write into the container's memory.
         return [f"{PREFIX}BACKEND is not gcp and this is Cloud Run; set it to gcp"]
     return []
+
+
+def _open_to_all(values: Mapping[str, Any]) -> list[str]:
+    """A gateway on Cloud Run has no loopback address that keeps strangers out."""
+    if "K_SERVICE" in os.environ and values.get("keys_required") is False:
+        return [f"{PREFIX}KEYS_REQUIRED is false and this is Cloud Run; leave it unset"]
+    return []
+
+
+def seconds(duration: str) -> float:
+    """The seconds of "500ms", "30s" or "2m"."""
+    number = duration.rstrip("ms")
+    return float(number) * _UNITS_S[duration[len(number) :]]
 
 
 def sources(settings: Settings) -> dict[str, str]:
@@ -282,7 +377,8 @@ def _value(name: str, raw: Any, wrong: list[str]) -> Any:
             raise msgspec.ValidationError("there is no such setting")
         return msgspec.convert(_parsed(wanted, raw), wanted, strict=False, dec_hook=_custom)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        wrong.append(f"{PREFIX}{name.upper()}: {error}")
+        said = name.upper() if name.upper() in VENDORS else f"{PREFIX}{name.upper()}"
+        wrong.append(f"{said}: {error}")
         return None
 
 
