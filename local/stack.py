@@ -191,6 +191,10 @@ class Stack:
             "EARWITNESS_PUSH_EMAIL": push_keys.EMAIL,
             "EARWITNESS_PUSH_SUBJECT": push_keys.SUBJECT,
             "EARWITNESS_PUSH_KEYS": str(self._keys.jwks),
+            "EARWITNESS_GATEWAY_EMAIL": push_keys.GATEWAY_EMAIL,
+            "EARWITNESS_GATEWAY_SUBJECT": push_keys.GATEWAY_SUBJECT,
+            "EARWITNESS_SIGNING_KEY": str(self._keys.pem),
+            "EARWITNESS_KEYS_REQUIRED": _said(self._settings.keys_required),
             "EARWITNESS_WORKER": WORKER,
             **self._topology.variables(),
         }
@@ -220,6 +224,11 @@ class Stack:
             return
         if ended:
             self._say(f"{ended} recordings were being heard when it ended; they are tried again.")
+
+
+def _said(wished: bool | None) -> str:
+    """Only this machine reaches the page, also over Google's emulators: no key, unless wished."""
+    return "true" if wished else "false"
 
 
 def _sweep(folder: Path, now_s: float) -> None:

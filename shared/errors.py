@@ -190,6 +190,34 @@ class KeysUnavailable(
     """The keys that push tokens are verified with cannot be had now. The push comes again."""
 
 
+class IdentityUnavailable(
+    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.ERROR, retryable=True
+):
+    """Nobody vouches for this process now, so it cannot call the GPU service. Try again."""
+
+
+class ServiceUnreachable(
+    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.ERROR, retryable=True
+):
+    """The GPU service does not answer. Try again in a moment; `earwitness doctor` looks further."""
+
+
+class ServiceSilent(EarwitnessError, layer=Layer.CONTEXT, severity=Severity.ERROR, retryable=True):
+    """The GPU service took too long. Send less sound, or upload it with POST /v1/uploads."""
+
+
+class InvalidApiKey(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """There is no valid API key with this request. Make one with `earwitness keys new`."""
+
+
+class UnknownModel(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
+):
+    """No engine has this name. List them with GET /v1/models."""
+
+
 class StoreUnavailable(
     EarwitnessError, layer=Layer.CONTEXT, severity=Severity.ERROR, retryable=True
 ):
@@ -221,7 +249,7 @@ class EngineUnavailable(
 
 
 class BreakerOpen(
-    EngineUnavailable, layer=Layer.EXECUTION, severity=Severity.WARNING, retryable=True
+    EngineUnavailable, layer=Layer.CONTEXT, severity=Severity.WARNING, retryable=True
 ):
     """The engine failed or was slow too often and is left alone for a while; nothing was asked."""
 
@@ -327,3 +355,47 @@ class BackupRefused(
     EarwitnessError, layer=Layer.VALIDATION, severity=Severity.ERROR, retryable=False
 ):
     """This is no backup that can be restored here. Nothing was changed."""
+
+
+class InvalidStream(
+    InvalidRequest, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
+):
+    """The first message of a stream is not understood. Compare it with the description."""
+
+
+class GarbageInStream(
+    InvalidRequest, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
+):
+    """A frame of the stream is no sound of the declared kind. Check encoding and channels."""
+
+
+class UnexpectedText(
+    InvalidRequest, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
+):
+    """Text came where sound was expected. Send binary frames, and {"type": "end"} at the end."""
+
+
+class StreamTooLong(
+    InvalidRequest, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
+):
+    """The stream is longer than one may be here. Begin another one."""
+
+
+class StreamIdle(InvalidRequest, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False):
+    """Nothing was sent for too long. Go on with the resume token."""
+
+
+class SlowReader(InvalidRequest, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False):
+    """The answers were not read in time. Go on with the last resume token that came."""
+
+
+class ResumeLost(InvalidRequest, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False):
+    """What was heard of this stream is gone. Begin a new one from the sample named here."""
+
+
+class TooManyStreams(EarwitnessError, layer=Layer.RESOURCE, severity=Severity.INFO, retryable=True):
+    """Every place for a stream is taken. Try again in a moment."""
+
+
+class ServiceStopping(EarwitnessError, layer=Layer.CONTEXT, severity=Severity.INFO, retryable=True):
+    """This instance stops. Another one answers; go on there with the resume token."""

@@ -455,6 +455,18 @@ class Ears(Protocol):
         ...
 
 
+class Identity(Protocol):
+    """Who this process is, told to another process of ours."""
+
+    def authorization(self) -> str:
+        """The value of an Authorization header; one that will not expire on its way.
+
+        Raises:
+            IdentityUnavailable: asking again may help.
+        """
+        ...
+
+
 class Meter(Protocol):
     def count(self, name: str, **labels: str) -> None:
         """Add one to a registered counter; labels are a small closed set, never a tenant."""

@@ -20,6 +20,7 @@ from shared.ports import (
     Bookmarks,
     Clock,
     Ears,
+    Identity,
     Inlet,
     Jobs,
     Outbox,
@@ -184,6 +185,23 @@ def traced(p: Parts) -> Parts:
     names = ("tenants", "recordings", "jobs", "outbox")
     stores: dict[str, Any] = {name: Traced(getattr(p, name), name, system) for name in names}
     return replace(p, **stores, publisher=TracedPublisher(p.publisher))
+
+
+def gateway_identity(settings: Settings) -> Identity:
+    """What the gateway proves to the GPU service who it is with.
+
+    Raises:
+        InvalidSettings: the signing key cannot be read.
+    """
+    s = settings
+    if s.signing_key is None:
+        from shared.adapters.gcp.google_identity import GoogleIdentity
+
+        return GoogleIdentity(s.push_audience)
+    from shared.adapters.embedded.home_identity import Claims, identity
+
+    claims = Claims(s.push_issuer, s.push_audience, s.gateway_email, s.gateway_subject)
+    return identity(s.signing_key, claims, clock)
 
 
 def publish(p: Parts) -> PublishOutbox:
