@@ -258,6 +258,12 @@ class OutOfMemory(EngineUnavailable, layer=Layer.RESOURCE, severity=Severity.ERR
     """The engine's memory does not hold this, even alone. Give it more, or take a smaller model."""
 
 
+class DeviceUnavailable(
+    EngineUnavailable, layer=Layer.RESOURCE, severity=Severity.ERROR, retryable=True
+):
+    """The GPU the engine is set to is absent or failed. Set `device` to cpu, or repair the GPU."""
+
+
 class EngineDied(EarwitnessError, layer=Layer.EXECUTION, severity=Severity.ERROR, retryable=True):
     """The engine's process died while it listened to this recording."""
 
@@ -316,6 +322,12 @@ class WeightsRefused(
     EarwitnessError, layer=Layer.CONTEXT, severity=Severity.CRITICAL, retryable=False
 ):
     """The model's files are missing or not the ones pinned here. Nothing was loaded."""
+
+
+class LibraryMissing(
+    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.CRITICAL, retryable=False
+):
+    """This kind of engine needs torch. Run `make env-models`, or set EARWITNESS_MODELS_PYTHON."""
 
 
 class SandboxUnavailable(
