@@ -1,6 +1,7 @@
 """Checkpoints that transformers can read: found, proven, and loaded without running their code."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,22 +65,47 @@ def dtype_of(name: str) -> "torch.dtype":
     return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(name, torch.float32)
 
 
-def loaded(model_class: Any, folder: Path, settings: EngineSettings) -> Any:
+def loaded(
+    model_class: Any,
+    folder: Path,
+    settings: EngineSettings,
+    *,
+    may_lack: Collection[str] = (),
+    **more: Any,
+) -> Any:
     """A model of `model_class` in evaluation mode on the engine's device.
+
+    Args:
+        may_lack: weights inference never reads, which some checkpoints leave out.
+        more: passed on to `from_pretrained`.
 
     Raises:
         WeightsRefused: the files are not what the architecture needs.
     """
     try:
-        model = model_class.from_pretrained(
+        model, said = model_class.from_pretrained(
             folder,
             dtype=dtype_of(settings.dtype),
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
+            output_loading_info=True,
+            **more,
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise WeightsRefused(
             f"The checkpoint {folder.name} cannot be loaded: {error}", file=folder.name
         ) from error
+    _complete(folder, set(said["missing_keys"]) - set(may_lack))
     return model.eval().to(settings.device)
+
+
+def _complete(folder: Path, missing: Collection[str]) -> None:
+    """transformers fills what a checkpoint lacks with random numbers, and only warns."""
+    if missing:
+        names = ", ".join(sorted(missing)[:3])
+        raise WeightsRefused(
+            f"The checkpoint {folder.name} lacks {len(missing)} weights ({names} ...), which"
+            f" would be random. Use one that was made for this.",
+            file=folder.name,
+        )
