@@ -45,13 +45,13 @@ def test_an_invented_text_scores_far_below_what_was_said():
 
 
 def test_stars_cannot_lend_an_invented_text_their_score():
-    """Were its frames counted, the star's near certain ones would hide a few invented words."""
+    """A star's frame costs log(28) = 3.3 nats: counted in, they would lift -6.3 to about -3.5."""
     long = hears(" ".join([TRUE] * 5))
 
     invented = placed("QUIZ", long)
 
-    assert invented.starred_s > 0.5 * len(long) * FRAME_S / 2  # half the frames are silent
-    assert invented.score < math.log(0.5)
+    assert invented.starred_s > 0.4 * len(long) * FRAME_S  # nearly every frame that is not blank
+    assert invented.score < -5.0
 
 
 def test_words_nobody_can_spell_neither_help_nor_harm_the_score():
