@@ -2,56 +2,48 @@
 
 import threading
 from collections.abc import Callable
-from enum import StrEnum
 
 from earwitness.client.errors import CircuitOpen
+from shared.domain import breaker
+from shared.domain.breaker import Policy, Position
 
-
-class Position(StrEnum):
-    CLOSED = "closed"  #: requests pass
-    OPEN = "open"  #: requests are refused here
-    HALF_OPEN = "half-open"  #: one request may find out
+__all__ = ["Breaker", "Position"]
 
 
 class Breaker:
     """Opens after `failures` in a row; after `cool_s` one request at a time may find out.
 
-    Safe to share between threads and tasks. Source: Nygard, "Release It!", 2nd edition 2018,
-    section "Circuit Breaker".
+    Safe to share between threads and tasks. Who passes half-open has `cool_s` to report; then
+    the next one may find out.
     """
 
     def __init__(self, clock: Callable[[], float], failures: int = 10, cool_s: float = 10.0):
-        self._clock, self._most, self._cool_s = clock, failures, cool_s
-        self._lock = threading.Lock()
-        self._failures = 0
-        self._open_until_s = 0.0  #: while open: when somebody may find out
+        self._clock, self._lock = clock, threading.Lock()
+        in_a_row = Policy(
+            window=failures,
+            window_s=float("inf"),
+            minimum=failures,
+            failure_rate=1.0,
+            slow_rate=2.0,
+            open_s=cool_s,
+            jitter=0.0,
+            probes=1,
+        )
+        self._breaker = breaker.Breaker(in_a_row)
 
     @property
     def position(self) -> Position:
         with self._lock:
-            if self._failures < self._most:
-                return Position.CLOSED
-            return Position.OPEN if self._rest_s() > 0 else Position.HALF_OPEN
+            return self._breaker.position(self._clock())
 
     def admit(self) -> None:
-        """Pass, or raise CircuitOpen with `retry_after_s`.
-
-        Who passes half-open has `cool_s` to report; then the next one may find out.
-        """
+        """Pass, or raise CircuitOpen with `retry_after_s`."""
         with self._lock:
-            if self._failures < self._most:
-                return
-            rest_s = self._rest_s()
-            if rest_s > 0:
-                raise CircuitOpen(retry_after_s=rest_s)
-            self._open_until_s = self._clock() + self._cool_s
+            rest_s = self._breaker.admit(self._clock())
+        if rest_s > 0:
+            raise CircuitOpen(retry_after_s=rest_s)
 
     def report(self, *, fine: bool) -> None:
         """Say how a request that passed has ended."""
         with self._lock:
-            self._failures = 0 if fine else self._failures + 1
-            if self._failures >= self._most:
-                self._open_until_s = self._clock() + self._cool_s
-
-    def _rest_s(self) -> float:
-        return self._open_until_s - self._clock()
+            self._breaker.report(self._clock(), fine=fine)
