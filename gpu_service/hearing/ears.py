@@ -53,6 +53,8 @@ class OpenedRecording:
             tenant=self.tenant,
             language=self.wishes.language,
             speech=None if mixed else inside(self.voices[segment.channel or 0], segment),
+            prompt=self.wishes.prompt,
+            temperature=self.wishes.temperature,
         )
 
 

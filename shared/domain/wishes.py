@@ -19,6 +19,8 @@ class Wishes:
     separate: bool = False  #: keep the channels apart (agent and customer of a call)
     bulk: bool = False  #: no hurry: the low lane
     replay: bool = False  #: heard again from the dead letters
+    prompt: str | None = None  #: earlier text or names, for engines that take any
+    temperature: float = 0.0  #: 0 = the same sound always gives the same words
 
 
 def _matching(pattern: re.Pattern[str], key: str, value: str | None) -> str | None:
