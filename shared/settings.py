@@ -199,6 +199,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     qwen_max_retries: Annotated[
         int, Meta(ge=0, le=10, description="Tries after a failed call to QWEN_ENDPOINT.")
     ] = 3
+    models_python: Annotated[
+        Path | None,
+        Meta(
+            description="Python with torch, for the engines that need it;"
+            " .venv-models/bin/python beside the checkout if unset."
+        ),
+    ] = None
     worker: Annotated[str, Meta(description="Name of this worker in leases; unique a process.")] = (
         ""
     )

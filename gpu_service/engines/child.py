@@ -1,38 +1,54 @@
-"""The life of an engine's own process: load when first asked, answer until the pipe closes."""
+"""The life of an engine's own process: load when told, answer until the pipe closes."""
 
+import json
 import os
+import select
 import signal
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 from gpu_service.engines import frames
 from gpu_service.engines.engine import Engine
-from gpu_service.engines.registry import EngineSettings, build
-from shared.errors import EarwitnessError, OutOfMemory
+from gpu_service.engines.loading import Stopwatch
+from gpu_service.engines.registry import EngineSettings
+from gpu_service.engines.warming import loaded
+from shared.errors import DeviceUnavailable, EarwitnessError, OutOfMemory
 
 #: Header of the call that only loads.
 LOAD = b"load"
+#: Seconds the main thread gets to leave by itself once the parent's end of the pipe is gone.
+LEAVE_S = 1.0
 
 
-def live(pipe: Connection, name: str, settings_json: str, cache: Path) -> None:
-    """Answer calls from `pipe` until it closes.
+def main(fd: int) -> None:
+    """Live on this pipe: the first frame says who we are, then come calls.
 
     What we do not understand is not caught: the process dies with its traceback on stderr, and
     only the call in hand is lost.
     """
     # Ctrl-C reaches the whole group; the parent decides when we stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with_parent, daemon=True).start()
+    os.set_inheritable(fd, False)
+    Thread(target=_end_with_parent, args=(fd,), daemon=True).start()
+    pipe = Connection(fd)
+    if (first := _next(pipe)) is not None:
+        said = json.loads(first)
+        settings = EngineSettings.model_validate(said["settings"])
+        live(pipe, said["name"], settings, Path(said["cache"]))
+
+
+def live(pipe: Connection, name: str, settings: EngineSettings, cache: Path) -> None:
+    """Answer calls from `pipe` until it closes. The first is LOAD."""
     engine: Engine | None = None
     while (header := _next(pipe)) is not None:
         sound = b"" if header == LOAD else pipe.recv_bytes()
         try:
-            engine = engine or build(
-                name, EngineSettings.model_validate_json(settings_json), cache=cache
-            )
-            answer = _served(engine, header, sound)
+            if engine is None or header == LOAD:
+                engine, answer = _load(name, settings, cache)
+            else:
+                task, clips = frames.requested(header, sound)
+                answer = frames.answered(engine.infer(task, clips))
         except EarwitnessError as error:
             answer = frames.failed(error)
         except MemoryError as error:
@@ -44,12 +60,28 @@ def live(pipe: Connection, name: str, settings_json: str, cache: Path) -> None:
         pipe.send_bytes(answer)
 
 
-def _served(engine: Engine, header: bytes, sound: bytes) -> bytes:
-    engine.load()
-    if header == LOAD:
-        return frames.answered([])
-    task, clips = frames.requested(header, sound)
-    return frames.answered(engine.infer(task, clips))
+def _load(name: str, settings: EngineSettings, cache: Path) -> tuple[Engine, bytes]:
+    """Load, and say what it took.
+
+    Raises:
+        DeviceUnavailable: on a GPU, whatever its libraries called it: many classes, most of
+            them plain RuntimeError, and the parent waits for a reason to go on with the CPU.
+    """
+    try:
+        engine, report = loaded(name, settings, cache, Stopwatch())
+    except EarwitnessError:
+        raise
+    except Exception as error:
+        if settings.device == "cpu":
+            raise
+        said = " ".join(str(error).split())[:300]
+        raise DeviceUnavailable(
+            f"The engine {name} could not be loaded on {settings.device}:"
+            f" {type(error).__name__}: {said}",
+            engine=name,
+            device=settings.device,
+        ) from error
+    return engine, frames.loaded(report)
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
@@ -67,13 +99,14 @@ def _out_of_memory(error: RuntimeError) -> bool:
 def _next(pipe: Connection) -> bytes | None:
     try:
         return pipe.recv_bytes()
-    except EOFError:
+    except (EOFError, ConnectionResetError):
         return None
 
 
-def _end_with_parent() -> None:
-    """Leave at once when the parent is gone, also from the middle of a long call."""
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+def _end_with_parent(fd: int) -> None:
+    """Leave when the parent's end of the pipe is gone, also from the middle of a long call."""
+    hung_up = select.poll()
+    hung_up.register(fd, 0)  # asks for nothing, so only the end of the pipe wakes it
+    hung_up.poll()
+    Event().wait(LEAVE_S)
+    os._exit(1)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpu_service.engines.engine import Clip, Samples
+from gpu_service.engines.warming import Footprint, Loaded
 from shared.domain.answers import Answer, Embedding, SoundEvent, Task, Token, Word
 from shared.errors import EarwitnessError, EngineUnavailable, leaves
 
@@ -53,6 +54,24 @@ def _clip(samples: Samples, fact: dict[str, Any]) -> Clip:
 
 def answered(answers: Sequence[Answer]) -> bytes:
     return json.dumps({"answers": [asdict(answer) for answer in answers]}).encode()
+
+
+def loaded(report: Loaded) -> bytes:
+    return json.dumps({"loaded": asdict(report)}).encode()
+
+
+def load_report(frame: bytes) -> Loaded:
+    """What loading took.
+
+    Raises:
+        EarwitnessError: the one it met, as it was raised there.
+    """
+    said = json.loads(frame)
+    if "error" in said:
+        raise _raised(said["error"])
+    report = said["loaded"]
+    footprint = report.pop("footprint")
+    return Loaded(**report, footprint=Footprint(**footprint) if footprint else None)
 
 
 def failed(error: EarwitnessError) -> bytes:

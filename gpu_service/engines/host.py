@@ -1,28 +1,48 @@
 """An engine in a process of its own, so that its death costs one call and nothing else."""
 
-import multiprocessing
-import signal
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from threading import Lock
+from typing import Protocol
 
 from gpu_service.engines import frames
-from gpu_service.engines.child import LOAD, live
+from gpu_service.engines.child import LOAD
 from gpu_service.engines.engine import Capabilities, Clip
+from gpu_service.engines.interpreters import python_of
+from gpu_service.engines.process import EngineProcess
 from gpu_service.engines.registry import EngineSettings, build
+from gpu_service.engines.warming import Footprint, Loaded
 from shared.domain.answers import Answer, Task
-from shared.errors import EarwitnessError, EngineDied, EngineUnavailable
+from shared.errors import (
+    DeviceUnavailable,
+    EarwitnessError,
+    EngineDied,
+    EngineUnavailable,
+    OutOfMemory,
+)
+from shared.logs import say
 
-#: Seconds a call may take. Four windows of 28 s need about 10 s on two busy cores and the first
-#: call loads the model; thirty times that means it hangs.
+log = logging.getLogger("earwitness.engines")
+
+#: Seconds a call may take. Four windows of 28 s need about 10 s on two busy cores; thirty times
+#: that means it hangs.
 LIMIT_S = 300.0
-#: Seconds an idle child gets to leave by itself before it is killed.
-LEAVE_S = 2.0
+#: Seconds loading may take: 16.8 GB of Qwen2-Audio from a bucket at 50 MB/s take 340.
+LOAD_LIMIT_S = 900.0
+#: On every answer of an engine that was set to a GPU and runs on the CPU.
+CPU_FALLBACK = "cpu_fallback"
+CPU = "cpu"
+#: What a CPU computes in where the GPU's type is none of its own; others stay.
+#: Source: CTranslate2, "Quantization", table of supported types.
+CPU_DTYPES = {"float16": "float32", "int8_float16": "int8", "int8_bfloat16": "int8"}
+#: Failures to load on a GPU after which the CPU is tried: it is absent, full, or killed us.
+_OF_THE_DEVICE = (DeviceUnavailable, OutOfMemory, EngineDied)
 
 
 class State(StrEnum):
@@ -30,33 +50,83 @@ class State(StrEnum):
     LOADING = "loading"
     READY = "ready"
     FAILED = "failed"  #: the last load failed; the next call tries again
+    UNLOADING = "unloading"  #: its memory is being given back
 
 
 @dataclass(frozen=True, slots=True)
-class _Child:
-    process: SpawnProcess
-    pipe: Connection
+class Status:
+    """An engine as it is now, for people and machines."""
+
+    state: State
+    device: str  #: it runs on, or would
+    fallback: str | None  #: why not on the device it is set to
+    pid: int | None
+    calls: int  #: running or waiting for their turn
+    answered: int  #: calls that got answers, since the start of this process
+    memory_mb: float  #: held after loading; 0.0 where nothing is loaded
+    loaded: Loaded | None  #: what the last load took
+    error: str | None  #: code of the last failure of a load or call; None after a success
+
+
+class Admission(Protocol):
+    """Who may take memory. Asked by the thread that is about to load, holding its engine."""
+
+    def admit(self, name: str, device: str) -> None:
+        """Make room for this engine on this device.
+
+        Raises:
+            EngineUnavailable: there is none: those that hold it are busy.
+        """
+        ...
+
+    def settle(self, name: str, device: str, memory_mb: float) -> None:
+        """It is loaded and holds this much. Raises as `admit`, where that is too much."""
+        ...
+
+
+class Unbounded:
+    """Lets everybody in."""
+
+    def admit(self, name: str, device: str) -> None:
+        return
+
+    def settle(self, name: str, device: str, memory_mb: float) -> None:
+        return
 
 
 class EngineHost:
-    """One engine, one child process, one call at a time; any thread may call.
-
-    The child is spawned, never forked: a fork would copy locks and threads of a running
-    service, and CUDA does not survive one.
-    """
+    """One engine, one child process, one call at a time; any thread may call."""
 
     def __init__(
-        self, name: str, settings: EngineSettings, *, cache: Path, limit_s: float = LIMIT_S
+        self,
+        name: str,
+        settings: EngineSettings,
+        *,
+        cache: Path,
+        limit_s: float = LIMIT_S,
+        load_limit_s: float = LOAD_LIMIT_S,
+        models_python: Path | None = None,
+        admission: Admission | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
+        self.admission = admission or Unbounded()
         self._settings = settings
         self._cache = cache
-        self._limit_s = limit_s
-        self._turn = Lock()  # held for a whole call
-        self._guard = Lock()  # held a moment, around `_child` and `_open`
-        self._child: _Child | None = None
+        self._limit_s, self._load_limit_s = limit_s, load_limit_s
+        self._models_python = models_python
+        self._now = now
+        self._turn = Lock()  # held for a whole call or load
+        self._guard = Lock()  # held a moment, around `_child`, `_open` and `_calls`
+        self._child: EngineProcess | None = None
         self._state = State.ABSENT
         self._open = False
+        self._calls = self._answered = 0
+        self._used_at = now()
+        self._device = settings.device
+        self._fallback: str | None = None
+        self._loaded: Loaded | None = None
+        self._error: str | None = None
 
     @property
     def state(self) -> State:
@@ -66,7 +136,41 @@ class EngineHost:
     def pid(self) -> int | None:
         """The child's process id; None while there is no child."""
         child = self._child
-        return child.process.pid if child else None
+        return child.pid if child else None
+
+    @property
+    def concurrency(self) -> int:
+        """Calls that are worked on at once; more of them wait."""
+        return 1
+
+    @property
+    def calls(self) -> int:
+        """Calls that run or wait for their turn."""
+        return self._calls
+
+    @property
+    def used_at(self) -> float:
+        """When the last call ended, or the engine was loaded, by the clock given."""
+        return self._used_at
+
+    @property
+    def footprint(self) -> Footprint | None:
+        """What a call takes at its peak on the device in use; None before a warm-up."""
+        return self._loaded.footprint if self._loaded else None
+
+    def status(self) -> Status:
+        ready = self._state is State.READY
+        return Status(
+            state=self._state,
+            device=self._device,
+            fallback=self._fallback,
+            pid=self.pid,
+            calls=self._calls,
+            answered=self._answered,
+            memory_mb=self._loaded.memory_mb if ready and self._loaded else 0.0,
+            loaded=self._loaded,
+            error=self._error,
+        )
 
     def capabilities(self) -> Capabilities:
         """What the engine can do; needs no child."""
@@ -76,19 +180,28 @@ class EngineHost:
         """Allow calls. The child loads at the first one, or now and before returning.
 
         Raises:
-            WeightsRefused, InvalidSettings, EngineDied: preloading failed; calls try again.
+            as `load`: preloading failed; calls try again.
         """
         self._open = True
         if preload:
-            with self._turn:
-                self._exchange(self._alive(), [LOAD])
+            self.load()
+
+    def load(self) -> None:
+        """Have the model in memory when this returns. Loading twice is loading once.
+
+        Raises:
+            WeightsRefused, InvalidSettings, LibraryMissing: it cannot be loaded.
+            EngineDied, EngineUnavailable: it was not; repeating may help.
+        """
+        with self._called():
+            self._ready_child()
 
     def stop(self) -> None:
         """Refuse calls from now on and end the child; a call in hand gets EngineUnavailable."""
         with self._guard:
             self._open = False
             if self._child and self._turn.locked():
-                self._child.process.kill()
+                self._child.kill()
         with self._turn:
             self._end()
 
@@ -97,96 +210,130 @@ class EngineHost:
         with self._turn:
             self._end()
 
+    def unload_if_idle(self) -> bool:
+        """Unload unless a call runs or waits; True if nothing is loaded now."""
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
+            if self._calls:
+                return False
+            self._end()
+            return True
+        finally:
+            self._turn.release()
+
     def infer(
         self, task: Task, batch: Sequence[Clip], *, limit_s: float | None = None
     ) -> list[Answer]:
         """Answer every clip, in order, within `limit_s` (None: the host's own limit).
 
+        Where no model is in memory it is loaded first, which does not count for the limit.
+
         Raises:
             ValueError: a clip is too long, or the engine has no such task; nothing was asked.
             EngineDied: the process died or hung in this call; the next call has a new one.
             EngineUnavailable: the engine is stopped, or said so itself.
-            WeightsRefused, InvalidSettings: it cannot be loaded.
+            WeightsRefused, InvalidSettings, LibraryMissing: it cannot be loaded.
         """
         check(self.capabilities(), task, batch)
-        with self._turn:
-            if not self._open:
-                raise self._stopped()
-            return self._exchange(self._alive(), frames.request(task, batch), limit_s)
+        with self._called():
+            child = self._ready_child()
+            asked = frames.request(task, batch)
+            answers = frames.reply(self._exchange(child, asked, limit_s or self._limit_s))
+            self._answered += 1
+            return self._marked(answers)
 
     @cached_property
     def _capabilities(self) -> Capabilities:
         return build(self.name, self._settings, cache=self._cache).capabilities()
 
-    def _alive(self) -> _Child:
-        """The child, or a new one where there is none or it died between two calls."""
-        if self._child and not self._child.process.is_alive():
-            self._end()
-        return self._child or self._born()
+    @contextmanager
+    def _called(self) -> Iterator[None]:
+        """Wait for the turn and hold it, counted from before the wait; keep the last failure."""
+        with self._guard:
+            self._calls += 1
+        try:
+            with self._turn:
+                if not self._open:
+                    raise self._stopped()
+                yield
+            self._error = None
+        except EarwitnessError as error:
+            self._error = error.code
+            raise
+        finally:
+            with self._guard:
+                self._calls -= 1
+            self._used_at = self._now()
 
-    def _born(self) -> _Child:
-        child = self._spawned()
+    def _marked(self, answers: list[Answer]) -> list[Answer]:
+        if self._fallback is None:
+            return answers
+        return [replace(a, cautions=(*a.cautions, CPU_FALLBACK)) for a in answers]
+
+    def _ready_child(self) -> EngineProcess:
+        """The child with its model; a new one where there is none or it died between calls."""
+        if self._child and self._state is State.READY and self._child.is_alive():
+            return self._child
+        self._end()
+        try:
+            return self._load_on(self._settings)
+        except _OF_THE_DEVICE as error:
+            if self._settings.device == CPU or not self._settings.fallback or not self._open:
+                raise
+            say(log, error)
+            return self._load_on(on_cpu(self._settings), fallback=f"{error}")
+
+    def _load_on(self, settings: EngineSettings, *, fallback: str | None = None) -> EngineProcess:
+        self.admission.admit(self.name, settings.device)
+        self._device, self._fallback = settings.device, fallback
+        try:
+            child = self._born(settings)
+            report = frames.load_report(self._exchange(child, [LOAD], self._load_limit_s))
+            self.admission.settle(self.name, settings.device, report.memory_mb)
+        except EarwitnessError:
+            # A process that could not load may hold half a model, or a broken device.
+            self._end()
+            self._state = State.FAILED if self._open else State.ABSENT
+            raise
+        self._loaded, self._state = report, State.READY
+        return child
+
+    def _born(self, settings: EngineSettings) -> EngineProcess:
+        python = python_of(settings, self._models_python)
+        child = EngineProcess(python, self.name, settings, self._cache)
         with self._guard:
             if self._open:
                 self._child, self._state = child, State.LOADING
                 return child
-        # Stopped while it was being spawned: `stop` could not see it yet.
-        child.process.kill()
-        child.process.join()
+        # Stopped while it was being started: `stop` could not see it yet.
+        child.kill()
+        child.end()
         raise self._stopped()
 
-    def _spawned(self) -> _Child:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(
-            target=live,
-            args=(theirs, self.name, self._settings.model_dump_json(), self._cache),
-            name=f"earwitness-engine-{self.name}",
-            daemon=True,
-        )
-        process.start()
-        # Our copy of its end must go, or its death would not be seen as the end of the pipe.
-        theirs.close()
-        return _Child(process, ours)
-
-    def _exchange(
-        self, child: _Child, request: Sequence[bytes], limit_s: float | None = None
-    ) -> list[Answer]:
-        limit_s = limit_s or self._limit_s
+    def _exchange(self, child: EngineProcess, request: Sequence[bytes], limit_s: float) -> bytes:
         try:
             for frame in request:
                 child.pipe.send_bytes(frame)
             if not child.pipe.poll(limit_s):
                 raise self._buried(child, f"no answer within {limit_s:g} s")
-            answer = child.pipe.recv_bytes()
+            return child.pipe.recv_bytes()
         except (EOFError, OSError) as error:
             raise self._buried(child) from error
-        return self._reply(answer)
 
-    def _reply(self, answer: bytes) -> list[Answer]:
-        try:
-            answers = frames.reply(answer)
-        except EarwitnessError:
-            if self._state is State.LOADING:
-                self._state = State.FAILED
-            raise
-        self._state = State.READY
-        return answers
-
-    def _buried(self, child: _Child, hung: str | None = None) -> EngineDied | EngineUnavailable:
+    def _buried(
+        self, child: EngineProcess, hung: str | None = None
+    ) -> EngineDied | EngineUnavailable:
         """Clear away a child that died, or hangs, in a call, and say why."""
         if hung:
-            child.process.kill()
-        # A closed pipe can be seen a moment before the exit code.
-        child.process.join(LEAVE_S)
-        cause = hung or _cause(child.process.exitcode)
-        loading = self._state is State.LOADING
+            child.kill()
+        cause = hung or child.cause()
+        doing = "loaded" if self._state is State.LOADING else "listened"
         self._end()
         if not self._open:
             return self._stopped()
-        self._state = State.FAILED if loading else State.ABSENT
         return EngineDied(
-            f"The process of the engine {self.name} ended ({cause}) while it listened.",
+            f"The process of the engine {self.name} ended ({cause}) while it {doing}.",
             engine=self.name,
             cause=cause,
         )
@@ -197,21 +344,17 @@ class EngineHost:
     def _end(self) -> None:
         with self._guard:
             child, self._child = self._child, None
-        self._state = State.ABSENT
-        if child is None:
-            return
-        child.pipe.close()
-        child.process.join(LEAVE_S)
-        if child.process.is_alive():
-            child.process.kill()
-            child.process.join()
-        child.process.close()
+        if child is not None:
+            self._state = State.UNLOADING
+            child.end()
+        if child is not None or self._state is not State.FAILED:
+            self._state = State.ABSENT
 
 
-def _cause(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "it closed its pipe"
-    return signal.Signals(-exit_code).name if exit_code < 0 else f"exit code {exit_code}"
+def on_cpu(settings: EngineSettings) -> EngineSettings:
+    """The same engine on the CPU, in a type a CPU computes in."""
+    dtype = CPU_DTYPES.get(settings.dtype, settings.dtype)
+    return settings.model_copy(update={"device": CPU, "dtype": dtype})
 
 
 def check(capabilities: Capabilities, task: Task, batch: Sequence[Clip]) -> None:

@@ -33,6 +33,10 @@ class EngineSettings(BaseModel):
     device: str = Field("cpu", pattern="^(cpu|cuda(:[0-9]+)?)$", description="cpu or cuda[:N].")
     dtype: str = Field("int8", description="Type the model computes in.")
     preload: bool = Field(False, description="Load at start, not at the first call.")
+    warm_up: bool | None = Field(
+        None, description="Hear a second after loading; None = where a first call costs more."
+    )
+    fallback: bool = Field(True, description="Load on the CPU where the GPU is absent or fails.")
     threads: int | None = Field(None, ge=1, le=256, description="CPU threads; None = all cores.")
     options: dict[str, JsonValue] = Field(
         default_factory=dict, description="What only this kind knows; checked by the kind."
