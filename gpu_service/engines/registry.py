@@ -16,6 +16,7 @@ KINDS: dict[str, str] = {
     "whisper": "gpu_service.engines.whisper:Whisper",
     "sounds": "gpu_service.engines.sounds:Sounds",
     "echo": "gpu_service.engines.echo:Echo",
+    "openai": "gpu_service.engines.openai:OpenAi",
 }
 
 
