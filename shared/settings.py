@@ -199,6 +199,21 @@ class Settings(Struct, frozen=True, kw_only=True):
     qwen_max_retries: Annotated[
         int, Meta(ge=0, le=10, description="Tries after a failed call to QWEN_ENDPOINT.")
     ] = 3
+    engine_idle_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds without a call after which an engine leaves the memory;"
+            " 0 = it stays.",
+        ),
+    ] = 900.0
+    engine_memory_mb: Annotated[
+        Positive | None,
+        Meta(
+            description="Megabytes all engines may hold on each device (the CPU is one);"
+            " idle ones leave for others. Unbounded if unset."
+        ),
+    ] = None
     models_python: Annotated[
         Path | None,
         Meta(
@@ -206,6 +221,21 @@ class Settings(Struct, frozen=True, kw_only=True):
             " .venv-models/bin/python beside the checkout if unset."
         ),
     ] = None
+    streams: Annotated[
+        int, Meta(ge=1, le=1024, description="Live streams at once; others are told to wait.")
+    ] = 32
+    stream_s: Annotated[
+        float, Meta(gt=0, description="Seconds of sound in one live stream; then another begins.")
+    ] = 3_600.0
+    stream_idle_s: Annotated[
+        float, Meta(gt=0, description="Seconds a live stream may send nothing.")
+    ] = 60.0
+    stream_resume_s: Annotated[
+        float,
+        Meta(
+            ge=0, description="Seconds a live stream is kept for its client after the line broke."
+        ),
+    ] = 60.0
     worker: Annotated[str, Meta(description="Name of this worker in leases; unique a process.")] = (
         ""
     )

@@ -85,6 +85,14 @@ class VoiceActivity:
         levels = np.frombuffer(bytes(self._levels), np.uint8)
         return (levels / 255).astype(np.float32)
 
+    def so_far(self, first: int = 0) -> NDArray[np.float32]:
+        """As `probabilities`, from window `first` on and of whole windows: the sound goes on."""
+        whole = self._rest.size - self._rest.size % WINDOW
+        if whole:
+            self._judge(self._rest[:whole])
+            self._rest = self._rest[whole:]
+        return (np.frombuffer(self._levels[first:], np.uint8) / 255).astype(np.float32)
+
     def quietest(self, start_s: float, end_s: float) -> float:
         """The moment in start_s..end_s where speech is least likely: the best place to cut.
 

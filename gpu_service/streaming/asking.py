@@ -1,0 +1,51 @@
+"""Which engines hear a stream, and what happens when one of them cannot."""
+
+from collections.abc import Mapping, Sequence
+
+from gpu_service.engines.engine import Clip
+from gpu_service.engines.serving import Server
+from shared.domain.answers import Answer, Task
+from shared.errors import EngineDied, EngineUnavailable, InvalidStream
+
+#: Times each engine is asked about a piece before the stream is told.
+ROUNDS = 2
+
+
+def chosen(
+    wished: str | None, cascade: Sequence[str], servers: Mapping[str, Server]
+) -> tuple[str, ...]:
+    """The engines of a stream: the cascade, with the wished one in place of the first choice.
+
+    Raises:
+        InvalidStream: there is no such engine, or it does not transcribe, or none is set.
+    """
+    engines = tuple(cascade) if wished is None else (wished, *cascade[1:])
+    fit = [name for name in engines if _transcribes(servers.get(name))]
+    if wished is not None and wished not in fit:
+        raise InvalidStream(f"The first message is wrong: no engine {wished} transcribes here.")
+    if not fit:
+        raise InvalidStream("No engine transcribes here. Set EARWITNESS_CASCADE__TRANSCRIBE.")
+    return tuple(fit)
+
+
+def _transcribes(server: Server | None) -> bool:
+    return server is not None and Task.TRANSCRIBE in server.capabilities().tasks
+
+
+def heard(
+    servers: Mapping[str, Server], engines: Sequence[str], clip: Clip, rounds: int = ROUNDS
+) -> tuple[Answer, int]:
+    """The first answer an engine gives, and how many failed before; blocks until then.
+
+    Raises:
+        EngineUnavailable, EngineDied: none answered in `rounds`; `retry_count` is in its context.
+    """
+    failure: EngineUnavailable | EngineDied | None = None
+    tries = list(engines) * rounds
+    for failed, name in enumerate(tries):
+        try:
+            return servers[name].infer(Task.TRANSCRIBE, [clip])[0], failed
+        except (EngineUnavailable, EngineDied) as error:
+            error.context |= {"engine": name, "retry_count": failed}
+            failure = error
+    raise failure or EngineUnavailable("No engine is set for streams.")
