@@ -16,8 +16,13 @@ KINDS: dict[str, str] = {
     "whisper": "gpu_service.engines.whisper:Whisper",
     "sounds": "gpu_service.engines.sounds:Sounds",
     "echo": "gpu_service.engines.echo:Echo",
+    "wav2vec2": "gpu_service.engines.wav2vec2:Wav2Vec2",
+    "qwen2_audio": "gpu_service.engines.qwen2_audio:Qwen2Audio",
     "openai": "gpu_service.engines.openai:OpenAi",
 }
+
+#: For kinds on torch that do not say otherwise; int8, the default of the others, is float32 there.
+TORCH_DTYPES = frozenset({"float32", "bfloat16", "float16", "int8"})
 
 
 class EngineSettings(BaseModel):
@@ -26,7 +31,9 @@ class EngineSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str = Field(description="A kind named in KINDS, or `module:Class` of your own engine.")
-    checkpoint: str | None = Field(None, description="Folder or hub name; None = the kind's own.")
+    checkpoint: str | None = Field(
+        None, description="Folder, hub name or gs://bucket/prefix; None = the kind's own."
+    )
     revision: str | None = Field(None, description="Commit of the hub repository.")
     sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="Digest the checkpoint's weights must have."
@@ -45,7 +52,11 @@ class EngineSettings(BaseModel):
 
 
 class Kind(Protocol):
-    """What a class named in KINDS is: an engine built from its settings alone."""
+    """What a class named in KINDS is: an engine built from its settings alone.
+
+    It may also say `needs_torch = True`, and then runs under the Python that has torch (the
+    service's own need not), and `dtypes`, a frozenset of the values `dtype` may have.
+    """
 
     options: ClassVar[type[BaseModel]]
 
@@ -69,19 +80,69 @@ def parse(raw: Mapping[str, Mapping[str, object]]) -> dict[str, EngineSettings]:
     Raises:
         InvalidSettings: names every wrong entry at once.
     """
+    found, problems = read(raw)
+    if problems:
+        raise InvalidSettings("; ".join(problems), problems=len(problems))
+    return found
+
+
+def read(
+    raw: Mapping[str, Mapping[str, object]],
+) -> tuple[dict[str, EngineSettings], list[str]]:
+    """The engines whose entries are right, and a line for each mistake in the others."""
     found: dict[str, EngineSettings] = dict(DEFAULTS)
     problems: list[str] = []
     for name, entry in raw.items():
         try:
-            found[name] = EngineSettings.model_validate(entry)
-            kind_of(found[name]).options.model_validate(found[name].options)
+            settings = EngineSettings.model_validate(entry)
+            mistakes = _mistakes(name, settings)
         except ValidationError as error:
-            problems += _said(name, error)
+            mistakes = _said(name, error)
         except InvalidSettings as error:
-            problems.append(f"engine {name}: {error}")
-    if problems:
-        raise InvalidSettings("; ".join(problems), problems=len(problems))
+            mistakes = [f"engine {name}: {error}"]
+        if mistakes:
+            problems += mistakes
+            found.pop(name, None)
+        else:
+            found[name] = settings
+    return found, problems
+
+
+def _mistakes(name: str, settings: EngineSettings) -> list[str]:
+    """What is wrong with one entry whose fields are well formed."""
+    kind = kind_of(settings)
+    found = []
+    try:
+        kind.options.model_validate(settings.options)
+    except ValidationError as error:
+        found += _said(name, error)
+    known = dtypes(kind)
+    if known is not None and settings.dtype not in known:
+        found.append(
+            f"engine {name}: dtype: {settings.dtype!r} is not known to the kind"
+            f" {settings.kind}; use one of {', '.join(sorted(known))}"
+        )
+    if why := _no_checkpoint(settings.checkpoint):
+        found.append(f"engine {name}: checkpoint: {why}")
     return found
+
+
+def dtypes(kind: Kind) -> frozenset[str] | None:
+    """The types the kind computes in; None = it does not say, or has none."""
+    said = getattr(kind, "dtypes", None)
+    return TORCH_DTYPES if said is None and getattr(kind, "needs_torch", False) else said
+
+
+def _no_checkpoint(checkpoint: str | None) -> str:
+    """Why this names nothing that could be loaded; empty for a folder, bucket or hub name."""
+    if checkpoint is None:
+        return ""
+    if checkpoint.startswith("gs://"):
+        bucket, _, prefix = checkpoint.removeprefix("gs://").partition("/")
+        return "" if bucket and prefix.strip("/") else "write gs://BUCKET/PREFIX"
+    is_path = checkpoint.startswith(("/", "./", "../", "~"))
+    missing = is_path and not Path(checkpoint).expanduser().exists()
+    return f"there is no {checkpoint}" if missing else ""
 
 
 def build(name: str, settings: EngineSettings, *, cache: Path) -> Engine:
