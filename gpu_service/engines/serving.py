@@ -1,57 +1,143 @@
-"""Many jobs, one engine: what waits while it works is asked together next.
+"""Many callers, one engine: what waits while it works is asked together next.
 
-No wait is added: a batch is whatever has gathered when the engine becomes free.
+wait -> choose a batch -> admit -> ask -> (halve what was lost) -> answer
+
+No wait is added: a batch is chosen from whatever has gathered when the engine becomes free.
+Nothing waits inside the engine's turn either: retries and callers wait here.
 """
 
-from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, InvalidStateError, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from threading import Condition, Thread
 
+from gpu_service.engines.batches import Waiting, choose, cost_s
+from gpu_service.engines.bisection import Settlement, is_its_own_fault
+from gpu_service.engines.bound import Bound
 from gpu_service.engines.engine import Capabilities, Clip
-from gpu_service.engines.host import EngineHost, check
+from gpu_service.engines.host import State, check
+from gpu_service.engines.protection import Protection
+from gpu_service.engines.remote import Host
 from shared.domain.answers import Answer, Task
+from shared.domain.breaker import Policy, Position
+from shared.domain.lanes import Lane
 from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
-from shared.errors import EngineDied, EngineUnavailable
+from shared.errors import BreakerOpen, EngineDied, EngineUnavailable, OutOfMemory
 
-#: Windows of audio in a batch. More would not pack better (40 clips of 3 s fill 5) but would
-#: keep later callers waiting longer: four take about 5 s on two cores.
+#: Windows of audio in a batch of an engine whose pace is not known yet: four take Whisper base
+#: about 5 s on two cores.
 BUDGET_WINDOWS = 4
+#: Seconds a batch may take: more would not pack better, and would keep later callers waiting.
+TURN_S = 5.0
+#: Seconds between two looks whether the caller of a waiting clip is still there.
+ALIVE_S = 1.0
+#: Seconds a batch in hand gets when the server stops. SIGTERM leaves 8 s for everything.
+LEAVE_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+@dataclass(eq=False, slots=True)
+class _Item:
+    """One clip that waits, and who waits for it."""
+
+    clip: Clip
     task: Task
-    clips: Sequence[Clip]
-    answers: Future[list[Answer]] = field(default_factory=Future)
+    lane: Lane
+    call: int  #: number of the call it came with
+    answer: Future[Answer] = field(default_factory=Future)
+    tries: int = 0
+    not_before_s: float = 0.0
 
     @property
     def seconds(self) -> float:
-        return sum(clip.samples.size for clip in self.clips) / SAMPLE_RATE
+        return self.clip.samples.size / SAMPLE_RATE
+
+
+@dataclass(slots=True)
+class _Course:
+    """How one batch went."""
+
+    slow: bool = False
+    lost_s: float = float("inf")  #: the smallest cost with which the engine died
+    faulty: bool = False  #: a clip failed, and it was not the clip's own fault
+
+
+@dataclass(slots=True)
+class Figures:
+    """What the batches so far came to; the padding share is 1 - sound_s / paid_s."""
+
+    batches: int = 0
+    clips: int = 0
+    sound_s: float = 0.0
+    paid_s: float = 0.0
+    last_clips: int = 0  #: of the last batch
+    lost: int = 0  #: calls that answered nothing
+    retried: int = 0
 
 
 class Server:
-    """Feeds one host; `infer` may be called by any number of threads."""
+    """Feeds one host; `infer` may be called by any number of threads.
 
-    def __init__(self, host: EngineHost, *, window_s: float = MAX_SEGMENT_S) -> None:
-        self._host = host
+    `room_mb` is the memory one call may take; None = only what was lost teaches a bound.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        *,
+        window_s: float = MAX_SEGMENT_S,
+        room_mb: float | None = None,
+        policy: Policy | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._host, self._window_s, self._room_mb, self._clock = host, window_s, room_mb, clock
         self._budget_s = BUDGET_WINDOWS * window_s
-        self._waiting: deque[_Request] = deque()
+        self._learnt = Bound(float("inf"), float("inf"))
+        self.protection = Protection(
+            host.name, policy=policy or Policy(), clock=clock, chance=chance
+        )
+        self.figures = Figures()
+        self._waiting: list[_Item] = []
+        self._in_hand: set[_Item] = set()
         self._change = Condition()
         self._open = False
-        self._busy = False
-        self._worker: Thread | None = None
+        self._busy = 0
+        self._calls, self._turns = count(), count()
+        self._workers: list[Thread] = []
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for the engine."""
+        """Clips that wait for the engine."""
         return len(self._waiting)
 
     @property
     def busy(self) -> bool:
         """Whether the engine is working on a batch."""
-        return self._busy
+        return self._busy > 0
+
+    @property
+    def position(self) -> Position:
+        """Of the breaker."""
+        return self.protection.position
+
+    @property
+    def bound_s(self) -> float:
+        """What a batch may cost now, in seconds of sound as `batches.cost_s` counts them."""
+        pace = self.protection.pace
+        call_s, per_s = pace.fit()
+        in_time_s = max(self._window_s, (TURN_S - call_s) / per_s) if pace.known else self._budget_s
+        return min(in_time_s, self._in_memory_s(), self._learnt.now_s)
+
+    def waiting_s(self, lane: Lane) -> float:
+        """Seconds of sound that wait in this lane."""
+        with self._change:
+            return sum(item.seconds for item in self._waiting if item.lane is lane)
 
     def capabilities(self) -> Capabilities:
         return self._host.capabilities()
@@ -63,90 +149,221 @@ class Server:
                 return
             self._host.start()
             self._open = True
-            self._worker = Thread(target=self._work, name=f"serve-{self._host.name}", daemon=True)
-            self._worker.start()
+            self._workers = [
+                Thread(target=self._work, name=f"serve-{self._host.name}-{n}", daemon=True)
+                for n in range(self._host.concurrency)
+            ]
+        for worker in self._workers:
+            worker.start()
 
     def stop(self) -> None:
-        """Refuse what waits, end the host, and return when the worker is done."""
+        """Refuse what waits, end the host, and return when nobody waits for an answer."""
         with self._change:
             self._open = False
-            refused = list(self._waiting)
-            self._waiting.clear()
+            refused, self._waiting = self._waiting, []
             self._change.notify_all()
-        for request in refused:
-            request.answers.set_exception(self._stopped())
+        self._refuse(refused)
         self._host.stop()
-        if self._worker:
-            self._worker.join()
+        deadline_s = time.monotonic() + LEAVE_S
+        for worker in self._workers:
+            worker.join(max(0.0, deadline_s - time.monotonic()))
+        # A call to a service elsewhere cannot be ended, only no longer be waited for.
+        with self._change:
+            stranded = list(self._in_hand)
+        self._refuse(stranded)
 
-    def infer(self, task: Task, clips: Sequence[Clip]) -> list[Answer]:
+    def infer(
+        self,
+        task: Task,
+        clips: Sequence[Clip],
+        *,
+        lane: Lane = Lane.HIGH,
+        alive: Callable[[], None] = lambda: None,
+    ) -> list[Answer]:
         """Answer every clip, in order; blocks until they are answered.
 
         A long list goes in slices of the budget, one after another, so that other callers
-        get their turn between them.
+        get their turn between them. `alive` is called every second while it waits; what it
+        raises comes out of here, and what nobody began to hear yet is not heard.
 
         Raises:
             ValueError: a clip is too long or the engine has no such task.
-            EngineDied: the engine died on these clips, asked alone.
+            EngineDied: the engine died on a clip of these, asked alone.
+            OutOfMemory: a clip of these does not fit, even alone.
+            BreakerOpen: the engine is left alone for a while; nothing was asked.
             EngineUnavailable: the server is stopped, or the engine could not answer.
         """
         check(self.capabilities(), task, clips)
-        return [
-            answer
-            for part in slices(clips, self._budget_s)
-            for answer in self._enqueued(_Request(task, part)).answers.result()
-        ]
+        answers = list[Answer]()
+        for part in slices(clips, self._budget_s):
+            futures = self._submit(task, part, lane)
+            try:
+                while wait(futures, ALIVE_S, FIRST_EXCEPTION).not_done and not _failed(futures):
+                    alive()
+                answers += [future.result() for future in _failed(futures) or futures]
+            finally:
+                _cancel(futures)
+        return answers
 
-    def _enqueued(self, request: _Request) -> _Request:
+    async def asked(
+        self, task: Task, clips: Sequence[Clip], *, lane: Lane = Lane.HIGH
+    ) -> list[Answer]:
+        """As `infer`, for a caller on an event loop: who is cancelled costs nothing any more."""
+        check(self.capabilities(), task, clips)
+        answers = list[Answer]()
+        for part in slices(clips, self._budget_s):
+            futures = self._submit(task, part, lane)
+            try:
+                answers += await asyncio.gather(*map(asyncio.wrap_future, futures))
+            finally:
+                _cancel(futures)
+        return answers
+
+    def _submit(self, task: Task, clips: Sequence[Clip], lane: Lane) -> list[Future[Answer]]:
+        self.protection.look()
+        items = [_Item(clip, task, lane, call) for call in (next(self._calls),) for clip in clips]
         with self._change:
             if not self._open:
                 raise self._stopped()
-            self._waiting.append(request)
+            self._waiting += items
             self._change.notify()
-        return request
+        return [item.answer for item in items]
 
     def _stopped(self) -> EngineUnavailable:
         return EngineUnavailable(f"The engine {self._host.name} is stopped.")
 
+    def _refuse(self, items: Sequence[_Item]) -> None:
+        for item in items:
+            _give(item, self._stopped())
+
+    def _in_memory_s(self) -> float:
+        footprint = self._host.footprint
+        if footprint is None or self._room_mb is None or footprint.mb_per_s <= 0:
+            return float("inf")
+        return max(0.0, self._room_mb - footprint.base_mb) / footprint.mb_per_s
+
     def _work(self) -> None:
         while batch := self._next_batch():
-            if not self._answered(batch):
-                # One of them killed the engine. Alone, only the guilty one dies again.
-                for request in batch:
-                    self._answered([request])
+            try:
+                self.protection.admit()
+            except BreakerOpen as error:
+                for item in batch:
+                    _give(item, error)
+            else:
+                self._settle(batch)
+            with self._change:
+                self._busy -= 1
+                self._in_hand.difference_update(batch)
 
-    def _next_batch(self) -> list[_Request]:
-        """Wait for a request; take it and all after it of its task that fit. [] = stopped."""
+    def _next_batch(self) -> list[_Item]:
+        """Wait for clips, and take the next batch of those still wanted. [] = stopped."""
         with self._change:
-            self._busy = False
-            self._change.wait_for(lambda: self._waiting or not self._open)
-            batch, rest, seconds = list[_Request](), deque[_Request](), 0.0
-            for request in self._waiting:
-                fits = not batch or seconds + request.seconds <= self._budget_s
-                if fits and (not batch or request.task is batch[0].task):
-                    batch.append(request)
-                    seconds += request.seconds
-                else:
-                    rest.append(request)
-            self._waiting, self._busy = rest, bool(batch)
-            return batch
+            while self._open:
+                now_s = self._clock()
+                due = [item for item in self._waiting if item.not_before_s <= now_s]
+                batch = [item for item in self._chosen(due) if self._taken(item)]
+                if batch:
+                    self._busy += 1
+                    self._in_hand.update(batch)
+                    return batch
+                if not due:
+                    later = min((item.not_before_s for item in self._waiting), default=None)
+                    self._change.wait(later and max(0.0, later - now_s))
+        return []
 
-    def _answered(self, batch: Sequence[_Request]) -> bool:
-        """Ask once for all of `batch`; False if the engine died and more than one had asked."""
-        clips = [clip for request in batch for clip in request.clips]
+    def _taken(self, item: _Item) -> bool:
+        """Take it off the queue; False if its caller is gone."""
+        self._waiting.remove(item)
+        return item.tries > 0 or item.answer.set_running_or_notify_cancel()
+
+    def _chosen(self, due: Sequence[_Item]) -> list[_Item]:
+        # A service elsewhere gains nothing by strangers' clips in a call, so there a call stays
+        # what its caller made it.
+        alone = self._host.concurrency > 1
+        waiting = [Waiting(i.seconds, i.lane, (i.task, alone and i.call)) for i in due]
+        chosen = choose(
+            waiting,
+            next(self._turns) if due else 0,
+            bound_s=self.bound_s,
+            call_s=self.protection.pace.call_as_sound_s,
+            padding=self.capabilities().padding,
+            window_s=self._window_s,
+        )
+        return [due[i] for i in chosen]
+
+    def _settle(self, batch: Sequence[_Item]) -> None:
+        """Ask for all of `batch`, in halves where it is lost, and learn from how it went."""
+        course = _Course()
+        settlement = Settlement[_Item, Answer](
+            partial(self._ask, course), _give, partial(self._failed, course)
+        )
+        settlement(batch)
+        self.figures.lost += settlement.losses
+        if not settlement.failures:
+            # Every clip was answered in smaller company, so it was their number that killed.
+            self._learnt = self._learnt.exhausted(course.lost_s)
+        fine = settlement.answers > 0 or not course.faulty
+        self.protection.report(fine=fine, slow=course.slow)
+
+    def _ask(self, course: _Course, items: Sequence[_Item]) -> Sequence[Answer]:
+        sound_s = cost_s([item.seconds for item in items], self.capabilities().padding)
+        loaded, begun_s = self._host.state is State.READY, self._clock()
+        limit_s = self.protection.pace.limit_s(sound_s)
         try:
-            answers = iter(self._host.infer(batch[0].task, clips))
-        except EngineDied as error:
-            if len(batch) > 1:
-                return False
-            batch[0].answers.set_exception(error)
-        except Exception as error:  # every caller waits for its future to be answered
-            for request in batch:
-                request.answers.set_exception(error)
+            answers = self._host.infer(items[0].task, [i.clip for i in items], limit_s=limit_s)
+        except OutOfMemory:
+            if len(items) > 1:
+                self._learnt = self._learnt.exhausted(sound_s)
+            raise
+        except EngineDied:
+            course.lost_s = min(course.lost_s, sound_s)
+            raise
+        if loaded:
+            course.slow |= self.protection.called(sound_s, self._clock() - begun_s)
+        self._learnt = self._learnt.held(sound_s)
+        self._count(items, sound_s)
+        return answers
+
+    def _count(self, items: Sequence[_Item], paid_s: float) -> None:
+        figures = self.figures
+        figures.batches += 1
+        figures.clips += len(items)
+        figures.last_clips = len(items)
+        figures.sound_s += sum(item.seconds for item in items)
+        figures.paid_s += paid_s
+
+    def _failed(self, course: _Course, item: _Item, error: Exception) -> None:
+        """Tell its caller, unless the engine said when to come back and the budget allows it."""
+        course.faulty |= not is_its_own_fault(error)
+        item.tries += 1
+        wait_s = self.protection.again_in_s(error, item.tries)
+        with self._change:
+            if wait_s is not None and self._open:
+                item.not_before_s = self._clock() + wait_s
+                self._waiting.append(item)
+                self.figures.retried += 1
+                self._change.notify()
+                return
+        _give(item, error)
+
+
+def _give(item: _Item, said: Answer | Exception) -> None:
+    """Answer whoever waits; one who was told already that we stop is told nothing more."""
+    with suppress(InvalidStateError):
+        if isinstance(said, Exception):
+            item.answer.set_exception(said)
         else:
-            for request in batch:
-                request.answers.set_result([next(answers) for _ in request.clips])
-        return True
+            item.answer.set_result(said)
+
+
+def _failed(futures: Sequence[Future[Answer]]) -> list[Future[Answer]]:
+    return [f for f in futures if f.done() and not f.cancelled() and f.exception() is not None]
+
+
+def _cancel(futures: Sequence[Future[Answer]]) -> None:
+    """What nobody began to hear is not heard; what is done or in hand stays as it is."""
+    for future in futures:
+        future.cancel()
 
 
 def slices(clips: Sequence[Clip], budget_s: float) -> list[Sequence[Clip]]:
