@@ -45,6 +45,8 @@ STATUS: dict[type[e.EarwitnessError], int] = {
     e.AudioTooLarge: 413,
     e.InvalidRequest: 400,
     e.InvalidWish: 422,
+    e.ServiceUnreachable: 502,
+    e.ServiceSilent: 504,
 }
 TYPES = {
     403: "permission_error",

@@ -1,5 +1,7 @@
 """The gateway: `create_app` wires, `serve` runs it until SIGTERM."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import uvicorn
@@ -11,6 +13,7 @@ from gateway import (
     errors,
     events,
     health,
+    openai_api,
     page,
     recordings,
     search,
@@ -21,13 +24,17 @@ from gateway import (
 from gateway.keys import secret
 from gateway.security import Doorkeeper
 from gateway.sessions import Sessions
+from gateway.upstream import Upstream
 from shared import logs, wiring
 from shared.domain.testimony import VERSION
 from shared.settings import Settings
 
 #: Seconds from SIGTERM until open answers are cut; the platform kills after 10 s.
 GRACE_S = 5
-ROUTERS = (recordings, transcripts, audio, uploads, search, dead_letters, events, health, page)
+ROUTERS = (
+    *(recordings, transcripts, audio, uploads, search, dead_letters, events, openai_api),
+    *(health, page),
+)
 SUMMARY = "Recordings in, testimony out."
 
 
@@ -44,8 +51,21 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.upload_key = secret(settings.home / "keys" / "upload.key")
     app.state.sessions = Sessions(settings.home / "tmp")
     app.state.changes = events.Changes(wiring.changes(settings))
+    app.state.upstream = upstream(settings)
     app.state.templates = page.templates(settings, app.state.page_token)
     return app
+
+
+def upstream(settings: Settings) -> Upstream:
+    """The line to the GPU service; where none is set, one that says so."""
+    identity = wiring.gateway_identity(settings) if settings.service_url else None
+    return Upstream(settings, identity)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.upstream.close()
 
 
 def described() -> FastAPI:
@@ -57,6 +77,7 @@ def described() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=_lifespan,
     )
     for module in ROUTERS:
         app.include_router(module.router)

@@ -14,8 +14,9 @@ from shared.errors import EarwitnessError, Forbidden
 
 #: Bytes. No request but an upload needs more than a few hundred.
 MAX_BODY = 64 << 10
-#: Where bodies are counted against their permit instead of MAX_BODY.
-UPLOADS = "/v1/uploads/"
+#: Where bodies are counted against their permit instead of MAX_BODY, and where by the line to
+#: the GPU service.
+STREAMED = (("PUT", "/v1/uploads/"), ("POST", "/v1/audio/"))
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 HTTP_PORT = 80
 TOKEN_HEADER, TOKEN_FIELD = "X-Earwitness-Token", "token"
@@ -38,7 +39,7 @@ class Doorkeeper:
         answer = _with_headers(send)
         try:
             check_origin(scope)
-            ready = receive if _uploads(scope) else await _bounded(scope, receive)
+            ready = receive if _streams(scope) else await _bounded(scope, receive)
         except EarwitnessError as error:
             await errors.answer(Request(scope), error)(scope, receive, answer)
             return
@@ -64,8 +65,9 @@ def _own_hosts(port: int) -> set[str]:
     return named | set(LOOPBACK) if port == HTTP_PORT else named
 
 
-def _uploads(scope: Scope) -> bool:
-    return scope["method"] == "PUT" and str(scope["path"]).startswith(UPLOADS)
+def _streams(scope: Scope) -> bool:
+    method, path = scope["method"], str(scope["path"])
+    return any(method == m and path.startswith(start) for m, start in STREAMED)
 
 
 async def _bounded(scope: Scope, receive: Receive) -> Receive:
