@@ -11,7 +11,7 @@ from shared.domain.names import TENANT
 from shared.domain.tenants import OVERRIDABLE, Rules, Tenant, Tier
 
 #: Rules that a tenant may have without any limit.
-_LIMITLESS = frozenset({"files_a_day", "seconds_a_day"})
+_LIMITLESS = frozenset({"files_a_day", "seconds_a_day", "fallback_usd_a_day"})
 
 
 @click.group()
@@ -33,7 +33,13 @@ def list_tenants(home: Path | None, as_json: bool) -> None:
 
 
 def _as_json(tenant: Tenant) -> dict[str, object]:
-    return {"id": tenant.id, "tier": tenant.tier.value, "rules": asdict(tenant.rules)}
+    rules = asdict(tenant.rules)
+    return {
+        "id": tenant.id,
+        "tier": tenant.tier.value,
+        "fallback": tenant.fallback,
+        "rules": rules,
+    }
 
 
 def _summary(tenant: Tenant) -> str:
@@ -44,8 +50,16 @@ def _summary(tenant: Tenant) -> str:
         "files_a_day": f"{_limit(rules.files_a_day)} files a day",
         "seconds_a_day": f"{_hours_a_day(rules)} h a day",
         "keep_days": f"kept {_kept(rules)}",
+        "fallback_usd_a_day": f"fallback {_fallback(tenant)}",
     }
     return ", ".join(f"{text}{'*' if name in own else ''}" for name, text in told.items())
+
+
+def _fallback(tenant: Tenant) -> str:
+    usd = tenant.rules.fallback_usd_a_day
+    if not tenant.fallback:
+        return "off"
+    return "to any cost" if usd is None else f"to {usd:g} USD a day"
 
 
 def _limit(number: int | None) -> str:
@@ -90,12 +104,19 @@ class _Number(click.ParamType["float | str"]):
 @click.option("--seconds-a-day", type=_Number(), help="Seconds of sound a day; none = any.")
 @click.option("--keep-days", type=_Number(), help="Days a recording is kept.")
 @click.option("--weight", type=_Number(), help="Share in fair queueing; more waits less.")
+@click.option("--fallback-usd-a-day", type=_Number(), help="For paid engines; none = any.")
+@click.option(
+    "--fallback",
+    type=click.Choice(["on", "off"]),
+    help="Whether doubtful sound may go to paid engines elsewhere.",
+)
 @click.option("--defaults", is_flag=True, help="Forget the tenant's own rules first.")
 def set_tenant(
     name: str,
     home: Path | None,
     tier: str | None,
     defaults: bool,
+    fallback: str | None,
     **rules: float | str | None,
 ) -> None:
     """Make a tenant, or change its tier and rules; what is not named stays."""
@@ -109,6 +130,7 @@ def set_tenant(
         Tier(tier) if tier else before.tier,
         before.created_at,
         tuple(sorted(own.items())),
+        before.fallback if fallback is None else fallback == "on",
     )
     parts.tenants.put(after)
     say(f"{after.id}: {after.tier}, {_summary(after)}")

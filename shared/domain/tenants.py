@@ -29,6 +29,7 @@ class Rules:
     keep_days: int | None  #: exactly one of keep_days and keep_months is set
     keep_months: int | None
     weight: float  #: share in fair queueing: a weight of 4 waits a quarter as long
+    fallback_usd_a_day: float | None  #: for paid engines, once the tenant has opted in
     burst_files: int = 0  #: short files a tenant may send to the high lane per BURST_WINDOW_S
 
 
@@ -36,14 +37,17 @@ class Rules:
 BURST_WINDOW_S, BURST_CLIP_S = 600.0, 60.0
 
 TIERS: dict[Tier, Rules] = {
-    Tier.FREE: Rules(200 * MB, 1 * HOUR_S, 50, 5 * HOUR_S, 30, None, weight=1.0),
-    Tier.PRO: Rules(2 * GB, 4 * HOUR_S, 2_000, 200 * HOUR_S, None, 6, weight=4.0, burst_files=30),
-    Tier.ENTERPRISE: Rules(5 * GB, 12 * HOUR_S, None, None, 365, None, weight=8.0),
+    Tier.FREE: Rules(200 * MB, 1 * HOUR_S, 50, 5 * HOUR_S, 30, None, 1.0, 0.0),
+    Tier.PRO: Rules(2 * GB, 4 * HOUR_S, 2_000, 200 * HOUR_S, None, 6, 4.0, 5.0, burst_files=30),
+    Tier.ENTERPRISE: Rules(5 * GB, 12 * HOUR_S, None, None, 365, None, 8.0, None),
 }
 
 #: Rules a tenant may be given of its own, by name (`earwitness tenants set`).
 OVERRIDABLE = frozenset(
-    {"max_bytes", "max_seconds", "files_a_day", "seconds_a_day", "keep_days", "weight"}
+    {
+        *("max_bytes", "max_seconds", "files_a_day", "seconds_a_day", "keep_days", "weight"),
+        "fallback_usd_a_day",
+    }
 )
 
 
@@ -55,6 +59,8 @@ class Tenant:
     tier: Tier
     created_at: datetime
     overrides: tuple[tuple[str, float], ...] = ()
+    #: Whether doubtful sound may be sent to paid engines elsewhere: the tenant says so itself.
+    fallback: bool = False
 
     @property
     def rules(self) -> Rules:

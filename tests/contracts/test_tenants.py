@@ -22,6 +22,15 @@ def test_put_replaces_tier_and_overrides_but_not_the_ledger(store):
     assert seen[0].next_tag == 77.0
 
 
+def test_nobody_pays_for_engines_elsewhere_before_saying_so(store):
+    known = store.tenants.get("acme")
+
+    store.tenants.put(replace(known, fallback=True))
+
+    assert known.fallback is False
+    assert store.tenants.get("acme").fallback is True
+
+
 def test_ensure_creates_once_and_changes_nothing_later(store):
     later = NOW + timedelta(days=1)
 

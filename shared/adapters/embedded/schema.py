@@ -181,4 +181,31 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX recordings_answered ON recordings (tenant, answer_key)
         WHERE answer_key IS NOT NULL;
     """,
+    # Paid calls: committed before they are made, one a segment, engine and attempt.
+    """
+    ALTER TABLE tenants ADD COLUMN fallback INTEGER NOT NULL DEFAULT 0;
+
+    CREATE TABLE calls (
+        id INTEGER PRIMARY KEY,
+        recording_id TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        day TEXT NOT NULL,
+        engine TEXT NOT NULL,
+        task TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        micro_usd INTEGER NOT NULL,
+        settled INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX calls_of_day ON calls (tenant, day);
+
+    CREATE TABLE called (
+        recording_id TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        engine TEXT NOT NULL,
+        task TEXT NOT NULL,
+        segment INTEGER NOT NULL,
+        call_id INTEGER NOT NULL,
+        PRIMARY KEY (recording_id, attempt, engine, task, segment)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )

@@ -9,6 +9,11 @@ from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
 from shared.domain.recording import Ledger
 from shared.domain.tenants import Tenant, Tier
 
+_INSERT = (
+    "INSERT INTO tenants (id, tier, overrides, created_us, fallback, ledger)"
+    " VALUES (?, ?, ?, ?, ?, '{}') ON CONFLICT (id)"
+)
+
 
 class SqliteTenants:
     """One row a tenant; its ledger is written by `SqliteRecordings` inside intake's commit."""
@@ -24,8 +29,8 @@ class SqliteTenants:
     def put(self, tenant: Tenant) -> None:
         with self._db.write() as db:
             db.execute(
-                "INSERT INTO tenants VALUES (?, ?, ?, ?, '{}') ON CONFLICT (id)"
-                " DO UPDATE SET tier = excluded.tier, overrides = excluded.overrides",
+                f"{_INSERT} DO UPDATE SET tier = excluded.tier, overrides = excluded.overrides,"
+                " fallback = excluded.fallback",
                 _row(tenant),
             )
 
@@ -34,7 +39,7 @@ class SqliteTenants:
             return False
         with self._db.write() as db:
             made = db.execute(
-                "INSERT INTO tenants VALUES (?, ?, ?, ?, '{}') ON CONFLICT (id) DO NOTHING",
+                f"{_INSERT} DO NOTHING",
                 _row(Tenant(tenant, tier, at)),
             )
             return made.rowcount == 1
@@ -44,14 +49,15 @@ class SqliteTenants:
             return [_tenant(row) for row in db.execute("SELECT * FROM tenants ORDER BY id")]
 
 
-def _row(tenant: Tenant) -> tuple[str, str, str, int]:
-    overrides = json.dumps(dict(tenant.overrides))
-    return tenant.id, tenant.tier.value, overrides, to_us(tenant.created_at)
+def _row(tenant: Tenant) -> tuple[str, str, str, int, int]:
+    overrides, created_us = json.dumps(dict(tenant.overrides)), to_us(tenant.created_at)
+    return tenant.id, tenant.tier.value, overrides, created_us, int(tenant.fallback)
 
 
 def _tenant(row: Row) -> Tenant:
     overrides = tuple(sorted(json.loads(row["overrides"]).items()))
-    return Tenant(row["id"], Tier(row["tier"]), from_us(row["created_us"]), overrides)
+    created, fallback = from_us(row["created_us"]), bool(row["fallback"])
+    return Tenant(row["id"], Tier(row["tier"]), created, overrides, fallback)
 
 
 def ledger(db: Connection, tenant: str) -> Ledger:

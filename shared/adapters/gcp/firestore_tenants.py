@@ -32,8 +32,7 @@ class FirestoreTenants:
         def step(commit: Commit) -> None:
             known = self._db.get(self._db.at(TENANTS, tenant.id))
             if known.exists:
-                rules = {"tier": tenant.tier.value, "overrides": dict(tenant.overrides)}
-                commit.change(known, rules)
+                commit.change(known, _rules(tenant))
             else:
                 commit.create(known.reference, _fields(tenant))
 
@@ -53,10 +52,17 @@ class FirestoreTenants:
         return [_tenant(one.id, row(one)) for one in found]
 
 
-def _fields(tenant: Tenant) -> Row:
+def _rules(tenant: Tenant) -> Row:
     return {
         "tier": tenant.tier.value,
         "overrides": dict(tenant.overrides),
+        "fallback": tenant.fallback,
+    }
+
+
+def _fields(tenant: Tenant) -> Row:
+    return {
+        **_rules(tenant),
         "created_us": to_us(tenant.created_at),
         "ledger": asdict(Ledger()),
     }
@@ -64,4 +70,6 @@ def _fields(tenant: Tenant) -> Row:
 
 def _tenant(name: str, fields: Row) -> Tenant:
     overrides = tuple(sorted(fields["overrides"].items()))
-    return Tenant(name, Tier(fields["tier"]), from_us(fields["created_us"]), overrides)
+    # Documents written before there was a fallback have no such field.
+    created, fallback = from_us(fields["created_us"]), bool(fields.get("fallback"))
+    return Tenant(name, Tier(fields["tier"]), created, overrides, fallback)

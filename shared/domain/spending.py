@@ -1,0 +1,53 @@
+"""Money that a recording may cost: intents, and why a call is not made."""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from math import ceil
+
+from shared.domain.answers import Task
+
+#: Amounts are kept in millionths of a US dollar: whole numbers, so that sums are exact.
+MICRO = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PaidCall:
+    """A call that is about to be made."""
+
+    engine: str
+    task: Task
+    segments: tuple[int, ...]  #: every segment whose sound is sent
+    at_most_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A call that was committed before it is made; until it is settled it counts as spent."""
+
+    recording_id: str
+    tenant: str
+    attempt: int
+    call: PaidCall
+    day: date  #: UTC; the day whose budget pays
+
+
+class Refusal(StrEnum):
+    """Why a paid call is not made; stands in the decisions as the reason."""
+
+    NOT_OPTED_IN = "not_opted_in"  #: the tenant has not agreed to engines elsewhere
+    OVER_BUDGET = "over_budget"  #: it would cost more than is left of the tenant's day
+    #: This attempt meant to make such a call before and never said how it ended: it may have
+    #: been paid for. The next attempt may call.
+    UNRESOLVED = "intent_unresolved"
+    CALLED = "already_called"  #: this attempt has made such a call; its answer was lost
+
+
+def micros_at_most(usd: float) -> int:
+    """An estimate in millionths, never too low."""
+    return ceil(usd * MICRO)
+
+
+def micros(usd: float) -> int:
+    """An amount that was paid, in millionths."""
+    return round(usd * MICRO)
