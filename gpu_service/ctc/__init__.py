@@ -1,0 +1,1 @@
+"""Text out of CTC log-probabilities: numpy only."""
