@@ -419,11 +419,23 @@ class Hearing(Protocol):
         """What the one pass over the whole sound told."""
         ...
 
-    def ask(self, engine: str, task: Task, segments: Sequence[Segment]) -> list[Answer]:
+    def ask(
+        self, engine: str, task: Task, segments: Sequence[Segment], said: Sequence[Answer] = ()
+    ) -> list[Answer]:
         """Ask one engine about segments of one plan, in order; times are the recording's.
+
+        For ALIGN, `said` is an answer a segment: what was said there, to be placed in time.
 
         Raises:
             EngineUnavailable, EngineDied: none was answered; another engine may be.
+        """
+        ...
+
+    def suits(self, engine: str, segment: Segment, language: str | None) -> bool:
+        """Whether the engine is there, takes segments so long and knows the language.
+
+        None is a language nobody determined: then the one wished for, and without a wish only
+        an engine for any language suits.
         """
         ...
 

@@ -233,7 +233,7 @@ def work(p: Parts, ears: Ears) -> "Work":
     """The work flow over one process's ears. Imported late: it brings the result models."""
     from shared.domain.answers import Task
     from shared.flows.ask import Ask
-    from shared.flows.work import Work
+    from shared.flows.work import ASKED, Work
 
     s = p.settings
     return Work(
@@ -245,9 +245,11 @@ def work(p: Parts, ears: Ears) -> "Work":
         publish=publish(p),
         ears=ears,
         ask=Ask(),
+        # A task nobody set engines for is left out: it is no part of what names known content.
         cascade={
-            Task.TRANSCRIBE: tuple(s.cascade.transcribe),
-            Task.CLASSIFY: tuple(s.cascade.classify),
+            task: tuple(getattr(s.cascade, task))
+            for task in ASKED
+            if getattr(s.cascade, task) or task in (Task.TRANSCRIBE, Task.CLASSIFY)
         },
         worker=s.worker or f"worker-{os.getpid()}",
         now=p.now,

@@ -17,7 +17,7 @@ from gpu_service.hearing.quality import QualityMeter
 from gpu_service.hearing.segmentation import PLAN, cut, windows
 from gpu_service.hearing.voice_activity import VoiceActivity
 from shared.domain.answers import Answer, Task
-from shared.domain.sound import Limits, Segment, Survey
+from shared.domain.sound import SAMPLE_RATE, Limits, Segment, Survey
 from shared.domain.wishes import Wishes
 from shared.errors import EngineUnavailable, InvalidWish
 from shared.ports import Hearing
@@ -35,15 +35,33 @@ class OpenedRecording:
     wishes: Wishes
     alive: Callable[[], None]
 
-    def ask(self, engine: str, task: Task, segments: Sequence[Segment]) -> list[Answer]:
+    def ask(
+        self, engine: str, task: Task, segments: Sequence[Segment], said: Sequence[Answer] = ()
+    ) -> list[Answer]:
         server = self.servers.get(engine)
         if server is None:
             raise EngineUnavailable(f"There is no engine called {engine}.")
         if engine == self.wishes.engine and task not in server.capabilities().tasks:
             raise InvalidWish(f"The engine {engine} does not {task}. Wish for another, or none.")
-        answers = server.infer(task, [self._clip(s) for s in segments])
+        clips = [self._clip(s) for s in segments]
+        if said:
+            clips = [self._saying(c, a) for c, a in zip(clips, said, strict=True)]
+        answers = server.infer(task, clips)
         self.alive()
         return [moved(a, s.start_s) for a, s in zip(answers, segments, strict=True)]
+
+    def suits(self, engine: str, segment: Segment, language: str | None) -> bool:
+        if (server := self.servers.get(engine)) is None:
+            return False
+        able, language = server.capabilities(), language or self.wishes.language
+        if able.languages is not None and language not in able.languages:
+            return False
+        # Counted as the samples are read: rounding may add one.
+        count = round(segment.end_s * SAMPLE_RATE) - round(segment.start_s * SAMPLE_RATE)
+        return count / SAMPLE_RATE <= able.max_duration_s
+
+    def _saying(self, clip: Clip, said: Answer) -> Clip:
+        return replace(clip, text=said.text, language=said.language or clip.language)
 
     def _clip(self, segment: Segment) -> Clip:
         # The detector takes as long as the rest of the survey: an engine need not run it again.

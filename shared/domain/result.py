@@ -114,7 +114,7 @@ class TranscriptWord(_Part):
     confidence: Share | None
     """How sure the engine was; comparable only where the transcript is calibrated."""
     source: str
-    """Who placed the word in time: engine, or the aligner's name."""
+    """Who placed the word in time: engine (the one that wrote it), or the aligner's name."""
 
 
 class TranscriptSegment(_Part):
@@ -166,13 +166,30 @@ class Sound(_Part):
     """How sure the engine was; null where it gives no number."""
 
 
+class DescriptionPart(_Part):
+    """A stretch of the recording described in words."""
+
+    start_s: Seconds
+    """Start of the stretch, from the beginning of the recording."""
+    end_s: Seconds
+    """End of the stretch."""
+    engine: str
+    """The engine that described it."""
+    text: str
+    """The description of the stretch."""
+    confidence: Share | None
+    """How sure the engine was; null where it gives no number."""
+
+
 class Description(_Part):
     """The recording described in words."""
 
     text: str
-    """The description."""
+    """The description: that of every part, in order of time."""
     support: Share | None
     """Share of its claims that another engine's hearing bears out; null where not checked."""
+    parts: tuple[DescriptionPart, ...] = ()
+    """The stretches that were described; a warning says if something was left out."""
 
 
 class Answered(_Part):
@@ -194,7 +211,13 @@ class Features(_Part):
     dims: int = Field(gt=0)
     """Its number of dimensions."""
     vector_ref: str
-    """Where it lies."""
+    """Where it lies: a file beside the result, .npy, float32; means, then deviations."""
+    frames_ref: str | None = None
+    """The file of what it sounds like over time, .npy, int8, a row a frame; null if none."""
+    frame_dims: int | None = Field(default=None, gt=0)
+    """Numbers a frame."""
+    frames_per_s: float | None = Field(default=None, gt=0)
+    """Frames a second; frame i begins at i / frames_per_s."""
 
 
 class Conflict(_Part):
@@ -226,7 +249,7 @@ class Step(_Part):
     verdict: Verdict
     """What became of the answer."""
     reason: str
-    """confident, uncalibrated, low_confidence, or the code of a failure."""
+    """confident, uncalibrated, low_confidence, aligned, unplaced, or the code of a failure."""
     confidence: Share | None = None
     """The confidence the verdict rests on; null where there is none."""
     calibrated: bool = False

@@ -50,6 +50,14 @@ def allowed(result: r.Result, limits: Limits) -> bool:
     return result.audio is not None and result.audio.duration_s <= limits.max_seconds
 
 
+def referred(result: r.Result) -> list[str]:
+    """Names of the files of numbers that a result refers to."""
+    if result.features is None:
+        return []
+    names = (result.features.vector_ref, result.features.frames_ref)
+    return [name for name in names if name is not None]
+
+
 def reused(result: r.Result, known: Recording, timings_s: Mapping[str, float]) -> r.Result:
     """The same answers as the testimony of another recording; nothing was paid for it."""
     return result.model_copy(

@@ -9,8 +9,10 @@ from urllib.parse import quote
 from shared.domain import result as r
 from shared.domain.answers import Answer, SoundEvent, Task
 from shared.domain.cascade import Decided, Verdict
+from shared.domain.features import FRAMES, VECTOR, Pooled
 from shared.domain.messages import event_id
 from shared.domain.phrases import Phrase, phrases
+from shared.domain.plans import planned
 from shared.domain.recording import Message, Outcome, Passage, Recording, Topic
 from shared.domain.sound import Segment, Survey
 from shared.domain.states import State
@@ -28,9 +30,10 @@ class Testimony:
     recording: Recording
     survey: Survey
     heard: Mapping[Task, Sequence[Decided]]
-    sha256: str
+    sha256: str | None  #: None where nothing is kept, so nothing is digested
     timings_s: Mapping[str, float]
     versions: Mapping[str, str]  #: engine -> checkpoint and library
+    features: Pooled | None = None  #: what `features.pooled` makes of the embeddings heard
 
 
 def subject(known: Recording, sha256: str | None = None) -> r.Subject:
@@ -77,6 +80,8 @@ def testify(t: Testimony) -> r.Result:
         language=_language(spoken),
         transcript=_transcript(t, spoken) if Task.TRANSCRIBE in t.heard else None,
         sounds=tuple(_sounds(t.heard.get(Task.CLASSIFY, ()))),
+        description=_description(t),
+        features=_features(t.features),
         decisions=tuple(_decisions(t)),
         cost_usd=sum(d.answer.cost_usd for d in _all(t)),
         timings_s={name: max(0.0, round(s, 4)) for name, s in t.timings_s.items()},
@@ -117,7 +122,7 @@ def measurements(t: Testimony, at: datetime) -> list[Message]:
     """One row an engine and task: what it heard, how long it took, how it was judged."""
     rows: dict[tuple[str, str], Measured] = defaultdict(Measured)
     for task, many in t.heard.items():
-        plan = {s.index: s for s in _plan(t.survey, task)}
+        plan = {s.index: s for s in planned(t.survey, task)}
         for decided in many:
             for step in decided.decisions:
                 row = rows[step.engine, task.value]
@@ -157,10 +162,6 @@ def _row(t: Testimony, engine: str, task: str, row: Measured, at: datetime) -> M
         **{f"{name}_s": round(s, 4) for name, s in t.timings_s.items()},
     }
     return Message(Topic.METRICS, known.id, body, unique)
-
-
-def _plan(survey: Survey, task: Task) -> Sequence[Segment]:
-    return survey.speech if task is Task.TRANSCRIBE else survey.windows
 
 
 def _all(t: Testimony) -> Iterable[Decided]:
@@ -295,9 +296,43 @@ def _joined(a: SoundEvent, b: SoundEvent) -> SoundEvent:
     return SoundEvent(a.label, a.start_s, max(a.end_s, b.end_s), max(known) if known else None)
 
 
+def _description(t: Testimony) -> r.Description | None:
+    """Of every window described; None where nobody was asked, or nothing was said."""
+    plan = {s.index: s for s in planned(t.survey, Task.DESCRIBE)}
+    decided = sorted(t.heard.get(Task.DESCRIBE, ()), key=lambda d: d.segment)
+    parts = tuple(
+        r.DescriptionPart(
+            start_s=round(plan[d.segment].start_s, 3),
+            end_s=round(plan[d.segment].end_s, 3),
+            engine=d.answer.engine,
+            text=d.answer.text,
+            confidence=_share(d.answer.confidence),
+        )
+        for d in decided
+        if d.answer.text
+    )
+    if not parts:
+        return None
+    # How sure an engine is of its own words is no support for them.
+    return r.Description(text=" ".join(p.text for p in parts), support=None, parts=parts)
+
+
+def _features(made: Pooled | None) -> r.Features | None:
+    if made is None:
+        return None
+    return r.Features(
+        engine=made.engine,
+        dims=len(made.vector),
+        vector_ref=VECTOR,
+        frames_ref=FRAMES if made.frames else None,
+        frame_dims=made.dims if made.frames else None,
+        frames_per_s=made.frames_per_s if made.frames else None,
+    )
+
+
 def _decisions(t: Testimony) -> Iterable[r.Step]:
     for task, many in t.heard.items():
-        plan = {s.index: s for s in _plan(t.survey, task)}
+        plan = {s.index: s for s in planned(t.survey, task)}
         for decided in sorted(many, key=lambda d: d.segment):
             cut = plan[decided.segment]
             for step in decided.decisions:
@@ -321,6 +356,7 @@ CAUTIONS = {
     "language_guessed": "The language could not be told for certain.",
     "language_unknown": "The engine does not know the language asked for; it was detected instead.",
     "words_in_silence_dropped": "An engine wrote words where nobody speaks; they were left out.",
+    "too_short": "A stretch was too short for an engine, or for its text to be placed in time.",
     "speech_without_words": "Somebody seems to speak, but the engine found no words.",
 }
 
@@ -331,11 +367,25 @@ def _warnings(t: Testimony) -> Iterable[r.Warned]:
     codes = sorted({code for d in _all(t) for code in d.answer.cautions})
     for code in codes:
         yield r.Warned(code=code, message=CAUTIONS.get(code, code.replace("_", " ")))
+    yield from _left_undescribed(t)
     failed = {
-        (s.engine, s.reason)
+        (s.engine, s.reason, d.decisions[-1].verdict is Verdict.ESCALATE)
         for d in _all(t)
         for s in d.decisions
         if s.verdict is Verdict.ESCALATE and s.reason not in ("low_confidence", "uncalibrated")
     }
-    for engine, reason in sorted(failed):
-        yield r.Warned(code=reason, message=f"Engine {engine} failed; the next one answered.")
+    for engine, reason, without in sorted(failed):
+        instead = UNPLACED if without else "the next one answered."
+        yield r.Warned(code=reason, message=f"Engine {engine} failed; {instead}")
+
+
+#: Only aligning can end with a failure: what was said stands without it.
+UNPLACED = "some words keep the times of the engine that wrote them, or have none."
+
+
+def _left_undescribed(t: Testimony) -> Iterable[r.Warned]:
+    total_s = t.survey.facts.duration_s or 0.0
+    ends = [s.end_s for s in planned(t.survey, Task.DESCRIBE)]
+    if t.heard.get(Task.DESCRIBE) and ends and len(ends) < len(t.survey.windows):
+        told = f"Only the first {ends[-1]:.0f} of {total_s:.0f} seconds were described."
+        yield r.Warned(code="described_in_part", message=told)

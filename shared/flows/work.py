@@ -1,8 +1,8 @@
-"""ticket -> lease -> read -> decode -> segments -> [ask -> judge]* -> checkpoint
+"""ticket -> lease -> read -> decode -> segments -> [ask -> judge]* -> align -> checkpoint
 -> synthesize -> results under the token -> complete -> publish outbox."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,15 +12,18 @@ from pydantic import TypeAdapter
 
 from shared.domain.answers import Task
 from shared.domain.cascade import Decided
+from shared.domain.features import files, pooled
 from shared.domain.lanes import Lane
 from shared.domain.placement import capped
+from shared.domain.plans import planned
 from shared.domain.recording import Checkpoint, Failure, Lease, Message, Recording
 from shared.domain.result import Result, read
 from shared.domain.retry import Again, after_failure
-from shared.domain.reuse import allowed, answer_key, reusable, reused
+from shared.domain.reuse import allowed, answer_key, referred, reusable, reused
 from shared.domain.sound import Limits, Segment, Survey
 from shared.domain.tenants import Tenant, Tier
 from shared.domain.testimony import Testimony, measurements, outcome, rendered, testify
+from shared.domain.word_times import with_times
 from shared.errors import (
     EarwitnessError,
     InvalidWish,
@@ -29,6 +32,7 @@ from shared.errors import (
     RefusedAudio,
     StaleLease,
 )
+from shared.flows.align import Align
 from shared.flows.ask import Ask
 from shared.flows.publish import PublishOutbox
 from shared.logs import about, say
@@ -53,6 +57,9 @@ ROUND_S = 112.0
 #: Seconds until a job that was given back (store or disk in trouble) is tried again.
 GIVE_BACK_S = 5.0
 DECIDED = TypeAdapter(Decided)
+#: What a recording is asked, in this order: words are placed when they are known. Questions
+#: (ANSWER) come with a request of their own.
+ASKED = (Task.TRANSCRIBE, Task.ALIGN, Task.CLASSIFY, Task.DESCRIBE, Task.EMBED)
 
 
 class Settled(StrEnum):
@@ -89,6 +96,7 @@ class Work:
     lease_s: float = 60.0
     ticket_s: float = 480.0
     retry_base_s: float = 2.0
+    align: Align = field(default_factory=Align)
     max_seconds: float | None = None
     grips: "dict[str, _Grip]" = field(default_factory=dict)  #: of the jobs in work now
 
@@ -166,7 +174,7 @@ class Work:
         with self.uploads.fetch(known.name, known.generation) as fetched:
             key = self._answer_key(known, fetched.sha256, engines)
             if (answered := self._answered(known, key, limits)) is not None:
-                return self._reuse(grip, answered, key)
+                return self._reuse(grip, *answered, key)
             opened = self.ears.open(
                 fetched.file,
                 tenant=known.tenant,
@@ -193,24 +201,32 @@ class Work:
         asked = sorted({name for names in engines.values() for name in names})
         return answer_key(sha256, known.wishes, engines, self.ears.versions(asked))
 
-    def _answered(self, known: Recording, key: str, limits: Limits) -> Result | None:
-        """The result of a recording of this tenant with the same content, asked the same."""
+    def _answered(
+        self, known: Recording, key: str, limits: Limits
+    ) -> tuple[Result, dict[str, bytes]] | None:
+        """The result of a recording of this tenant with the same content, asked the same.
+
+        With the files it refers to: each recording's folder is whole, for each ends by itself.
+        """
         same = self.recordings.answered(known.tenant, key)
         if same is None or same.result is None:
             return None
         try:
             result = read(self.results.load(same.result, "result.json"))
+            felt = {name: self.results.load(same.result, name) for name in referred(result)}
         except NotFound:
             return None  # its time was over meanwhile
-        return result if allowed(result, limits) else None
+        return (result, felt) if allowed(result, limits) else None
 
-    def _reuse(self, grip: "_Grip", answered: Result, key: str) -> Settled:
+    def _reuse(
+        self, grip: "_Grip", answered: Result, felt: Mapping[str, bytes], key: str
+    ) -> Settled:
         """Answer from known content; nobody was asked, so nothing is measured."""
         known = grip.lease.recording
         log.info("answered from known content", extra={"recording_id": known.id})
         waited = (self.now() - known.received_at).total_seconds()
         result = reused(answered, known, {"queue": waited, "total": waited})
-        return self._keep(grip.lease, result, key, [], self.now())
+        return self._keep(grip.lease, result, felt, key, [], self.now())
 
     def _engines(self, known: Recording) -> dict[Task, tuple[str, ...]]:
         """The tenant's cascade, with the wished engine in place of the first choice."""
@@ -242,12 +258,25 @@ class Work:
                 self.jobs.hand_over(grip.lease, self.now())
                 return None
             with span(f"ask {task}", attributes={"earwitness.segments": len(segments)}):
-                decided = self.ask(hearing, task, segments, engines[task])
+                decided = self._decided(hearing, task, segments, engines[task], heard)
             heard[task] += decided
             done_s += _seconds(segments)
             if n + 1 < len(work):  # the last round is kept by `complete` itself
                 self._checkpoint(grip, plan, task, decided, done_s / total_s)
         return heard
+
+    def _decided(
+        self,
+        hearing: Hearing,
+        task: Task,
+        segments: Sequence[Segment],
+        engines: Sequence[str],
+        heard: Mapping[Task, Sequence[Decided]],
+    ) -> list[Decided]:
+        if task is not Task.ALIGN:
+            return self.ask(hearing, task, segments, engines)
+        said = {d.segment: d.answer for d in heard[Task.TRANSCRIBE]}
+        return self.align(hearing, segments, said, engines)
 
     def _should_stop(self, lease: Lease, begun: datetime, yields: Callable[[Lane], bool]) -> bool:
         late = (self.now() - begun).total_seconds() >= self.ticket_s
@@ -285,17 +314,22 @@ class Work:
             "total": (ended - lease.recording.received_at).total_seconds(),
         }
         versions = self.ears.versions(sorted(asked))
-        return Testimony(lease.recording, survey, heard, sha256, timings, versions)
+        felt = pooled(survey.windows, heard.get(Task.EMBED, ()))
+        return Testimony(
+            lease.recording, survey, with_times(heard), sha256, timings, versions, felt
+        )
 
     def _complete(self, grip: "_Grip", testimony: Testimony, key: str) -> Settled:
         result, now = testify(testimony), self.now()
         again = key if reusable(result) else None
-        return self._keep(grip.lease, result, again, measurements(testimony, now), now)
+        felt = files(testimony.features)
+        return self._keep(grip.lease, result, felt, again, measurements(testimony, now), now)
 
     def _keep(
         self,
         lease: Lease,
         result: Result,
+        felt: Mapping[str, bytes],
         key: str | None,
         effects: Sequence[Message],
         now: datetime,
@@ -303,7 +337,7 @@ class Work:
         folder = f"results/{lease.recording.tenant}/{lease.recording.id}/{lease.token}"
         # Results first, under a name only this token has: a crash before `complete` leaves
         # files nobody points to, never a pointer to files that are not there.
-        self.results.save(folder, rendered(result))
+        self.results.save(folder, {**felt, **rendered(result)})
         self.jobs.complete(lease, outcome(result, folder, key), effects, now)
         self._publish(lease.recording.id)
         return Settled.DONE
@@ -351,13 +385,10 @@ def rounds(
     heard: dict[Task, list[Decided]],
 ) -> Iterator[tuple[Task, list[Segment]]]:
     """What is left to ask, in rounds of at most ROUND_S (one segment at least)."""
-    plans = {Task.TRANSCRIBE: survey.speech, Task.CLASSIFY: survey.windows}
-    for task, segments in plans.items():
-        if not engines.get(task):
-            continue
+    for task in (task for task in ASKED if engines.get(task)):
         known = {d.segment for d in heard[task]}
         batch: list[Segment] = []
-        for segment in (s for s in segments if s.index not in known):
+        for segment in (s for s in planned(survey, task) if s.index not in known):
             if batch and _seconds(batch) + segment.duration_s > ROUND_S:
                 yield task, batch
                 batch = []

@@ -31,12 +31,36 @@ def plainly(engine: str, task: Task, segments: Sequence[Segment]) -> list[Answer
     return [says(engine, s) for s in segments]
 
 
+Placing = Callable[[str, Sequence[Segment], Sequence[Answer]], list[Answer]]
+
+
+def side_by_side(engine: str, segments: Sequence[Segment], said: Sequence[Answer]) -> list[Answer]:
+    """Places words from the segment's start, half a second each."""
+    return [
+        Answer(
+            engine,
+            Task.ALIGN,
+            answer.text,
+            words=tuple(
+                Word(s.start_s + n / 2, s.start_s + (n + 1) / 2, text, 0.7, engine)
+                for n, text in enumerate(answer.text.split())
+            ),
+            confidence=0.7,
+            seconds=0.125,
+            signals={"alignment_score": -0.25},
+        )
+        for s, answer in zip(segments, said, strict=True)
+    ]
+
+
 @dataclass
 class SmallEars:
     """Implements `Ears` and `Hearing`."""
 
     survey: Survey = field(default_factory=survey)
     script: Script = plainly
+    place: Placing = side_by_side
+    languages: dict[str, set[str | None]] = field(default_factory=dict)  #: of the aligners
     on_open: Callable[[], None] = lambda: None
     asked: list[tuple[str, list[int]]] = field(default_factory=list)
 
@@ -54,9 +78,14 @@ class SmallEars:
         self.on_open()
         yield self
 
-    def ask(self, engine: str, task: Task, segments: Sequence[Segment]) -> list[Answer]:
+    def ask(
+        self, engine: str, task: Task, segments: Sequence[Segment], said: Sequence[Answer] = ()
+    ) -> list[Answer]:
         self.asked.append((engine, [s.index for s in segments]))
-        return self.script(engine, task, segments)
+        return self.place(engine, segments, said) if said else self.script(engine, task, segments)
+
+    def suits(self, engine: str, segment: Segment, language: str | None) -> bool:
+        return language in self.languages.get(engine, ())
 
     def names(self) -> list[str]:
         return ["first", "second", "extra"]
