@@ -38,6 +38,7 @@ class Settlement(Generic[Item, Found]):
     failures: int = 0  #: items that failed
     answers: int = 0
     _most_losses: float = 0.0
+    _last: Exception | None = None
 
     def __call__(self, items: Sequence[Item]) -> None:
         """Settle all of `items`.
@@ -50,11 +51,14 @@ class Settlement(Generic[Item, Found]):
 
     def _settle(self, items: Sequence[Item], lost_with: Exception | None) -> bool:
         """Settle; False if some were lost. `lost_with`: they hold what lost a larger batch."""
+        if self._last and self._hopeless():
+            self._fail(items, self._last)
+            return False
         if lost_with is None or len(items) == 1:
             lost_with = self._tried(items)
         if lost_with is None:
             return True
-        if len(items) == 1 or self._hopeless() or not may_be_one_clips_fault(lost_with):
+        if len(items) == 1 or not may_be_one_clips_fault(lost_with):
             self._fail(items, lost_with)
             return False
         half = len(items) // 2
@@ -69,6 +73,7 @@ class Settlement(Generic[Item, Found]):
             pairs = list(zip(items, self.ask(items), strict=True))
         except Exception as error:  # every item waits for its future to be answered
             self.losses += 1
+            self._last = error
             return error
         for item, answer in pairs:
             self.answered(item, answer)
