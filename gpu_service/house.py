@@ -1,15 +1,22 @@
 """What one instance of the service holds: places, threads, decoder, engines, the work flow."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Thread
 
 from gpu_service.decoding.decoder import Decoder
 from gpu_service.engines import weights
+from gpu_service.engines.desired import Desires
+from gpu_service.engines.fleet import Fleet
 from gpu_service.engines.host import EngineHost
-from gpu_service.engines.registry import parse
+from gpu_service.engines.interpreters import python_of
+from gpu_service.engines.registry import EngineSettings, read
+from gpu_service.engines.remote import Host, RemoteHost, is_remote
 from gpu_service.engines.serving import Server
 from gpu_service.hearing.ears import LocalEars
 from gpu_service.push_tokens import PushTokens
@@ -17,12 +24,16 @@ from gpu_service.slots import Slots
 from shared import wiring
 from shared.domain.answers import Task
 from shared.domain.lanes import Lane
-from shared.errors import EarwitnessError, InvalidSettings
+from shared.errors import EarwitnessError, InvalidSettings, LibraryMissing
 from shared.flows.work import Work
 from shared.logs import say
 from shared.settings import Settings
 
 log = logging.getLogger("earwitness.house")
+
+#: Seconds between two looks at what leaves the memory and what operators want: some 35,000 reads
+#: of the store a day and instance with six engines.
+TICK_S = 15.0
 
 
 @dataclass(slots=True)
@@ -35,11 +46,13 @@ class House:
     slots: Slots
     threads: ThreadPoolExecutor
     decoder: Decoder
-    hosts: Mapping[str, EngineHost]
+    hosts: Mapping[str, Host]
+    fleet: Fleet
     servers: Mapping[str, Server]
     work: Work
     stopping: bool = field(default=False)
     pushes: Counter[str] = field(default_factory=Counter)  #: by what became of them
+    _ended: Event = field(default_factory=Event)
 
     def should_yield(self, lane: Lane) -> bool:
         """Whether a job of `lane` should make room: we stop, or somebody more urgent waits."""
@@ -48,7 +61,8 @@ class House:
     def start(self) -> None:
         """Start decoder children first (nothing heavy is loaded yet), then every engine.
 
-        Also those of no cascade: a recording may wish for one. None loads before it is asked.
+        Also those of no cascade: a recording may wish for one. None loads before it is asked,
+        but those to be preloaded, which load aside.
 
         Raises:
             SandboxUnavailable: see there.
@@ -56,10 +70,17 @@ class House:
         self.decoder.start()
         for server in self.servers.values():
             server.start()
+        self.fleet.start()
+        Thread(target=self._tick, name="fleet", daemon=True).start()
+
+    def _tick(self) -> None:
+        while not self._ended.wait(TICK_S):
+            self.fleet.tick(time.monotonic())
 
     def stop(self) -> None:
         """Let go of every job without spending an attempt, then end the children."""
         self.stopping = True
+        self._ended.set()
         for lease in self.work.held():
             try:
                 self.parts.jobs.hand_over(lease, self.parts.now())
@@ -77,13 +98,13 @@ def build(settings: Settings) -> House:
     Raises:
         InvalidSettings: every wrong setting is named.
     """
-    engines = parse(settings.engines)
-    hosts = {
-        name: EngineHost(name, engine, cache=weights.folder(settings))
-        for name, engine in engines.items()
-    }
-    _check_cascade(settings, hosts)
+    engines, problems = read(settings.engines)
+    hosts = _hosts(engines, settings, problems)
+    problems += _of_the_cascade(settings, hosts) + _without_python(settings, engines, hosts)
+    if problems:
+        raise InvalidSettings("\n".join(problems), problems=len(problems))
     parts = wiring.parts(settings)
+    fleet = _fleet(settings, parts, engines, hosts)
     decoder = Decoder(processes=settings.decoders, allow_unsandboxed=settings.allow_unsandboxed)
     servers = {name: Server(host) for name, host in hosts.items()}
     ears = LocalEars(decoder, servers, settings.home / "tmp")
@@ -95,26 +116,81 @@ def build(settings: Settings) -> House:
         threads=ThreadPoolExecutor(settings.slots, thread_name_prefix="job"),
         decoder=decoder,
         hosts=hosts,
+        fleet=fleet,
         servers=servers,
         work=wiring.work(parts, ears),
     )
 
 
-def _check_cascade(settings: Settings, hosts: Mapping[str, EngineHost]) -> None:
-    """Raises InvalidSettings: an engine in the cascade is unknown, or cannot do its task."""
+def _hosts(
+    engines: Mapping[str, EngineSettings], settings: Settings, problems: list[str]
+) -> dict[str, Host]:
+    """A host for each engine that can be built; the others have a line in `problems`."""
+    cache, hosts = weights.folder(settings), dict[str, Host]()
+    for name, engine in engines.items():
+        try:
+            hosts[name] = _host(name, engine, cache, settings)
+        except InvalidSettings as error:
+            problems.append(f"{error}")
+    return hosts
+
+
+def _host(name: str, engine: EngineSettings, cache: Path, settings: Settings) -> Host:
+    if is_remote(name, engine, cache):
+        return RemoteHost(name, engine, cache=cache)
+    return EngineHost(name, engine, cache=cache, models_python=settings.models_python)
+
+
+def _fleet(
+    settings: Settings,
+    parts: wiring.Parts,
+    engines: Mapping[str, EngineSettings],
+    hosts: Mapping[str, Host],
+) -> Fleet:
+    fleet = Fleet(
+        hosts,
+        idle_s=settings.engine_idle_s or None,
+        memory_mb=settings.engine_memory_mb,
+        desires=Desires(parts.bookmarks, parts.now),
+        preload=frozenset(name for name, engine in engines.items() if engine.preload),
+    )
+    for host in hosts.values():
+        if isinstance(host, EngineHost):
+            host.admission = fleet
+    return fleet
+
+
+def _of_the_cascade(settings: Settings, hosts: Mapping[str, Host]) -> list[str]:
+    """A line for each engine of the cascade that is unknown, or cannot do its task."""
     cascade = {task: getattr(settings.cascade, task) for task in Task}
-    wrong = [
+    return [
         f"EARWITNESS_CASCADE__{task.upper()} names {name}: {why}."
         for task, names in cascade.items()
         for name in names
+        if name in hosts or name not in settings.engines  # else its own mistake was said
         if (why := _unfit(name, task, hosts))
     ]
-    if wrong:
-        raise InvalidSettings("\n".join(wrong))
 
 
-def _unfit(name: str, task: Task, hosts: Mapping[str, EngineHost]) -> str:
+def _unfit(name: str, task: Task, hosts: Mapping[str, Host]) -> str:
     """Why this engine cannot do this task; empty if it can."""
     if name not in hosts:
         return f"there is no such engine, only {', '.join(hosts)}"
     return "" if task in hosts[name].capabilities().tasks else f"it cannot {task}"
+
+
+def _without_python(
+    settings: Settings, engines: Mapping[str, EngineSettings], hosts: Mapping[str, Host]
+) -> list[str]:
+    """A line for each engine that will be loaded here and needs a torch that is not here."""
+    used = {name for task in Task for name in getattr(settings.cascade, task)}
+    problems = []
+    for name, engine in engines.items():
+        here = isinstance(hosts.get(name), EngineHost)
+        if not here or not (engine.preload or name in used):
+            continue
+        try:
+            python_of(engine, settings.models_python)
+        except LibraryMissing as error:
+            problems.append(f"engine {name}: {error}")
+    return problems

@@ -17,7 +17,7 @@ from gpu_service.engines.engine import Capabilities, Clip
 from gpu_service.engines.interpreters import python_of
 from gpu_service.engines.process import EngineProcess
 from gpu_service.engines.registry import EngineSettings, build
-from gpu_service.engines.warming import Footprint, Loaded
+from gpu_service.engines.warming import Footprint, Loaded, resident_mb
 from shared.domain.answers import Answer, Task
 from shared.errors import (
     DeviceUnavailable,
@@ -63,7 +63,7 @@ class Status:
     pid: int | None
     calls: int  #: running or waiting for their turn
     answered: int  #: calls that got answers, since the start of this process
-    memory_mb: float  #: held after loading; 0.0 where nothing is loaded
+    memory_mb: float  #: held on its device; 0.0 where nothing is loaded
     loaded: Loaded | None  #: what the last load took
     error: str | None  #: code of the last failure of a load or call; None after a success
 
@@ -83,6 +83,10 @@ class Admission(Protocol):
         """It is loaded and holds this much. Raises as `admit`, where that is too much."""
         ...
 
+    def release(self, name: str) -> None:
+        """It is ready, or not loaded after all: nothing is reserved for it any more."""
+        ...
+
 
 class Unbounded:
     """Lets everybody in."""
@@ -91,6 +95,9 @@ class Unbounded:
         return
 
     def settle(self, name: str, device: str, memory_mb: float) -> None:
+        return
+
+    def release(self, name: str) -> None:
         return
 
 
@@ -154,12 +161,21 @@ class EngineHost:
         return self._used_at
 
     @property
+    def memory_mb(self) -> float:
+        """What it holds on its device now; 0.0 where no model is in memory.
+
+        On the CPU as it is now, on a GPU as it was after loading.
+        """
+        if self._state is not State.READY or self._loaded is None:
+            return 0.0
+        return self._loaded.memory_mb if self._device != CPU else resident_mb(self.pid or 0)
+
+    @property
     def footprint(self) -> Footprint | None:
         """What a call takes at its peak on the device in use; None before a warm-up."""
         return self._loaded.footprint if self._loaded else None
 
     def status(self) -> Status:
-        ready = self._state is State.READY
         return Status(
             state=self._state,
             device=self._device,
@@ -167,7 +183,7 @@ class EngineHost:
             pid=self.pid,
             calls=self._calls,
             answered=self._answered,
-            memory_mb=self._loaded.memory_mb if ready and self._loaded else 0.0,
+            memory_mb=self.memory_mb,
             loaded=self._loaded,
             error=self._error,
         )
@@ -210,12 +226,15 @@ class EngineHost:
         with self._turn:
             self._end()
 
-    def unload_if_idle(self) -> bool:
-        """Unload unless a call runs or waits; True if nothing is loaded now."""
+    def unload_if_idle(self, since: float | None = None) -> bool:
+        """Unload unless a call runs or waits, or one ended after `since`.
+
+        True if nothing is loaded now.
+        """
         if not self._turn.acquire(blocking=False):
             return False
         try:
-            if self._calls:
+            if self._calls or (since is not None and self._used_at > since):
                 return False
             self._end()
             return True
@@ -285,18 +304,21 @@ class EngineHost:
             return self._load_on(on_cpu(self._settings), fallback=f"{error}")
 
     def _load_on(self, settings: EngineSettings, *, fallback: str | None = None) -> EngineProcess:
-        self.admission.admit(self.name, settings.device)
+        self._state = State.LOADING
         self._device, self._fallback = settings.device, fallback
         try:
+            self.admission.admit(self.name, settings.device)
             child = self._born(settings)
             report = frames.load_report(self._exchange(child, [LOAD], self._load_limit_s))
             self.admission.settle(self.name, settings.device, report.memory_mb)
+            self._loaded, self._state = report, State.READY
         except EarwitnessError:
             # A process that could not load may hold half a model, or a broken device.
             self._end()
             self._state = State.FAILED if self._open else State.ABSENT
             raise
-        self._loaded, self._state = report, State.READY
+        finally:
+            self.admission.release(self.name)
         return child
 
     def _born(self, settings: EngineSettings) -> EngineProcess:

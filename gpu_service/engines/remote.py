@@ -24,6 +24,7 @@ class RemoteHost:
     """
 
     pid = None
+    memory_mb = 0.0
     footprint: Footprint | None = None
 
     def __init__(
@@ -101,10 +102,13 @@ class RemoteHost:
         """Let the client go once no call is in hand; until then it stays."""
         self.unload_if_idle()
 
-    def unload_if_idle(self) -> bool:
-        """Let the client go unless a call runs or waits; True if it is gone."""
+    def unload_if_idle(self, since: float | None = None) -> bool:
+        """Let the client go unless a call runs or waits, or one ended after `since`.
+
+        True if it is gone.
+        """
         with self._guard:
-            if self._calls:
+            if self._calls or (since is not None and self._used_at > since):
                 return False
             if self._state is State.READY:
                 self._engine.unload()

@@ -47,6 +47,12 @@ STRAY_S = 0.5
 #: A word's probability is at least this in the mean, so that one zero does not make it zero.
 FLOOR = 1e-4
 
+#: Source: CTranslate2, "Quantization", `compute_type`.
+DTYPES = frozenset(
+    {"default", "auto", "int8", "int8_float32", "int8_float16", "int8_bfloat16"}
+    | {"int16", "float16", "bfloat16", "float32"}
+)
+
 LANGUAGE_GUESSED = "language_guessed"  #: no language reached LANGUAGE_BAR
 LANGUAGE_UNKNOWN = "language_unknown"  #: the wished language is none of the model's
 REPETITION = "repetition_suspected"  #: the first try repeated itself; the second may have cut it
@@ -88,6 +94,7 @@ class Whisper:
     """
 
     options: ClassVar[type[BaseModel]] = WhisperOptions
+    dtypes: ClassVar[frozenset[str]] = DTYPES
 
     def __init__(self, name: str, settings: EngineSettings, *, cache: Path) -> None:
         self.name = name
