@@ -30,6 +30,7 @@ from shared.domain.recording import (
     UploadedObject,
 )
 from shared.domain.sound import Limits, Segment, Survey
+from shared.domain.spending import Intent, PaidCall, Refusal
 from shared.domain.states import State
 from shared.domain.tenants import Tenant, Tier
 from shared.domain.wishes import Wishes
@@ -449,8 +450,11 @@ class Ears(Protocol):
         wishes: Wishes,
         limits: Limits,
         alive: Callable[[], None],
+        lane: Lane = Lane.HIGH,
     ) -> AbstractContextManager[Hearing]:
         """Decode the sound once, counting, and survey it. `alive` is called all along.
+
+        Where engines are busy, those who ask for the high lane go first.
 
         Raises:
             RefusedAudio: it cannot be heard; repeating will not help.
@@ -476,6 +480,38 @@ class Identity(Protocol):
         Raises:
             IdentityUnavailable: asking again may help.
         """
+        ...
+
+
+class Spending(Protocol):
+    """Paid calls, committed before they are made. Amounts are US dollars."""
+
+    def intend(
+        self, lease: Lease, call: PaidCall, budget_usd: float | None, now: datetime
+    ) -> Intent | Refusal:
+        """Commit that this call is about to be made and what it may cost, or say why not.
+
+        One conditional commit: it is refused where this attempt has sent one of the segments
+        to this engine for this task before, whatever became of that (`Refusal.CALLED` if it
+        was settled, else `UNRESOLVED`), and where it could cost more than is left of the
+        tenant's `budget_usd` for the UTC day of `now` (`OVER_BUDGET`; None is no limit). Of
+        concurrent callers no two get the same money. A replay begins new attempts.
+
+        Raises:
+            StaleLease: another worker holds the job; nothing was written.
+        """
+        ...
+
+    def settle(self, intent: Intent, cost_usd: float) -> None:
+        """Put what the call did cost in place of what it could, on the intent's day.
+
+        Settling twice keeps the first amount. A stale lease settles too: money is spent
+        whoever holds the job. What is never settled stays spent.
+        """
+        ...
+
+    def spent_usd(self, tenant: str, now: datetime) -> float:
+        """What the tenant's calls of this UTC day cost, unsettled ones at their most."""
         ...
 
 

@@ -17,6 +17,7 @@ from gpu_service.hearing.quality import QualityMeter
 from gpu_service.hearing.segmentation import PLAN, cut, windows
 from gpu_service.hearing.voice_activity import VoiceActivity
 from shared.domain.answers import Answer, Task
+from shared.domain.lanes import Lane
 from shared.domain.sound import SAMPLE_RATE, Limits, Segment, Survey
 from shared.domain.wishes import Wishes
 from shared.errors import EngineUnavailable, InvalidWish
@@ -34,6 +35,7 @@ class OpenedRecording:
     tenant: str
     wishes: Wishes
     alive: Callable[[], None]
+    lane: Lane
 
     def ask(
         self, engine: str, task: Task, segments: Sequence[Segment], said: Sequence[Answer] = ()
@@ -46,7 +48,7 @@ class OpenedRecording:
         clips = [self._clip(s) for s in segments]
         if said:
             clips = [self._saying(c, a) for c, a in zip(clips, said, strict=True)]
-        answers = server.infer(task, clips)
+        answers = server.infer(task, clips, lane=self.lane, alive=self.alive)
         self.alive()
         return [moved(a, s.start_s) for a, s in zip(answers, segments, strict=True)]
 
@@ -100,13 +102,14 @@ class LocalEars:
         wishes: Wishes,
         limits: Limits,
         alive: Callable[[], None],
+        lane: Lane = Lane.HIGH,
     ) -> Iterator[Hearing]:
         with Pcm(self.tmp) as pcm:
             with self.decoder.open(
                 sound, tenant=tenant, limits=limits, separate=wishes.separate, alive=alive
             ) as decoding:
                 survey, voices = surveyed(decoding, pcm)
-            yield OpenedRecording(survey, voices, pcm, self.servers, tenant, wishes, alive)
+            yield OpenedRecording(survey, voices, pcm, self.servers, tenant, wishes, alive, lane)
 
 
 def surveyed(decoding: Decoding, pcm: Pcm) -> tuple[Survey, list[list[Span]]]:

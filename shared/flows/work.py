@@ -29,6 +29,7 @@ from shared.errors import (
     InvalidWish,
     Layer,
     NotFound,
+    OutOfMemory,
     RefusedAudio,
     StaleLease,
 )
@@ -149,7 +150,9 @@ class Work:
         blamed = error.context.get("engine")
         cause = Failure(error.code, str(error), str(blamed) if blamed else None)
         say(log, error)
-        if error.layer in (Layer.CONTEXT, Layer.RESOURCE):
+        around = error.layer in (Layer.CONTEXT, Layer.RESOURCE)
+        # Memory that this very sound needs does not come back by waiting.
+        if around and not isinstance(error, OutOfMemory):
             # The fault lies around the work, not in the sound: no attempt is spent.
             again = self.now() + timedelta(seconds=GIVE_BACK_S)
             self.jobs.give_back(lease, cause, again, self.now())
@@ -181,6 +184,7 @@ class Work:
                 wishes=known.wishes,
                 limits=limits,
                 alive=grip.keep,
+                lane=known.lane or Lane.LOW,
             )
             with opened as hearing:
                 surveyed = self.now()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from shared.domain.answers import Answer, Task, Word
+from shared.domain.lanes import Lane
 from shared.domain.sound import Facts, Limits, Quality, Segment, Survey
 from shared.domain.wishes import Wishes
 
@@ -73,6 +74,7 @@ class SmallEars:
         wishes: Wishes,
         limits: Limits,
         alive: Callable[[], None],
+        lane: Lane = Lane.HIGH,
     ) -> Iterator["SmallEars"]:
         alive()
         self.on_open()
