@@ -14,12 +14,14 @@ from shared.adapters.embedded.sqlite_database import Database
 from shared.adapters.embedded.sqlite_jobs import SqliteJobs
 from shared.adapters.embedded.sqlite_outbox import SqliteOutbox
 from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
+from shared.adapters.embedded.sqlite_spending import SqliteSpending
 from shared.adapters.embedded.sqlite_tenants import SqliteTenants
 from shared.adapters.embedded.sqlite_uploads import SqliteUploads
 from shared.adapters.gcp.firestore_bookmarks import FirestoreBookmarks
 from shared.adapters.gcp.firestore_jobs import FirestoreJobs
 from shared.adapters.gcp.firestore_outbox import FirestoreOutbox
 from shared.adapters.gcp.firestore_recordings import FirestoreRecordings
+from shared.adapters.gcp.firestore_spending import FirestoreSpending
 from shared.adapters.gcp.firestore_tenants import FirestoreTenants
 from shared.domain.tenants import Tier
 from shared.ports import (
@@ -30,6 +32,7 @@ from shared.ports import (
     Outbox,
     Recordings,
     Results,
+    Spending,
     Tenants,
     Uploads,
 )
@@ -49,6 +52,7 @@ class Store:
     results: Results
     arrivals: Arrivals
     bookmarks: Bookmarks
+    spending: Spending
 
 
 def sqlite_in_memory(tmp_path: Path) -> Store:
@@ -71,6 +75,7 @@ def _sqlite(db: Database, home: Path) -> Store:
         FileResults(home),
         SqliteArrivals(db),
         SqliteBookmarks(db),
+        SqliteSpending(db),
     )
 
 
@@ -84,6 +89,7 @@ def firestore(client: Client, home: Path) -> Store:
         jobs=FirestoreJobs(client),
         outbox=FirestoreOutbox(client),
         bookmarks=FirestoreBookmarks(client),
+        spending=FirestoreSpending(client),
     )
 
 

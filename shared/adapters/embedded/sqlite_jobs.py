@@ -65,7 +65,7 @@ class SqliteJobs:
     def extend(self, lease: Lease, now: datetime, lease_s: float) -> Lease:
         until = now + timedelta(seconds=lease_s)
         with self._db.write() as db:
-            _held(db, lease)
+            held(db, lease)
             db.execute(
                 "UPDATE jobs SET lease_until_us = ? WHERE recording_id = ?",
                 (to_us(until), lease.recording.id),
@@ -77,7 +77,7 @@ class SqliteJobs:
     ) -> None:
         rid = lease.recording.id
         with self._db.write() as db:
-            _held(db, lease)
+            held(db, lease)
             db.executemany(
                 "INSERT OR REPLACE INTO checkpoints (recording_id, task, idx, plan, body)"
                 " VALUES (?, ?, ?, ?, ?)",
@@ -98,7 +98,7 @@ class SqliteJobs:
 
     def hand_over(self, lease: Lease, now: datetime) -> None:
         with self._db.write() as db:
-            _held(db, lease)
+            held(db, lease)
             db.execute(
                 f"UPDATE jobs SET state = 'ready', handed_over = 1, rung_us = ?, {_LET_GO}"  # noqa: S608
                 " WHERE recording_id = ?",
@@ -111,7 +111,7 @@ class SqliteJobs:
 
     def give_back(self, lease: Lease, cause: Failure, not_before: datetime, now: datetime) -> None:
         with self._db.write() as db:
-            _held(db, lease)
+            held(db, lease)
             _ready_again(db, lease.recording.id, not_before, spent=False)
             line = Moved(State.QUEUED, now, lease.worker, cause.code, cause)
             _move(db, lease.recording, line)
@@ -120,12 +120,12 @@ class SqliteJobs:
         self, lease: Lease, cause: Failure, not_before: datetime | None, now: datetime
     ) -> None:
         with self._db.write() as db:
-            _held(db, lease)
+            held(db, lease)
             _failed(db, lease.recording, cause, not_before, now, lease.worker)
 
     def reject(self, lease: Lease, cause: Failure, now: datetime) -> None:
         with self._db.write() as db:
-            _held(db, lease)
+            held(db, lease)
             _over(db, lease.recording.id)
             _note_error(db, lease.recording.id, cause)
             line = Moved(State.REJECTED, now, lease.worker, cause.code, cause)
@@ -137,7 +137,7 @@ class SqliteJobs:
     ) -> Recording:
         rid = lease.recording.id
         with self._db.write() as db:
-            _held(db, lease)
+            held(db, lease)
             _over(db, rid)
             db.execute(
                 "UPDATE recordings SET result = ?, seconds = ?, language = ?, confidence = ?,"
@@ -174,6 +174,8 @@ class SqliteJobs:
                 " error_code = NULL, error_message = NULL, error_engine = NULL WHERE id = ?",
                 (recording_id,),
             )
+            # Attempts are counted from 1 again, and each may make its paid calls.
+            db.execute("DELETE FROM called WHERE recording_id = ?", (recording_id,))
             seq = _move(db, known, Moved(State.QUEUED, now, actor, "replayed"))
             put_out(db, [ticket(recording_id, Lane.LOW, seq, known.trace)])
             return _known(db, recording_id)
@@ -282,7 +284,7 @@ def _leased(db: Connection, row: Row, worker: str, now: datetime, until: datetim
     return Lease(recording(changed), row["token"], worker, until, row["attempts"])
 
 
-def _held(db: Connection, lease: Lease) -> Row:
+def held(db: Connection, lease: Lease) -> Row:
     """The job's row, if this lease still is the one that counts."""
     row: Row | None = db.execute(
         "SELECT * FROM jobs WHERE recording_id = ? AND token = ? AND state = 'leased'",

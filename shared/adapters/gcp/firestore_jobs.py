@@ -21,6 +21,7 @@ from shared.adapters.gcp.firestore_client import (
 )
 from shared.adapters.gcp.firestore_passages import Passages
 from shared.adapters.gcp.firestore_rows import (
+    CALLS,
     HISTORY,
     JOBS,
     RECORDINGS,
@@ -220,10 +221,15 @@ class FirestoreJobs:
         return done
 
     def replay(self, recording_id: str, actor: str, now: datetime) -> Recording:
+        # Attempts are counted from 1 again, and each may make its paid calls.
+        calls = self._calls(recording_id)
+
         def step(commit: Commit) -> Recording:
             job, known = self._known(recording_id)
             _dead_or_raise(job, known)
             commit.change(job, _replayed(now))
+            for one in calls:
+                commit.drop(one)
             fresh = {"lane": Lane.LOW.value, "rule": "replay", "attempts": 0, "progress": 0.0}
             line = Moved(State.QUEUED, now, actor, "replayed")
             after, seq = move(commit, known, line, {**fresh, **failed_with(None)})
@@ -360,8 +366,7 @@ class FirestoreJobs:
     def _held(self, lease: Lease) -> Pair:
         """Job and recording, if this lease still is the one that counts."""
         job, known = self._pair(lease.recording.id)
-        if _state(job) != "leased" or job.get("token") != lease.token:
-            raise StaleLease(recording_id=lease.recording.id, token=lease.token)
+        held(job, lease)
         return job, known
 
     def _known(self, recording_id: str) -> Pair:
@@ -372,6 +377,13 @@ class FirestoreJobs:
 
     def _segments(self, recording_id: str) -> Query:
         return self._db.all_of(f"{JOBS}/{recording_id}/{SEGMENTS}")
+
+    def _calls(self, recording_id: str) -> list[DocumentReference]:
+        """Of every attempt, engine and task: a handful."""
+        if not possible(recording_id):
+            return []
+        query = self._db.all_of(f"{JOBS}/{recording_id}/{CALLS}").select([])
+        return [one.reference for one in self._db.found(query)]
 
     def _kept(self, lease: Lease) -> list[DocumentReference]:
         """The job's checkpoints, of every plan; refuses a stale lease before anything else."""
@@ -385,6 +397,12 @@ class FirestoreJobs:
             for one in where[begin : begin + MOST_DROPS]:
                 commit.drop(one)
             self._db.try_to(commit)
+
+
+def held(job: Snapshot, lease: Lease) -> None:
+    """Raises StaleLease: this lease no longer is the one that counts."""
+    if _state(job) != "leased" or job.get("token") != lease.token:
+        raise StaleLease(recording_id=lease.recording.id, token=lease.token)
 
 
 def _state(job: Snapshot) -> str | None:

@@ -1,11 +1,13 @@
 """Documents of Firestore and values of the domain, both ways; and the lines every move writes.
 
     tenants/{id}                      with the ledger
+    tenants/{id}/days/{date}          what was spent
     recordings/{id}                   recordings/{id}/history/{number}
-    jobs/{id}                         jobs/{id}/segments/{task}-{index}
+    jobs/{id}                         jobs/{id}/segments/{task}-{index}, jobs/{id}/calls/{digest}
     outbox/{event id}
     passages/{recording}-{token}-{n}
     bookmarks/{name}
+    api_keys/{id}
 
 Ids are digests or names, never rising numbers: rising ids crowd into one range of keys. What
 is only carried, never asked for, is JSON in one field that no index covers.
@@ -27,7 +29,9 @@ from shared.domain.tenants import Tier
 from shared.domain.wishes import Wishes
 
 RECORDINGS, JOBS, TENANTS, OUTBOX, PASSAGES = "recordings", "jobs", "tenants", "outbox", "passages"
+API_KEYS = "api_keys"
 BOOKMARKS, HISTORY, SEGMENTS = "bookmarks", "history", "segments"
+CALLS, DAYS = "calls", "days"
 Row = Mapping[str, Any]
 
 

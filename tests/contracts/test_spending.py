@@ -1,0 +1,179 @@
+"""Money is committed before the call, once a segment, engine and attempt, within the day."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.answers import Task
+from shared.domain.lanes import Lane
+from shared.domain.recording import Failure
+from shared.domain.spending import Intent, PaidCall, Refusal
+from shared.errors import StaleLease
+from tests.builders import NOW, placed, recording
+
+CAUSE = Failure("engine_died", "It died.")
+TOMORROW = NOW + timedelta(days=1)
+
+
+def leased(store, number=1, at=NOW):
+    store.recordings.create_or_get(recording(number), lambda _: placed())
+    return store.jobs.lease_next(tuple(Lane), "w1", at, 60.0)
+
+
+def again(store, lease, at=NOW):
+    """The next attempt of the same job."""
+    store.jobs.fail(lease, CAUSE, at, at)
+    return store.jobs.lease_next(tuple(Lane), "w1", at, 60.0)
+
+
+def call(*segments, usd=0.01, engine="openai", task=Task.TRANSCRIBE):
+    return PaidCall(engine, task, segments or (0,), usd)
+
+
+def test_an_intent_is_spent_before_anything_is_called(store):
+    lease = leased(store)
+
+    intent = store.spending.intend(lease, call(0, 1, usd=0.25), None, NOW)
+
+    assert intent == Intent("rec00001", "acme", 1, call(0, 1, usd=0.25), NOW.date())
+    assert store.spending.spent_usd("acme", NOW) == 0.25
+
+
+@pytest.mark.parametrize("repeated", [(0, 1), (1, 2), (1,)], ids=str)
+def test_no_segment_is_sent_twice_in_an_attempt(store, repeated):
+    lease = leased(store)
+    intent = store.spending.intend(lease, call(0, 1), None, NOW)
+
+    before = store.spending.intend(lease, call(*repeated), None, NOW)
+    store.spending.settle(intent, 0.005)
+    after = store.spending.intend(lease, call(*repeated), None, NOW)
+
+    assert (before, after) == (Refusal.UNRESOLVED, Refusal.CALLED)
+    assert store.spending.spent_usd("acme", NOW) == 0.005
+
+
+def test_other_segments_engines_and_tasks_may_be_called(store):
+    lease = leased(store)
+    store.spending.intend(lease, call(0, 1), None, NOW)
+
+    for other in (call(2), call(0, engine="b/c"), call(0, task=Task.CLASSIFY)):
+        assert isinstance(store.spending.intend(lease, other, None, NOW), Intent)
+
+    assert store.spending.intend(lease, call(2, 3), None, NOW) is Refusal.UNRESOLVED
+    assert store.spending.spent_usd("acme", NOW) == 0.04
+
+
+def test_the_next_attempt_may_call_again_and_both_are_spent(store):
+    lease = leased(store)
+    store.spending.intend(lease, call(0), None, NOW)
+
+    intent = store.spending.intend(again(store, lease), call(0), None, NOW)
+
+    assert intent.attempt == 2
+    assert store.spending.spent_usd("acme", NOW) == 0.02
+
+
+def test_a_hand_over_and_a_job_given_back_are_the_same_attempt(store):
+    lease = leased(store)
+    store.spending.intend(lease, call(0), None, NOW)
+
+    store.jobs.hand_over(lease, NOW)
+    second = store.jobs.lease_next(tuple(Lane), "w2", NOW, 60.0)
+    assert store.spending.intend(second, call(0), None, NOW) is Refusal.UNRESOLVED
+    store.jobs.give_back(second, CAUSE, NOW, NOW)
+    third = store.jobs.lease_next(tuple(Lane), "w2", NOW, 60.0)
+    assert store.spending.intend(third, call(0), None, NOW) is Refusal.UNRESOLVED
+
+
+def test_a_replay_begins_new_attempts(store):
+    lease = leased(store)
+    store.spending.intend(lease, call(0), None, NOW)
+    store.jobs.fail(lease, CAUSE, None, NOW)
+    store.jobs.replay("rec00001", "ops", NOW)
+
+    replayed = store.jobs.lease_next(tuple(Lane), "w1", NOW, 60.0)
+
+    assert replayed.attempt == 1
+    assert isinstance(store.spending.intend(replayed, call(0), None, NOW), Intent)
+    assert store.spending.spent_usd("acme", NOW) == 0.02
+
+
+def test_a_stale_lease_intends_nothing_but_settles(store):
+    stale = leased(store)
+    intent = store.spending.intend(stale, call(0), None, NOW)
+    again(store, stale)
+
+    with pytest.raises(StaleLease):
+        store.spending.intend(stale, call(1), None, NOW)
+    store.spending.settle(intent, 0.003)
+
+    assert store.spending.spent_usd("acme", NOW) == 0.003
+
+
+def test_settling_twice_keeps_the_first_amount(store):
+    intent = store.spending.intend(leased(store), call(0), None, NOW)
+
+    store.spending.settle(intent, 0.002)
+    store.spending.settle(intent, 0.009)
+
+    assert store.spending.spent_usd("acme", NOW) == 0.002
+
+
+def test_the_budget_is_for_the_last_millionth(store):
+    lease = leased(store)
+
+    assert isinstance(store.spending.intend(lease, call(0, usd=0.6), 1.0, NOW), Intent)
+    over = store.spending.intend(lease, call(1, usd=0.400001), 1.0, NOW)
+    assert over is Refusal.OVER_BUDGET
+    assert isinstance(store.spending.intend(lease, call(1, usd=0.4), 1.0, NOW), Intent)
+    assert store.spending.intend(lease, call(2, usd=1e-7), 1.0, NOW) is Refusal.OVER_BUDGET
+    assert store.spending.spent_usd("acme", NOW) == 1.0
+
+
+def test_nothing_may_be_spent_of_a_budget_of_nothing(store):
+    assert store.spending.intend(leased(store), call(0), 0.0, NOW) is Refusal.OVER_BUDGET
+
+
+def test_a_cheaper_call_gives_the_rest_back_to_its_day(store):
+    lease = leased(store)
+    intent = store.spending.intend(lease, call(0, usd=1.0), 1.0, NOW)
+
+    store.spending.settle(intent, 0.25)
+
+    assert isinstance(store.spending.intend(lease, call(1, usd=0.75), 1.0, NOW), Intent)
+
+
+def test_each_utc_day_has_its_own_budget(store):
+    lease = leased(store)
+    store.spending.intend(lease, call(0, usd=1.0), 1.0, NOW)
+
+    assert isinstance(store.spending.intend(lease, call(1, usd=1.0), 1.0, TOMORROW), Intent)
+    assert store.spending.spent_usd("acme", TOMORROW) == 1.0
+    assert store.spending.spent_usd("nobody", NOW) == 0.0
+
+
+def test_no_two_callers_get_the_same_money(store):
+    leases = [leased(store, number) for number in range(8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(
+            pool.map(lambda one: store.spending.intend(one, call(0, usd=0.3), 1.0, NOW), leases)
+        )
+
+    assert sum(isinstance(one, Intent) for one in found) == 3
+    assert found.count(Refusal.OVER_BUDGET) == 5
+    assert store.spending.spent_usd("acme", NOW) == pytest.approx(0.9)
+
+
+def test_of_two_holders_of_one_lease_one_calls(store):
+    lease = leased(store)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(
+            pool.map(lambda _: store.spending.intend(replace(lease), call(0), None, NOW), range(4))
+        )
+
+    assert sum(isinstance(one, Intent) for one in found) == 1
+    assert found.count(Refusal.UNRESOLVED) == 3
