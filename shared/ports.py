@@ -8,10 +8,11 @@ says otherwise nothing was changed then, and calling again is safe.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import BinaryIO, Protocol
 
 from shared.domain.answers import Answer, Task
+from shared.domain.api_keys import ApiKey
 from shared.domain.lanes import Lane
 from shared.domain.recording import (
     Arrival,
@@ -57,6 +58,32 @@ class Tenants(Protocol):
 
     def all(self) -> list[Tenant]:
         """Every tenant, by id."""
+        ...
+
+
+class ApiKeys(Protocol):
+    def add(self, key: ApiKey) -> bool:
+        """Keep a new key; False if there is one of this id, which stays as it is."""
+        ...
+
+    def get(self, key_id: str) -> ApiKey | None:
+        """The key, revoked or not, or None."""
+        ...
+
+    def all(self, tenant: str | None = None) -> list[ApiKey]:
+        """Every key, revoked ones too, the newest first (then by id); of one tenant, or of all."""
+        ...
+
+    def revoke(self, key_id: str, at: datetime) -> ApiKey:
+        """End a key for good. Revoking twice is once: the first time stays.
+
+        Raises:
+            NotFound: there is none of this id.
+        """
+        ...
+
+    def used(self, key_id: str, on: date) -> None:
+        """Remember that the key was used on that day; an earlier day changes nothing."""
         ...
 
 

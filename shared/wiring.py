@@ -16,6 +16,7 @@ from shared.flows.intake import Intake
 from shared.flows.publish import PublishOutbox
 from shared.flows.reconcile import Reconcile
 from shared.ports import (
+    ApiKeys,
     Arrivals,
     Bookmarks,
     Clock,
@@ -59,6 +60,7 @@ class Parts:
     results: Results
     arrivals: Arrivals
     bookmarks: Bookmarks
+    api_keys: ApiKeys
     now: Clock
 
 
@@ -91,6 +93,7 @@ def _embedded(settings: Settings) -> Parts:
     """Imported late like Google's parts: whoever runs on one need not wait for the other."""
     from shared.adapters.embedded.file_results import FileResults
     from shared.adapters.embedded.local_publisher import LocalPublisher
+    from shared.adapters.embedded.sqlite_api_keys import SqliteApiKeys
     from shared.adapters.embedded.sqlite_arrivals import SqliteArrivals
     from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
     from shared.adapters.embedded.sqlite_database import Database
@@ -117,6 +120,7 @@ def _embedded(settings: Settings) -> Parts:
         results=FileResults(settings.home),
         arrivals=SqliteArrivals(db),
         bookmarks=SqliteBookmarks(db),
+        api_keys=SqliteApiKeys(db),
         now=clock,
     )
 
@@ -127,6 +131,7 @@ def _google(settings: Settings) -> Parts:
     from google.cloud import storage
 
     from shared.adapters.gcp import pubsub_clients
+    from shared.adapters.gcp.firestore_api_keys import FirestoreApiKeys
     from shared.adapters.gcp.firestore_bookmarks import FirestoreBookmarks
     from shared.adapters.gcp.firestore_jobs import FirestoreJobs
     from shared.adapters.gcp.firestore_outbox import FirestoreOutbox
@@ -154,6 +159,7 @@ def _google(settings: Settings) -> Parts:
         results=StorageResults(files, s.results_bucket),
         arrivals=PubSubArrivals(subscriber, s.project, s.arrivals_subscription),
         bookmarks=FirestoreBookmarks(store),
+        api_keys=FirestoreApiKeys(store),
         now=clock,
     )
 

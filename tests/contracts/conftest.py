@@ -8,6 +8,7 @@ import pytest
 from google.cloud.firestore import Client
 
 from shared.adapters.embedded.file_results import FileResults
+from shared.adapters.embedded.sqlite_api_keys import SqliteApiKeys
 from shared.adapters.embedded.sqlite_arrivals import SqliteArrivals
 from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
 from shared.adapters.embedded.sqlite_database import Database
@@ -17,6 +18,7 @@ from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
 from shared.adapters.embedded.sqlite_spending import SqliteSpending
 from shared.adapters.embedded.sqlite_tenants import SqliteTenants
 from shared.adapters.embedded.sqlite_uploads import SqliteUploads
+from shared.adapters.gcp.firestore_api_keys import FirestoreApiKeys
 from shared.adapters.gcp.firestore_bookmarks import FirestoreBookmarks
 from shared.adapters.gcp.firestore_jobs import FirestoreJobs
 from shared.adapters.gcp.firestore_outbox import FirestoreOutbox
@@ -25,6 +27,7 @@ from shared.adapters.gcp.firestore_spending import FirestoreSpending
 from shared.adapters.gcp.firestore_tenants import FirestoreTenants
 from shared.domain.tenants import Tier
 from shared.ports import (
+    ApiKeys,
     Arrivals,
     Bookmarks,
     Inlet,
@@ -52,6 +55,7 @@ class Store:
     results: Results
     arrivals: Arrivals
     bookmarks: Bookmarks
+    api_keys: ApiKeys
     spending: Spending
 
 
@@ -75,6 +79,7 @@ def _sqlite(db: Database, home: Path) -> Store:
         FileResults(home),
         SqliteArrivals(db),
         SqliteBookmarks(db),
+        SqliteApiKeys(db),
         SqliteSpending(db),
     )
 
@@ -89,6 +94,7 @@ def firestore(client: Client, home: Path) -> Store:
         jobs=FirestoreJobs(client),
         outbox=FirestoreOutbox(client),
         bookmarks=FirestoreBookmarks(client),
+        api_keys=FirestoreApiKeys(client),
         spending=FirestoreSpending(client),
     )
 

@@ -208,4 +208,17 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (recording_id, attempt, engine, task, segment)
     ) STRICT, WITHOUT ROWID;
     """,
+    # API keys: a digest of each, never the key.
+    """
+    CREATE TABLE api_keys (
+        id TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        name TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        made_us INTEGER NOT NULL,
+        revoked_us INTEGER,
+        used_on TEXT
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
