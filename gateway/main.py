@@ -21,7 +21,7 @@ from gateway import (
     transcripts,
     uploads,
 )
-from gateway.keys import secret
+from gateway.secrets import secret
 from gateway.security import Doorkeeper
 from gateway.sessions import Sessions
 from gateway.upstream import Upstream

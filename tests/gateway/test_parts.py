@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway import keys, wording
-from gateway.keys import secret
+from gateway import secrets, wording
+from gateway.secrets import secret
 from gateway.main import create_app
 from gateway.timeline import MAX_LANES, MIN_WIDTH, WIDTH, lanes, ticks
 from gateway.ulids import ULID, ulid
@@ -43,7 +43,7 @@ def test_secret_asked_for_at_once_is_one(tmp_path):
 def test_who_comes_second_keeps_the_secret_of_the_first(tmp_path):
     first = secret(tmp_path / "page.token")
 
-    keys._make(tmp_path / "page.token")
+    secrets._make(tmp_path / "page.token")
 
     assert secret(tmp_path / "page.token") == first
     assert len(list(tmp_path.iterdir())) == 1
