@@ -198,7 +198,7 @@ class Conversation:
             elif not await self._told_partly():
                 await self._heard_more.wait()
                 self._heard_more.clear()
-        self.mail.close(self._farewell())
+        self.mail.close(self._farewell)
 
     async def _told_partly(self) -> bool:
         """Whether a partial was due; then it waits in the mailbox, or no engine had time."""

@@ -50,6 +50,7 @@ class Listener:
         self._judged = 0  # how many of those the detector has heard; whole windows
         self._base = 0  # where `_held` begins in the stream; a multiple of WINDOW
         self._floor_s = 0.0  # nothing before is told again
+        self._padding = 0  # silence that fills up the last window of all
 
     @property
     def settled_s(self) -> float:
@@ -70,9 +71,9 @@ class Listener:
 
     def end(self) -> list[Piece]:
         """The sound is over: what is still open ends here."""
-        short = -(self._n_held - self._judged) % WINDOW
-        self._held[self._n_held : self._n_held + short] = 0.0
-        self._n_held += short
+        self._padding = -(self._n_held - self._judged) % WINDOW
+        self._held[self._n_held : self._n_held + self._padding] = 0.0
+        self._n_held += self._padding
         found = self._examined()
         rest = self.open()
         if rest:
@@ -88,7 +89,7 @@ class Listener:
 
     @property
     def _now_s(self) -> float:
-        return (self._base + self._judged) / SAMPLE_RATE
+        return (self._base + self._judged - self._padding) / SAMPLE_RATE
 
     def _examined(self) -> list[Piece]:
         """Let the detector hear what is new, and take off what ended."""
@@ -108,7 +109,7 @@ class Listener:
         """Spans of speech that no piece holds yet, in seconds of the stream."""
         start_s = self._base / SAMPLE_RATE
         levels = self._levels()
-        found = spans(levels, self._judged / SAMPLE_RATE, RULES)
+        found = spans(levels, self._now_s - start_s, RULES)
         moved = ((max(a + start_s, self._floor_s), b + start_s) for a, b in found)
         return [(a, b) for a, b in moved if b > a]
 

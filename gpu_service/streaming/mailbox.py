@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from gpu_service.streaming.protocol import Reply
 
@@ -18,7 +19,7 @@ class Mailbox:
         self._finals: deque[Reply] = deque()
         self._warnings: deque[Reply] = deque(maxlen=MAX_WARNINGS)
         self._partial: Reply | None = None
-        self._last: Reply | None = None
+        self._last: Callable[[], Reply] | None = None
         self._room = room
         self._change = asyncio.Event()
         self.merged = 0  #: partials that a newer one replaced before they could be sent
@@ -49,8 +50,8 @@ class Mailbox:
         self._warnings.append(reply)
         self._change.set()
 
-    def close(self, last: Reply) -> None:
-        """Post what comes after everything else."""
+    def close(self, last: Callable[[], Reply]) -> None:
+        """Post what comes after everything else; written when all of that is out."""
         self._last = last
         self._change.set()
 
@@ -71,7 +72,7 @@ class Mailbox:
             reply, self._partial = self._partial, None
             return reply, False
         assert self._last is not None
-        return self._last, True
+        return self._last(), True
 
     async def _changed(self) -> None:
         self._change.clear()

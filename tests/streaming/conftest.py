@@ -6,22 +6,15 @@ from shared.settings import load
 from tests.streaming.serving import running
 
 
-
 def given(home, **more):
-    return load(
-        home=home,
-        push_email="push@earwitness.local",
-        push_subject="local-push",
-        cascade={"transcribe": ["echo"], "classify": []},
-        slots=2,
-        decoders=1,
-        **more,
-    )
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return given(tmp_path)
+    usual = {
+        "push_email": "push@earwitness.local",
+        "push_subject": "local-push",
+        "cascade": {"transcribe": ["echo"], "classify": []},
+        "slots": 2,
+        "decoders": 1,
+    }
+    return load(home=home, **usual | more)
 
 
 @pytest.fixture(scope="module")

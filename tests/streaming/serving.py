@@ -1,6 +1,7 @@
 """A running service on a free port of 127.0.0.1, and a client of its streams."""
 
 import asyncio
+import contextlib
 import json
 import signal
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from gpu_service.main import create_app, server
 from gpu_service.stream import Streams
@@ -102,9 +104,9 @@ class Client:
 
     async def rest(self) -> int:
         """All replies until the line is closed; gives the close code."""
-        async with asyncio.timeout(60):
-            async for text in self.line:
-                self.replies.append(json.loads(text))
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await self.next()
         return self.line.close_code
 
     def of(self, kind: str) -> list[dict[str, Any]]:

@@ -1,0 +1,144 @@
+"""Tokens, parking, the mailbox, the watch over rates, the choice of engines."""
+
+import asyncio
+
+import pytest
+
+from gpu_service.engines.engine import Capabilities
+from gpu_service.streaming import asking
+from gpu_service.streaming.mailbox import ROOM, Mailbox
+from gpu_service.streaming.rates import WINDOW_S, RateWatch
+from gpu_service.streaming.resuming import Claim, Parked, Tokens
+from shared.domain.answers import Answer, Task
+from shared.errors import EngineDied, EngineUnavailable, InvalidStream
+from tests.engines.mortal import doomed
+
+
+def test_a_token_is_read_by_who_signed_it_and_doubted_by_others():
+    claim = Claim("abc", 16_000, 3)
+    token = Tokens(b"one").signed(claim)
+
+    assert Tokens(b"one").read(token) == (claim, True)
+    assert Tokens(b"two").read(token) == (claim, False)
+    assert "start_sample 16000" in str(claim.lost)
+
+
+@pytest.mark.parametrize("token", ["", ".", "a.b.c", "e30.e30", "bnVsbA.x", "é.é", "!!!!.????"])
+def test_what_is_no_token_is_refused(token):
+    with pytest.raises(InvalidStream):
+        Tokens(b"one").read(token)
+
+
+def test_what_is_parked_waits_for_its_time_and_within_its_room():
+    now = [0.0]
+    parked: Parked[str] = Parked(2, 60.0, lambda: now[0])
+    parked.put("a", "A")
+    now[0] = 10.0
+    parked.put("b", "B")
+    parked.put("c", "C")
+
+    assert len(parked) == 2
+    assert (parked.take("a"), parked.take("b"), parked.take("b")) == (None, "B", None)
+    now[0] = 69.9
+    assert len(parked) == 1
+    now[0] = 70.0
+    assert parked.take("c") is None
+
+
+async def test_partials_are_replaced_and_finals_wait_in_order():
+    mail = Mailbox()
+    for n in range(1_000):
+        mail.partial({"n": n})
+    assert (mail.waiting, mail.merged) == (1, 999)
+    await mail.final({"final": 1})
+
+    mail.warn({"warning": 1})
+    mail.close(lambda: {"last": 1})
+
+    taken = [await mail.take() for _ in range(3)]
+    assert taken == [({"warning": 1}, False), ({"final": 1}, False), ({"last": 1}, True)]
+
+
+async def test_a_full_mailbox_makes_its_sender_wait():
+    mail = Mailbox()
+    for n in range(ROOM):
+        await mail.final({"n": n})
+    one_more = asyncio.create_task(mail.final({"n": ROOM}))
+    await asyncio.wait([one_more], timeout=0)
+    assert not one_more.done() and mail.most == ROOM
+
+    await mail.take()
+
+    await one_more
+    assert mail.waiting == ROOM
+
+
+@pytest.mark.parametrize(
+    ("pace", "warned"),
+    [(1.0, False), (0.95, False), (1.05, False), (0.5, True), (1.09, True), (2.0, True)],
+)
+def test_a_rate_that_is_not_the_declared_one_shows_within_a_window(pace, warned):
+    watch = RateWatch()
+    ticks = int(WINDOW_S * 10) + 1
+
+    said = [watch.heard(0.1 * pace, n / 10) for n in range(ticks + 1)]
+
+    found = [s for s in said if s is not None]
+    assert bool(found) is warned
+    assert not found or found[0] == pytest.approx(pace, abs=0.02)
+
+
+def test_a_pause_of_ours_is_no_fault_of_the_client():
+    watch = RateWatch()
+    watch.heard(0.1, 0.0)
+    watch.stalled()
+
+    assert [watch.heard(0.1, 100.0 + n / 10) for n in range(150)].count(None) == 150
+
+
+class Fails:
+    """A server that fails so often before it answers."""
+
+    def __init__(self, name, times, error=EngineDied, tasks=(Task.TRANSCRIBE,)):
+        self.name, self.times, self.error, self.asked = name, times, error, 0
+        self.tasks = frozenset(tasks)
+
+    def capabilities(self):
+        return Capabilities(self.tasks, max_duration_s=28.0)
+
+    def infer(self, task, clips):
+        self.asked += 1
+        if self.asked <= self.times:
+            raise self.error("gone")
+        return [Answer(self.name, task) for _ in clips]
+
+
+@pytest.mark.parametrize(
+    ("fails", "engine", "failed"),
+    [((0, 0), "a", 0), ((1, 0), "b", 1), ((9, 1), "b", 3), ((1, 1), "a", 2)],
+)
+def test_engines_are_asked_in_order_and_again(fails, engine, failed):
+    servers = {name: Fails(name, n) for name, n in zip("ab", fails, strict=True)}
+
+    answer, retries = asking.heard(servers, ("a", "b"), doomed())
+
+    assert (answer.engine, retries) == (engine, failed)
+
+
+def test_the_last_failure_says_how_often_it_was_tried():
+    servers = {"a": Fails("a", 9), "b": Fails("b", 9, EngineUnavailable)}
+
+    with pytest.raises(EngineUnavailable) as failed:
+        asking.heard(servers, ("a", "b"), doomed())
+
+    assert failed.value.context == {"engine": "b", "retry_count": 3}
+
+
+def test_the_wished_engine_comes_first_and_the_deaf_are_left_out():
+    servers = {"a": Fails("a", 0), "b": Fails("b", 0), "deaf": Fails("d", 0, tasks=())}
+
+    assert asking.chosen(None, ["a", "deaf"], servers) == ("a",)
+    assert asking.chosen("b", ["a", "a"], servers) == ("b", "a")
+    for wished, cascade in (("deaf", ["a"]), ("none", ["a"]), (None, ["deaf"]), (None, [])):
+        with pytest.raises(InvalidStream):
+            asking.chosen(wished, cascade, servers)
