@@ -94,6 +94,7 @@ class Wav2Vec2:
             tasks=frozenset(map(Task, o.tasks)),
             max_duration_s=MAX_SEGMENT_S,
             languages=frozenset(o.language) or None,
+            padding="batch",
             versions=self._versions(),
         )
 
@@ -151,8 +152,6 @@ class Wav2Vec2:
 
     def _contradictions(self) -> None:
         o, device = self._options, self._settings.device
-        if o.words is not None and o.beam_size == 1:
-            raise InvalidSettings(f"engine {self.name}: `words` needs a `beam_size` above 1.")
         if o.quantization == "int8" and (device != "cpu" or self._dtype != "float32"):
             raise InvalidSettings(
                 f"engine {self.name}: `quantization` int8 is for device cpu and dtype float32."

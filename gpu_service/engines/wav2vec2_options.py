@@ -1,8 +1,8 @@
 """What the kind `wav2vec2` can be told; checked at start, without torch."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Field(None, ge=0.0, le=1.0)
 Count = Field(None, ge=0)
@@ -71,3 +71,9 @@ class Wav2Vec2Options(BaseModel):
     parameters: ModelParameters = Field(
         default_factory=ModelParameters, description="Fields of the model's config."
     )
+
+    @model_validator(mode="after")
+    def _words_need_a_beam(self) -> Self:
+        if self.words is not None and self.beam_size == 1:
+            raise ValueError("words need a beam_size above 1: a greedy search cannot look them up")
+        return self
