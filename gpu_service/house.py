@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 
+import msgspec
+
 from gpu_service.decoding.decoder import Decoder
 from gpu_service.engines import weights
 from gpu_service.engines.desired import Desires
@@ -43,9 +45,11 @@ class House:
     settings: Settings
     parts: wiring.Parts
     tokens: PushTokens
+    operators: PushTokens | None
     slots: Slots
     threads: ThreadPoolExecutor
     decoder: Decoder
+    engines: Mapping[str, EngineSettings]
     hosts: Mapping[str, Host]
     fleet: Fleet
     servers: Mapping[str, Server]
@@ -53,6 +57,13 @@ class House:
     stopping: bool = field(default=False)
     pushes: Counter[str] = field(default_factory=Counter)  #: by what became of them
     _ended: Event = field(default_factory=Event)
+
+    @property
+    def standing(self) -> str:
+        """`stopping`, `loading` while engines are loaded for the first time, else `ready`."""
+        if self.stopping:
+            return "stopping"
+        return "loading" if self.fleet.preloading else "ready"
 
     def should_yield(self, lane: Lane) -> bool:
         """Whether a job of `lane` should make room: we stop, or somebody more urgent waits."""
@@ -112,14 +123,24 @@ def build(settings: Settings) -> House:
         settings=settings,
         parts=parts,
         tokens=PushTokens(settings),
+        operators=_operators(settings),
         slots=Slots(settings.slots),
         threads=ThreadPoolExecutor(settings.slots, thread_name_prefix="job"),
         decoder=decoder,
+        engines=engines,
         hosts=hosts,
         fleet=fleet,
         servers=servers,
         work=wiring.work(parts, ears),
     )
+
+
+def _operators(settings: Settings) -> PushTokens | None:
+    """Verifies operators' calls as tickets are; None where no operator is known: nobody may."""
+    if not (settings.operator_email and settings.operator_subject):
+        return None
+    who = {"push_email": settings.operator_email, "push_subject": settings.operator_subject}
+    return PushTokens(msgspec.structs.replace(settings, **who))
 
 
 def _hosts(

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
-from gpu_service import stream, tickets
+from gpu_service import models_api, stream, tickets
 from gpu_service.house import House, build
 from gpu_service.openai_api import routes
 from shared import logs, spans, wiring
@@ -20,7 +20,7 @@ GRACE_S = 5
 DRAIN_S = 2.5
 #: Bytes of one WebSocket message: a second of 8 channels at 192 kHz in float32.
 MAX_FRAME = 6 << 20
-ROUTERS = (tickets, stream, routes)
+ROUTERS = (tickets, models_api, stream, routes)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -55,11 +55,11 @@ def livez() -> dict[str, str]:
 
 
 def readyz(request: Request, response: Response) -> dict[str, object]:
-    """Whether tickets are welcome: not while stopping."""
+    """Whether tickets are welcome: not while stopping; while engines load they wait inside."""
     house: House = request.app.state.house
     response.status_code = 503 if house.stopping else 200
     return {
-        "status": "stopping" if house.stopping else "ready",
+        "status": house.standing,
         "sandboxed": house.decoder.sandboxed,
         "engines": {name: host.state.value for name, host in house.hosts.items()},
         "slots": {"taken": house.slots.taken, "places": house.slots.places},

@@ -22,6 +22,9 @@ SUBJECT = "local-push"
 #: The gateway's own identity: whoever may ring for work may not hear for a tenant.
 GATEWAY_EMAIL = "gateway@earwitness.local"
 GATEWAY_SUBJECT = "local-gateway"
+#: Whoever may read this HOME's key may load and unload engines.
+OPERATOR_EMAIL = "operator@earwitness.local"
+OPERATOR_SUBJECT = "local-operator"
 #: Bits. NIST SP 800-57: enough until 2030; the key never leaves this machine.
 KEY_BITS = 2048
 

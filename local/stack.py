@@ -193,6 +193,8 @@ class Stack:
             "EARWITNESS_PUSH_KEYS": str(self._keys.jwks),
             "EARWITNESS_GATEWAY_EMAIL": push_keys.GATEWAY_EMAIL,
             "EARWITNESS_GATEWAY_SUBJECT": push_keys.GATEWAY_SUBJECT,
+            "EARWITNESS_OPERATOR_EMAIL": push_keys.OPERATOR_EMAIL,
+            "EARWITNESS_OPERATOR_SUBJECT": push_keys.OPERATOR_SUBJECT,
             "EARWITNESS_SIGNING_KEY": str(self._keys.pem),
             "EARWITNESS_KEYS_REQUIRED": _said(self._settings.keys_required),
             "EARWITNESS_WORKER": WORKER,

@@ -270,6 +270,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     gateway_subject: Annotated[
         str, Meta(description="The subject (unique id) of the gateway's identity.")
     ] = ""
+    operator_email: Annotated[
+        str, Meta(description="The identity that may load and unload engines.")
+    ] = ""
+    operator_subject: Annotated[
+        str, Meta(description="The subject (unique id) of that identity.")
+    ] = ""
     signing_key: Annotated[
         Path | None,
         Meta(
