@@ -9,12 +9,12 @@ import pytest
 
 from gpu_service.decoding.decoder import Decoder
 from gpu_service.engines.host import EngineHost
-from gpu_service.engines.registry import parse
+from gpu_service.engines.registry import EngineSettings, parse
 from gpu_service.engines.serving import Server
 from gpu_service.hearing import pcm
 from gpu_service.hearing.ears import LocalEars, inside
 from gpu_service.hearing.pcm import Pcm
-from shared.domain.answers import Task
+from shared.domain.answers import Answer, Task
 from shared.domain.sound import Limits, Segment
 from shared.domain.wishes import Wishes
 from shared.errors import AudioTooLong, EngineUnavailable, NotAudio
@@ -74,6 +74,47 @@ def test_answers_come_back_in_the_recordings_time(ears):
 
     assert answer.words[0].start_s >= 2.0
     assert answer.words[-1].end_s <= 5.0 + 1e-6
+
+
+@pytest.fixture
+def aligning(ears, tmp_path):
+    settings = EngineSettings(kind="tests.gpu_service.reciter:Reciter")
+    server = Server(EngineHost("reciter", settings, cache=tmp_path))
+    server.start()
+    yield replace(ears, servers={**ears.servers, "reciter": server})
+    server.stop()
+
+
+def test_a_text_reaches_the_aligner_and_returns_in_the_recordings_time(aligning):
+    apart = [Segment(0, 1.0, 2.0), Segment(1, 4.0, 6.0)]
+    said = [
+        Answer("e", Task.TRANSCRIBE, "hola", language="es"),
+        Answer("e", Task.TRANSCRIBE, "¿qué tal?"),
+    ]
+
+    with opened(aligning, tone_wav(6.0), Wishes(language="fr")) as hearing:
+        first, second = hearing.ask("reciter", Task.ALIGN, apart, said)
+
+    assert [(w.start_s, w.end_s, w.text) for w in first.words] == [(1.0, 2.0, "hola")]
+    assert [(w.start_s, w.text) for w in second.words] == [(4.0, "¿qué"), (5.0, "tal?")]
+    assert (first.language, second.language) == ("es", "fr")
+
+
+@pytest.mark.parametrize(
+    ("engine", "end_s", "language", "wished", "suits"),
+    [
+        ("reciter", 10.0, "es", None, True),
+        ("reciter", 10.001, "es", None, False),
+        ("reciter", 10.0, "en", "es", False),
+        ("reciter", 10.0, None, "es", True),
+        ("reciter", 10.0, None, None, False),
+        ("echo", 28.0, None, None, True),
+        ("oracle", 1.0, "es", None, False),
+    ],
+)
+def test_an_engine_suits_by_language_and_length(aligning, engine, end_s, language, wished, suits):
+    with opened(aligning, tone_wav(1.0), Wishes(language=wished)) as hearing:
+        assert hearing.suits(engine, Segment(0, 0.0, end_s), language) is suits
 
 
 def test_channels_kept_apart_have_segments_of_their_own(ears):
