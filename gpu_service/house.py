@@ -11,6 +11,7 @@ from threading import Event, Thread
 
 import msgspec
 
+from gpu_service.admission import Admission
 from gpu_service.decoding.decoder import Decoder
 from gpu_service.engines import weights
 from gpu_service.engines.desired import Desires
@@ -55,6 +56,7 @@ class House:
     servers: Mapping[str, Server]
     work: Work
     stopping: bool = field(default=False)
+    admission: Admission = field(default_factory=Admission)  #: of callers who wait on the line
     pushes: Counter[str] = field(default_factory=Counter)  #: by what became of them
     _ended: Event = field(default_factory=Event)
 

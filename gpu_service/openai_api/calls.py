@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from fastapi import Request
 
+from gpu_service.admission import expected_s
 from gpu_service.house import House
 from shared.domain.cascade import Decided
 from shared.domain.lanes import Lane
@@ -37,7 +38,8 @@ class Call:
         """The survey, then what was decided, as it comes; leaving it hangs up.
 
         Raises:
-            ServiceFull: no place came free in time. Else what `Listen` raises.
+            ServiceFull: too much sound waits, or no place came free in time.
+            Else what `Listen` raises.
         """
         try:
             while (step := await self._told.get()) is not None:
@@ -55,7 +57,9 @@ class Call:
 
     async def _run(self) -> None:
         try:
-            async with self._house.slots.take(Lane.HIGH):
+            seconds = await self._loop.run_in_executor(None, expected_s, self._sound)
+            house = self._house
+            async with house.admission.take(seconds, Lane.HIGH), house.slots.take(Lane.HIGH):
                 self._begun = True
                 here = copy_context().run
                 await self._loop.run_in_executor(self._house.threads, here, self._in_thread)

@@ -1,6 +1,7 @@
 """Our failures in OpenAI's shape, {"error": {message, type, param, code}}, and their status."""
 
 from http import HTTPStatus
+from math import ceil
 
 from starlette.responses import JSONResponse
 
@@ -49,7 +50,8 @@ def detail(error: e.EarwitnessError) -> ErrorDetail:
 
 def answer(error: e.EarwitnessError) -> JSONResponse:
     status = status_of(error)
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status in AGAIN else {}
+    after_s = error.context.get("retry_after_s") or RETRY_AFTER_S
+    headers = {"Retry-After": str(ceil(float(after_s)))} if status in AGAIN else {}
     return JSONResponse(ErrorBody(error=detail(error)).model_dump(), status, headers)
 
 
