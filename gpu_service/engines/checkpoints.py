@@ -109,3 +109,18 @@ def _complete(folder: Path, missing: Collection[str]) -> None:
             f" would be random. Use one that was made for this.",
             file=folder.name,
         )
+
+
+def part(part_class: Any, folder: Path) -> Any:
+    """A tokenizer, front end or processor of the checkpoint in `folder`.
+
+    Raises:
+        WeightsRefused: its files are missing or damaged.
+    """
+    try:
+        return part_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsRefused(
+            f"The {part_class.__name__} of {folder.name} cannot be loaded: {error}",
+            file=folder.name,
+        ) from error

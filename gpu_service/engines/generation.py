@@ -7,11 +7,16 @@ dice and a stop of its own, the figures of the chosen token alone (not the score
 others for each step), and no more of a long prompt's logits than the last.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpu_service.engines.engine import Samples
 
 if TYPE_CHECKING:
     import torch
@@ -104,6 +109,13 @@ def signals(draft: Draft) -> dict[str, float]:
         "min_window_logprob": min(windows),
         "mean_entropy": sum(draft.entropies) / len(found),
     }
+
+
+def seed(samples: Samples, *said: object) -> int:
+    """Of a sound and what was said of it: the same sound has the same luck when asked again."""
+    digest = hashlib.sha256(np.ascontiguousarray(samples, "<f4").tobytes())
+    digest.update(repr(said).encode())
+    return int.from_bytes(digest.digest()[:8], "big") >> 1  # torch takes 63 bits
 
 
 def generate(

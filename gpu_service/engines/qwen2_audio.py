@@ -4,12 +4,10 @@ transcribe, describe, answer:  prompt + sound -> prefill -> generate -> text, si
 classify:  prompt + sound + every label at once -> likelihoods -> minus the prior -> softmax
 """
 
-import hashlib
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,11 +17,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from gpu_service.engines import checkpoints
 from gpu_service.engines import qwen2_prompts as prompts
 from gpu_service.engines.engine import Capabilities, Clip, Samples
-from gpu_service.engines.generation import Draft, Ending, Plan, generate, signals
+from gpu_service.engines.generation import Draft, Ending, Plan, generate, seed, signals
 from gpu_service.engines.qwen2_prompts import Style
 from gpu_service.engines.registry import EngineSettings
+from gpu_service.engines.silence import speaks
 from gpu_service.engines.sound_labels import EVERYDAY
-from gpu_service.hearing.voice_activity import VoiceActivity
+from gpu_service.engines.versions import computed, installed
+from gpu_service.engines.whisper import (
+    LANGUAGE_GUESSED,
+    LANGUAGE_UNKNOWN,
+    REPETITION,
+    UNEXPLAINED,
+)
 from shared.domain.answers import Answer, SoundEvent, Task, Token
 from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
 from shared.errors import OutOfMemory, WeightsRefused
@@ -44,10 +49,6 @@ HOP = 160
 PRIORS_KEPT = 16
 
 ANSWER_CUT = "answer_cut"  #: more was to come, but the limit of tokens was reached
-REPETITION = "repetition_suspected"  #: it ran in circles; the first turn was kept, the rest not
-LANGUAGE_UNKNOWN = "language_unknown"  #: the wished language is none of the model's
-LANGUAGE_GUESSED = "language_guessed"  #: no language was given, and the model named none
-UNEXPLAINED = "speech_without_words"  #: somebody seems to speak but no word was found
 
 
 class Qwen2AudioOptions(BaseModel):
@@ -96,6 +97,7 @@ class Qwen2Audio:
     """
 
     options: ClassVar[type[BaseModel]] = Qwen2AudioOptions
+    needs_torch: ClassVar[bool] = True
 
     def __init__(self, name: str, settings: EngineSettings, *, cache: Path) -> None:
         self.name = name
@@ -116,8 +118,8 @@ class Qwen2Audio:
             versions={
                 "checkpoint": s.checkpoint or "",
                 "revision": s.revision or "",
-                "library": f"transformers {_version('transformers')}",
-                "dtype": s.dtype,
+                "library": f"transformers {installed('transformers')}",
+                "dtype": computed(s.dtype),
                 "style": self._options.style or "by chat template",
                 "rules": "qwen2_audio/1",
             },
@@ -190,7 +192,7 @@ class Qwen2Audio:
         o, seconds = self._options, clip.samples.size / SAMPLE_RATE
         spoken = o.least_tokens + math.ceil(o.tokens_per_s * seconds)
         limit = spoken if task is Task.TRANSCRIBE else o.answer_tokens
-        return Plan(limit, clip.temperature, _seed(clip, asked) if clip.temperature else 0)
+        return Plan(limit, clip.temperature, seed(clip.samples, asked, clip.temperature))
 
     def _generated(self, inputs: Inputs, plans: Sequence[Plan]) -> list[Draft]:
         import torch
@@ -413,14 +415,7 @@ def _processor(folder: Path) -> Any:
     """
     from transformers import Qwen2AudioProcessor
 
-    try:
-        found = Qwen2AudioProcessor.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsRefused(
-            f"The processor of {folder.name} cannot be loaded: {error}", file=folder.name
-        ) from error
+    found = checkpoints.part(Qwen2AudioProcessor, folder)
     heard = found.feature_extractor
     fits = heard.n_samples >= MAX_SEGMENT_S * SAMPLE_RATE and heard.hop_length == HOP
     if heard.sampling_rate != SAMPLE_RATE or not fits:
@@ -433,27 +428,11 @@ def _processor(folder: Path) -> Any:
     return found
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # asked where it is not installed: it cannot be loaded either
-        return "absent"
-
-
 def _empty(task: Task, clip: Clip) -> bool:
     """Whether there is nothing to ask about: no samples, or no voice where speech is asked for."""
     if not clip.samples.size:
         return True
-    return task is Task.TRANSCRIBE and not _voiced(clip)
-
-
-def _voiced(clip: Clip) -> bool:
-    """The model invents words for silence as others do, so it is not asked about any."""
-    if clip.speech is not None:
-        return bool(clip.speech)
-    voice = VoiceActivity()
-    voice.add(clip.samples)
-    return bool(voice.result())
+    return task is Task.TRANSCRIBE and not speaks(clip)
 
 
 def _filled(samples: Samples) -> Samples:
@@ -494,12 +473,6 @@ def _blind(mask: "torch.Tensor", owner: "torch.Tensor", dtype: "torch.dtype") ->
     itself = torch.eye(n_total, dtype=torch.bool, device=mask.device)
     seen = (kin & earlier)[None] & real[:, None] | itself
     return torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
-
-
-def _seed(clip: Clip, asked: str) -> int:
-    digest = hashlib.sha256(np.ascontiguousarray(clip.samples, "<f4").tobytes())
-    digest.update(f"{asked}\0{clip.temperature}".encode())
-    return int.from_bytes(digest.digest()[:8], "big") >> 1  # torch takes 63 bits
 
 
 def _probability(whole: Draft, rest: Draft) -> float:

@@ -18,6 +18,8 @@ KINDS: dict[str, str] = {
     "echo": "gpu_service.engines.echo:Echo",
     "wav2vec2": "gpu_service.engines.wav2vec2:Wav2Vec2",
     "qwen2_audio": "gpu_service.engines.qwen2_audio:Qwen2Audio",
+    "whisper_hf": "gpu_service.engines.whisper_hf:WhisperHf",
+    "ast": "gpu_service.engines.ast:Ast",
     "openai": "gpu_service.engines.openai:OpenAi",
 }
 
