@@ -119,7 +119,8 @@ def build(settings: Settings) -> House:
     parts = wiring.parts(settings)
     fleet = _fleet(settings, parts, engines, hosts)
     decoder = Decoder(processes=settings.decoders, allow_unsandboxed=settings.allow_unsandboxed)
-    servers = {name: Server(host) for name, host in hosts.items()}
+    room_mb = settings.batch_memory_mb
+    servers = {name: Server(host, room_mb=room_mb) for name, host in hosts.items()}
     ears = LocalEars(decoder, servers, settings.home / "tmp")
     return House(
         settings=settings,

@@ -214,6 +214,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             " idle ones leave for others. Unbounded if unset."
         ),
     ] = None
+    batch_memory_mb: Annotated[
+        Positive,
+        Meta(
+            description="Megabytes one call of a local engine may take beside its model; how much"
+            " sound that is was measured at its warm-up."
+        ),
+    ] = 1_000.0
     models_python: Annotated[
         Path | None,
         Meta(

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from gpu_service.engines.host import EngineHost
 from gpu_service.engines.registry import EngineSettings
@@ -58,3 +59,20 @@ def test_a_clip_that_does_not_fit_alone_fails_alone(
         assert all(len(future.result()) == 1 for future in small)
         with pytest.raises(error):
             large.result()
+
+
+def test_a_batch_never_needs_more_memory_than_a_call_may_take(tmp_path: Path) -> None:
+    """What the warm-up measures (8 MB a second) and 160 MB allow 20 s; nothing is lost."""
+    options: dict[str, JsonValue] = {"room_mb": 4_000}
+    settings = EngineSettings(kind="tests.engines.hungry:Hungry", options=options, warm_up=True)
+    server = Server(EngineHost("hungry", settings, cache=tmp_path), room_mb=160.0)
+    server.start()
+    try:
+        server.infer(Task.TRANSCRIBE, [clip(silence(5.0))])  # loads and warms up
+        answers = server.infer(Task.TRANSCRIBE, [clip(silence(5.0)) for _ in range(9)])
+
+        sizes = {int(answer.text.split()[0]) for answer in answers}
+        assert 2 <= max(sizes) <= 4
+        assert server.figures.lost == 0
+    finally:
+        server.stop()
