@@ -7,18 +7,21 @@ and ack from 0; WHEN is before or after. The process kills itself with SIGKILL t
 power cut would; without such an effect it ends with 0 and prints the names of all it made.
 """
 
+import base64
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from shared import wiring
-from shared.domain.answers import Task
+from shared.domain.answers import Answer, Embedding, Task
 from shared.domain.lanes import Lane
+from shared.domain.sound import Segment
 from shared.settings import load
-from tests.flows.ears import SmallEars, survey
+from tests.flows.ears import SmallEars, plainly, survey
 
 #: Calls with an effect; reading has none.
 EFFECTS = {
@@ -33,6 +36,16 @@ EFFECTS = {
     "arrivals": {"pull", "ack"},
     "bookmarks": {"move"},
 }
+
+
+CASCADE = {"transcribe": ["first"], "classify": [], "align": ["placer"], "embed": ["feeler"]}
+
+
+def heard(engine: str, task: Task, segments: Sequence[Segment]) -> list[Answer]:
+    if task is not Task.EMBED:
+        return plainly(engine, task, segments)
+    felt = Embedding((1.0, 0.5), base64.b64encode(bytes(range(250))).decode(), 2, 1.25)
+    return [Answer(engine, task, embedding=felt) for _ in segments]
 
 
 class Fate:
@@ -69,16 +82,22 @@ class Doomed:
 
 
 def parts_of(home: Path, broker: str, fate: Fate | None = None) -> wiring.Parts:
-    settings = load(home=home, broker_url=broker, cascade={"transcribe": ["first"], "classify": []})
+    settings = load(home=home, broker_url=broker, cascade=CASCADE)
     parts = wiring.parts(settings)
     if fate is None:
         return parts
     return replace(parts, **{n: Doomed(getattr(parts, n), n, fate) for n in EFFECTS})
 
 
+def small_ears() -> SmallEars:
+    """Three rounds, one a task: a checkpoint after the words, and one after their places."""
+    found = survey(segments=1, each_s=100.0)
+    whole = replace(found, windows=found.speech)
+    return SmallEars(whole, heard, languages={"placer": {"en"}})
+
+
 def hear(parts: wiring.Parts) -> None:
-    """Two rounds of segments, so that there is a checkpoint between them."""
-    flow = wiring.work(parts, SmallEars(survey(segments=2, each_s=100.0)))
+    flow = wiring.work(parts, small_ears())
     assert flow.cascade[Task.TRANSCRIBE] == ("first",)
     flow((Lane.HIGH, Lane.LOW))
 

@@ -27,6 +27,7 @@ EFFECTS = [
     "ack event",
     "jobs.lease_next",
     "jobs.checkpoint",
+    "jobs.checkpoint",
     "results.save",
     "jobs.complete",
     "publisher.publish",
@@ -98,6 +99,7 @@ def end_state(parts):
     return {
         "state": known.state,
         "transcript": result["transcript"],
+        "features": [parts.results.load(known.result, n) for n in ("features.npy", "vector.npy")],
         "announced": announced,
         "passages": [row["text"] for row in passages],
         "left over": (parts.outbox.pending(), checkpoints, parts.uploads.events()),
@@ -119,8 +121,11 @@ def test_the_list_of_effects_is_complete(undisturbed):
 
     assert seen == EFFECTS
     assert state["state"] is State.DONE
+    assert state["transcript"]["segments"][0]["words"][0]["source"] == "placer"
     assert state["announced"] == [
+        ("inference-metrics", "feeler"),
         ("inference-metrics", "first"),
+        ("inference-metrics", "placer"),
         ("recording-events", "recording.done"),
     ]
 

@@ -14,8 +14,7 @@ from typing import Any
 
 from shared import wiring
 from shared.domain.lanes import Lane
-from tests.flows.doomed import EFFECTS, parts_of
-from tests.flows.ears import SmallEars, survey
+from tests.flows.doomed import EFFECTS, parts_of, small_ears
 
 
 class Pausing:
@@ -42,7 +41,7 @@ def main(home: str, broker: str, effect: str) -> None:
     assert method in EFFECTS[name]
     whole = parts_of(Path(home), broker)
     parts = replace(whole, **{name: Pausing(getattr(whole, name), method)})
-    flow = wiring.work(parts, SmallEars(survey(segments=2, each_s=100.0)))
+    flow = wiring.work(parts, small_ears())
     print(flow((Lane.HIGH, Lane.LOW)), flush=True)
 
 
