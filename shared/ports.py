@@ -14,6 +14,7 @@ from typing import BinaryIO, Protocol
 from shared.domain.answers import Answer, Task
 from shared.domain.api_keys import ApiKey
 from shared.domain.lanes import Lane
+from shared.domain.prices import Terms
 from shared.domain.recording import (
     Arrival,
     Checkpoint,
@@ -457,6 +458,10 @@ class Hearing(Protocol):
         Raises:
             EngineUnavailable, EngineDied: none was answered; another engine may be.
         """
+        ...
+
+    def terms(self, engine: str, task: Task) -> Terms | None:
+        """How this task of the engine is bought; None where it costs nothing."""
         ...
 
     def suits(self, engine: str, segment: Segment, language: str | None) -> bool:

@@ -28,6 +28,7 @@ from shared.ports import (
     Publisher,
     Recordings,
     Results,
+    Spending,
     Tenants,
     Uploads,
 )
@@ -60,6 +61,7 @@ class Parts:
     results: Results
     arrivals: Arrivals
     bookmarks: Bookmarks
+    spending: Spending
     api_keys: ApiKeys
     now: Clock
 
@@ -100,6 +102,7 @@ def _embedded(settings: Settings) -> Parts:
     from shared.adapters.embedded.sqlite_jobs import SqliteJobs
     from shared.adapters.embedded.sqlite_outbox import SqliteOutbox
     from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
+    from shared.adapters.embedded.sqlite_spending import SqliteSpending
     from shared.adapters.embedded.sqlite_tenants import SqliteTenants
     from shared.adapters.embedded.sqlite_uploads import SqliteUploads
 
@@ -120,6 +123,7 @@ def _embedded(settings: Settings) -> Parts:
         results=FileResults(settings.home),
         arrivals=SqliteArrivals(db),
         bookmarks=SqliteBookmarks(db),
+        spending=SqliteSpending(db),
         api_keys=SqliteApiKeys(db),
         now=clock,
     )
@@ -136,6 +140,7 @@ def _google(settings: Settings) -> Parts:
     from shared.adapters.gcp.firestore_jobs import FirestoreJobs
     from shared.adapters.gcp.firestore_outbox import FirestoreOutbox
     from shared.adapters.gcp.firestore_recordings import FirestoreRecordings
+    from shared.adapters.gcp.firestore_spending import FirestoreSpending
     from shared.adapters.gcp.firestore_tenants import FirestoreTenants
     from shared.adapters.gcp.pubsub_arrivals import PubSubArrivals
     from shared.adapters.gcp.pubsub_publisher import PubSubPublisher
@@ -159,6 +164,7 @@ def _google(settings: Settings) -> Parts:
         results=StorageResults(files, s.results_bucket),
         arrivals=PubSubArrivals(subscriber, s.project, s.arrivals_subscription),
         bookmarks=FirestoreBookmarks(store),
+        spending=FirestoreSpending(store),
         api_keys=FirestoreApiKeys(store),
         now=clock,
     )
@@ -188,7 +194,7 @@ def traced(p: Parts) -> Parts:
     from shared.adapters.traced import Traced, TracedPublisher
 
     system = "sqlite" if p.settings.backend is Backend.EMBEDDED else "gcp.firestore"
-    names = ("tenants", "recordings", "jobs", "outbox")
+    names = ("tenants", "recordings", "jobs", "outbox", "spending")
     stores: dict[str, Any] = {name: Traced(getattr(p, name), name, system) for name in names}
     return replace(p, **stores, publisher=TracedPublisher(p.publisher))
 
@@ -251,6 +257,7 @@ def work(p: Parts, ears: Ears) -> "Work":
         publish=publish(p),
         ears=ears,
         ask=Ask(),
+        spending=p.spending,
         # A task nobody set engines for is left out: it is no part of what names known content.
         cascade={
             task: tuple(getattr(s.cascade, task))

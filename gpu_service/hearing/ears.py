@@ -18,6 +18,7 @@ from gpu_service.hearing.segmentation import PLAN, cut, windows
 from gpu_service.hearing.voice_activity import VoiceActivity
 from shared.domain.answers import Answer, Task
 from shared.domain.lanes import Lane
+from shared.domain.prices import Terms
 from shared.domain.sound import SAMPLE_RATE, Limits, Segment, Survey
 from shared.domain.wishes import Wishes
 from shared.errors import EngineUnavailable, InvalidWish
@@ -51,6 +52,10 @@ class OpenedRecording:
         answers = server.infer(task, clips, lane=self.lane, alive=self.alive)
         self.alive()
         return [moved(a, s.start_s) for a, s in zip(answers, segments, strict=True)]
+
+    def terms(self, engine: str, task: Task) -> Terms | None:
+        server = self.servers.get(engine)
+        return server.capabilities().terms.get(task) if server else None
 
     def suits(self, engine: str, segment: Segment, language: str | None) -> bool:
         if (server := self.servers.get(engine)) is None:

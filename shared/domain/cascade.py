@@ -31,9 +31,10 @@ class Decision:
     task: Task
     engine: str
     verdict: Verdict
-    reason: str  #: confident, uncalibrated, low_confidence, or the code of a failure
+    reason: str  #: confident, uncalibrated, low_confidence, a Refusal, or the code of a failure
     confidence: float | None = None
     calibrated: bool = False
+    cost_usd: float = 0.0  #: what this step cost, or may have
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import accumulate, groupby
+from math import ceil
 
 from shared.domain.sound import Segment
 
@@ -176,7 +177,7 @@ def _plain(word: str) -> str:
 
 def _spread(count: int, owners: Sequence[int]) -> list[int]:
     """`count` words evenly over the owners of the words they stand for."""
-    return [owners[int((n + 0.5) * len(owners) / count)] for n in range(count)]
+    return [owners[ceil((n + 0.5) * len(owners) / count) - 1] for n in range(count)]
 
 
 def _unheard(count: int, owners: Sequence[int], place: int, seconds: Sequence[float]) -> list[int]:

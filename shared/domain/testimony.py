@@ -83,7 +83,7 @@ def testify(t: Testimony) -> r.Result:
         description=_description(t),
         features=_features(t.features),
         decisions=tuple(_decisions(t)),
-        cost_usd=sum(d.answer.cost_usd for d in _all(t)),
+        cost_usd=sum(step.cost_usd for d in _all(t) for step in d.decisions),
         timings_s={name: max(0.0, round(s, 4)) for name, s in t.timings_s.items()},
         versions={"earwitness": VERSION, **t.versions},
     )
@@ -358,6 +358,8 @@ CAUTIONS = {
     "words_in_silence_dropped": "An engine wrote words where nobody speaks; they were left out.",
     "too_short": "A stretch was too short for an engine, or for its text to be placed in time.",
     "speech_without_words": "Somebody seems to speak, but the engine found no words.",
+    "answer_truncated": "An engine had more to say than one answer holds.",
+    "answer_filtered": "An engine's vendor left out a part of its answer.",
 }
 
 
@@ -376,9 +378,18 @@ def _warnings(t: Testimony) -> Iterable[r.Warned]:
     }
     for engine, reason, without in sorted(failed):
         instead = UNPLACED if without else "the next one answered."
-        yield r.Warned(code=reason, message=f"Engine {engine} failed; {instead}")
+        told = PASSED_BY.get(reason, f"failed; {instead}")
+        yield r.Warned(code=reason, message=f"Engine {engine} {told}")
 
 
+#: Why an engine's answer does not stand though nothing failed (`spending.Refusal`).
+PASSED_BY = {
+    "not_opted_in": "was not asked: this tenant has not agreed to engines that cost money.",
+    "over_budget": "was not asked: it would cost more than is left of the tenant's day.",
+    "intent_unresolved": "was not asked again: a call of this attempt may have been paid for.",
+    "already_called": "was not asked again: this attempt's answer was lost.",
+    "no_words": "found no words where another one did.",
+}
 #: Only aligning can end with a failure: what was said stands without it.
 UNPLACED = "some words keep the times of the engine that wrote them, or have none."
 

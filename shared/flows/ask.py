@@ -1,86 +1,239 @@
-"""per segment: [ask -> judge]* down the cascade, until an answer stands."""
+"""per segment: [may it cost that? -> ask -> judge]* down the cascade, until an answer stands."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shared.domain.answers import Answer, Task
 from shared.domain.cascade import Decided, Decision, Uncalibrated, Verdict, better, judge
+from shared.domain.grouping import Call, alone, merged, parted
+from shared.domain.prices import Terms
+from shared.domain.recording import Lease
 from shared.domain.sound import Segment
-from shared.errors import EarwitnessError, EngineDied, EngineUnavailable
-from shared.ports import Hearing
+from shared.domain.spending import Intent, PaidCall, Refusal
+from shared.errors import EarwitnessError, EngineDied, EngineUnavailable, PaidCallWithheld
+from shared.ports import Clock, Hearing, Spending, Tenants
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """What one attempt at a recording may spend."""
+
+    spending: Spending
+    tenants: Tenants
+    lease: Lease
+    now: Clock
+
+    def intend(self, call: PaidCall) -> Intent | Refusal:
+        """Commit the call before it is made, or say why it is not.
+
+        Raises:
+            StaleLease: another worker has the job; nothing may be called.
+        """
+        tenant = self.tenants.get(self.lease.recording.tenant)
+        if tenant is None or not tenant.fallback:
+            return Refusal.NOT_OPTED_IN
+        budget = tenant.rules.fallback_usd_a_day
+        return self.spending.intend(self.lease, call, budget, self.now())
+
+    def settle(self, intent: Intent, cost_usd: float) -> None:
+        self.spending.settle(intent, cost_usd)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One engine's turn."""
+
+    task: Task
+    engine: str
+    engines_left: int
+    uncalibrated: Uncalibrated = Uncalibrated.ACCEPT_AND_MARK
 
 
 @dataclass(slots=True)
 class _Open:
-    """A segment nobody has settled yet."""
+    """A segment, what was said of it, and whether that stands."""
 
     segment: Segment
     best: Answer | None = None
+    settled: bool = False
     decisions: list[Decision] = field(default_factory=list)
 
     def note(
-        self, task: Task, engine: str, verdict: Verdict, reason: str, a: Answer | None
+        self,
+        step: _Step,
+        verdict: Verdict,
+        reason: str,
+        answer: Answer | None = None,
+        cost_usd: float = 0.0,
     ) -> None:
-        confidence, calibrated = (a.confidence, a.calibrated) if a else (None, False)
-        step = Decision(self.segment.index, task, engine, verdict, reason, confidence, calibrated)
-        self.decisions.append(step)
+        confidence, calibrated = (answer.confidence, answer.calibrated) if answer else (None, False)
+        index, task, engine = self.segment.index, step.task, step.engine
+        self.decisions.append(
+            Decision(index, task, engine, verdict, reason, confidence, calibrated, cost_usd)
+        )
 
-    def settled(self, answer: Answer) -> Decided:
-        return Decided(self.segment.index, answer, tuple(self.decisions))
+    def take(self, answer: Answer, step: _Step) -> None:
+        """Judge an answer; an accepted one replaces the best, others only if they are better."""
+        mute = answer.task is Task.TRANSCRIBE and not (answer.text or answer.calibrated)
+        if mute and self.best and self.best.text:
+            # Silence against words is a contradiction, not a better answer: a person looks.
+            self.note(step, Verdict.ESCALATE, "no_words", answer, answer.cost_usd)
+            return
+        verdict, reason = judge(answer, step.engines_left, uncalibrated=step.uncalibrated)
+        self.note(step, verdict, reason, answer, answer.cost_usd)
+        accepted = verdict is Verdict.ACCEPT
+        self.best = answer if accepted else better(self.best, answer)
+        self.settled = verdict is not Verdict.ESCALATE
+
+    def decided(self, failure: EarwitnessError | None) -> Decided:
+        """What stands; an answer nobody accepted stands for review.
+
+        Raises:
+            EngineUnavailable, EngineDied: there is none.
+        """
+        if self.best is None:
+            raise failure or EngineUnavailable("No engine is set for this task.")
+        if not self.settled:
+            last = self.decisions[-1]
+            step = _Step(last.task, self.best.engine, 0)
+            self.note(step, Verdict.REVIEW, last.reason, self.best)
+        return Decided(self.segment.index, self.best, tuple(self.decisions))
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Down the engines, first choice first. An answer once given is never thrown away."""
+    """Down the engines, first choice first. An answer once given is never thrown away.
+
+    An engine with `Terms` costs money: neighbouring segments share a call where its text can be
+    parted, and each call is committed before it is made. It is made at most once an attempt;
+    whoever died meanwhile has spent it. Segments are those of one round (`work.ROUND_S`), so
+    "more than 60 % doubtful" is counted over a round: counted over the file, every answer would
+    wait for the last one, and nothing could be kept on the way.
+    """
 
     uncalibrated: Uncalibrated = Uncalibrated.ACCEPT_AND_MARK
 
     def __call__(
-        self, hearing: Hearing, task: Task, segments: Sequence[Segment], engines: Sequence[str]
+        self,
+        hearing: Hearing,
+        task: Task,
+        segments: Sequence[Segment],
+        engines: Sequence[str],
+        purse: Purse | None = None,
     ) -> list[Decided]:
-        """Settle every segment, in order.
+        """Settle every segment, in order. Without a purse nothing is spent.
+
+        Safe to repeat where nothing costs; a paid call is not repeated in the same attempt.
 
         Raises:
             EngineUnavailable, EngineDied: some segment has no answer from any engine;
                 repeating may help. Nothing was kept.
+            StaleLease: the job is another worker's.
         """
-        still, done = [_Open(s) for s in segments], list[Decided]()
-        failure: EarwitnessError | None = None
+        every, failure = [_Open(s) for s in segments], None
         for left, engine in zip(reversed(range(len(engines))), engines, strict=True):
-            if not still:
+            step = _Step(task, engine, left, self.uncalibrated)
+            if all(o.settled for o in every):
                 break
-            try:
-                answers = hearing.ask(engine, task, [o.segment for o in still])
-            except (EngineUnavailable, EngineDied) as error:
-                error.context["engine"] = engine  # who is to blame, for the dead letter
-                failure = error
-                for o in still:
-                    o.note(task, engine, Verdict.ESCALATE, error.code, None)
-                continue
-            pairs = list(zip(still, answers, strict=True))
-            still = [o for o, a in pairs if not self._stands(done, o, a, task, engine, left)]
-        done += _kept(still, task, failure)
-        return sorted(done, key=lambda d: d.segment)
-
-    def _stands(
-        self, done: list[Decided], o: _Open, answer: Answer, task: Task, engine: str, left: int
-    ) -> bool:
-        verdict, reason = judge(answer, left, uncalibrated=self.uncalibrated)
-        o.note(task, engine, verdict, reason, answer)
-        o.best = better(o.best, answer)
-        if verdict is Verdict.ESCALATE:
-            return False
-        done.append(o.settled(answer if verdict is Verdict.ACCEPT else o.best))
-        return True
+            terms = hearing.terms(engine, task)
+            buy = _Purchase(hearing, step, terms, purse) if terms else None
+            failure = (buy(every) if buy else _asked(hearing, every, step)) or failure
+        return sorted((o.decided(failure) for o in every), key=lambda d: d.segment)
 
 
-def _kept(still: Sequence[_Open], task: Task, failure: EarwitnessError | None) -> list[Decided]:
-    """Segments whose last engines failed: the best answer given stands, for review."""
-    kept = []
+def _asked(hearing: Hearing, every: Sequence[_Open], step: _Step) -> EarwitnessError | None:
+    """Ask about all that is open; the failure, if it failed."""
+    still = [o for o in every if not o.settled]
+    try:
+        answers = hearing.ask(step.engine, step.task, [o.segment for o in still])
+    except (EngineUnavailable, EngineDied) as error:
+        return _blamed(still, step, error)
+    for o, answer in zip(still, answers, strict=True):
+        o.take(answer, step)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Purchase:
+    """What is open, asked of an engine that costs money."""
+
+    hearing: Hearing
+    step: _Step
+    terms: Terms
+    purse: Purse | None
+
+    def __call__(self, every: Sequence[_Open]) -> EarwitnessError | None:
+        """Call by call, each after its commit; the last failure, if any failed."""
+        segments = [o.segment for o in every]
+        doubtful = {o.segment.index for o in every if not o.settled}
+        merges, longest_s = self.terms.merges, self.terms.max_call_s
+        calls = merged(segments, doubtful, longest_s) if merges else alone(segments, doubtful)
+        of, failure = {o.segment.index: o for o in every}, None
+        for call in calls:
+            failure = self._called(call, [of[s.index] for s in call.segments]) or failure
+        return failure
+
+    def _called(self, call: Call, parts: Sequence[_Open]) -> EarwitnessError | None:
+        wanted = [o for o in parts if o.segment.index in call.wanted]
+        at_most = self.terms.at_most_usd(call.sound.duration_s)
+        # The intent first: a crash after it costs one answer, a crash before it nothing.
+        intent = self._intent(parts, at_most)
+        if isinstance(intent, Refusal) or self.purse is None:
+            return _withheld(wanted, self.step, intent)
+        try:
+            [answer] = self.hearing.ask(self.step.engine, self.step.task, [call.sound])
+        except (EngineUnavailable, EngineDied) as error:
+            unpaid = error.context.get("charged") is False
+            if unpaid:
+                self.purse.settle(intent, 0.0)
+            return _blamed(wanted, self.step, error, 0.0 if unpaid else at_most)
+        self.purse.settle(intent, answer.cost_usd)
+        for o, part in zip(wanted, shares(answer, call, parts), strict=True):
+            o.take(part, self.step)
+        return None
+
+    def _intent(self, parts: Sequence[_Open], at_most_usd: float) -> Intent | Refusal:
+        if self.purse is None:
+            return Refusal.NOT_OPTED_IN
+        sent = tuple(o.segment.index for o in parts)
+        return self.purse.intend(PaidCall(self.step.engine, self.step.task, sent, at_most_usd))
+
+
+def shares(answer: Answer, call: Call, parts: Sequence[_Open]) -> list[Answer]:
+    """The answer of a call, one for each wanted segment: text by what was heard, cost by seconds.
+
+    What falls to a segment that was only context is left out: its own answer stands already.
+    """
+    if len(parts) == 1:
+        return [answer]
+    believed = [o.best.text if o.best else "" for o in parts]
+    texts = parted(answer.text, believed, [o.segment.duration_s for o in parts])
+    total = sum(o.segment.duration_s for o in parts if o.segment.index in call.wanted)
+    return [
+        replace(
+            answer,
+            text=text,
+            words=(),
+            tokens=(),
+            cost_usd=answer.cost_usd * o.segment.duration_s / total,
+            seconds=answer.seconds * o.segment.duration_s / total,
+        )
+        for o, text in zip(parts, texts, strict=True)
+        if o.segment.index in call.wanted
+    ]
+
+
+def _blamed(
+    still: Sequence[_Open], step: _Step, error: EarwitnessError, cost_usd: float = 0.0
+) -> EarwitnessError:
+    error.context["engine"] = step.engine  # who is to blame, for the dead letter
     for o in still:
-        if o.best is None:
-            raise failure or EngineUnavailable("No engine is set for this task.", task=task.value)
-        reason = failure.code if failure else "low_confidence"
-        o.note(task, o.best.engine, Verdict.REVIEW, reason, o.best)
-        kept.append(o.settled(o.best))
-    return kept
+        o.note(step, Verdict.ESCALATE, error.code, None, cost_usd / len(still))
+    return error
+
+
+def _withheld(still: Sequence[_Open], step: _Step, why: Intent | Refusal) -> EarwitnessError:
+    reason = str(why)
+    for o in still:
+        o.note(step, Verdict.ESCALATE, reason)
+    return PaidCallWithheld(engine=step.engine, reason=reason)

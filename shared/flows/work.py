@@ -34,7 +34,7 @@ from shared.errors import (
     StaleLease,
 )
 from shared.flows.align import Align
-from shared.flows.ask import Ask
+from shared.flows.ask import Ask, Purse
 from shared.flows.publish import PublishOutbox
 from shared.logs import about, say
 from shared.ports import (
@@ -43,8 +43,10 @@ from shared.ports import (
     Ears,
     Hearing,
     Jobs,
+    Meter,
     Recordings,
     Results,
+    Spending,
     Tenants,
     Uploads,
 )
@@ -98,7 +100,9 @@ class Work:
     ticket_s: float = 480.0
     retry_base_s: float = 2.0
     align: Align = field(default_factory=Align)
+    spending: Spending | None = None  #: without it, nothing that costs is asked
     max_seconds: float | None = None
+    meter: Meter | None = None
     grips: "dict[str, _Grip]" = field(default_factory=dict)  #: of the jobs in work now
 
     def held(self) -> list[Lease]:
@@ -228,6 +232,8 @@ class Work:
         """Answer from known content; nobody was asked, so nothing is measured."""
         known = grip.lease.recording
         log.info("answered from known content", extra={"recording_id": known.id})
+        if self.meter:
+            self.meter.count("reused")
         waited = (self.now() - known.received_at).total_seconds()
         result = reused(answered, known, {"queue": waited, "total": waited})
         return self._keep(grip.lease, result, felt, key, [], self.now())
@@ -262,7 +268,8 @@ class Work:
                 self.jobs.hand_over(grip.lease, self.now())
                 return None
             with span(f"ask {task}", attributes={"earwitness.segments": len(segments)}):
-                decided = self._decided(hearing, task, segments, engines[task], heard)
+                lease = grip.lease
+                decided = self._decided(hearing, lease, task, segments, engines[task], heard)
             heard[task] += decided
             done_s += _seconds(segments)
             if n + 1 < len(work):  # the last round is kept by `complete` itself
@@ -272,15 +279,19 @@ class Work:
     def _decided(
         self,
         hearing: Hearing,
+        lease: Lease,
         task: Task,
         segments: Sequence[Segment],
         engines: Sequence[str],
         heard: Mapping[Task, Sequence[Decided]],
     ) -> list[Decided]:
         if task is not Task.ALIGN:
-            return self.ask(hearing, task, segments, engines)
+            return self.ask(hearing, task, segments, engines, self._purse(lease))
         said = {d.segment: d.answer for d in heard[Task.TRANSCRIBE]}
         return self.align(hearing, segments, said, engines)
+
+    def _purse(self, lease: Lease) -> Purse | None:
+        return Purse(self.spending, self.tenants, lease, self.now) if self.spending else None
 
     def _should_stop(self, lease: Lease, begun: datetime, yields: Callable[[Lane], bool]) -> bool:
         late = (self.now() - begun).total_seconds() >= self.ticket_s

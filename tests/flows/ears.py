@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from shared.domain.answers import Answer, Task, Word
 from shared.domain.lanes import Lane
+from shared.domain.prices import Terms
 from shared.domain.sound import Facts, Limits, Quality, Segment, Survey
 from shared.domain.wishes import Wishes
 
@@ -62,6 +63,7 @@ class SmallEars:
     script: Script = plainly
     place: Placing = side_by_side
     languages: dict[str, set[str | None]] = field(default_factory=dict)  #: of the aligners
+    paid: dict[str, Terms] = field(default_factory=dict)
     on_open: Callable[[], None] = lambda: None
     asked: list[tuple[str, list[int]]] = field(default_factory=list)
 
@@ -85,6 +87,9 @@ class SmallEars:
     ) -> list[Answer]:
         self.asked.append((engine, [s.index for s in segments]))
         return self.place(engine, segments, said) if said else self.script(engine, task, segments)
+
+    def terms(self, engine: str, task: Task) -> Terms | None:
+        return self.paid.get(engine)
 
     def suits(self, engine: str, segment: Segment, language: str | None) -> bool:
         return language in self.languages.get(engine, ())

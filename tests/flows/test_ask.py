@@ -1,12 +1,31 @@
 """Down the cascade: what stands, what is kept, what is said of it."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
+from shared.adapters.embedded.sqlite_database import Database
+from shared.adapters.embedded.sqlite_jobs import SqliteJobs
+from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
+from shared.adapters.embedded.sqlite_spending import SqliteSpending
+from shared.adapters.embedded.sqlite_tenants import SqliteTenants
 from shared.domain.answers import Task
-from shared.domain.cascade import Verdict
-from shared.errors import EngineDied, EngineUnavailable
-from shared.flows.ask import Ask
-from tests.flows.ears import SmallEars, says, survey
+from shared.domain.cascade import Uncalibrated, Verdict
+from shared.domain.lanes import Lane
+from shared.domain.prices import Price, Terms
+from shared.domain.tenants import Tenant, Tier
+from shared.errors import (
+    EngineDied,
+    EngineUnavailable,
+    PaidCallWithheld,
+    StaleLease,
+    VendorBusy,
+    VendorTimedOut,
+)
+from shared.flows.ask import Ask, Purse
+from tests.builders import NOW, placed, recording
+from tests.flows.ears import SmallEars, plainly, says, survey
 
 TASK = Task.TRANSCRIBE
 
@@ -95,3 +114,162 @@ def test_without_any_answer_the_failure_comes_out():
 def test_without_any_engine_there_is_no_answer():
     with pytest.raises(EngineUnavailable):
         ask(lambda e, t, many: [], [])
+
+
+class TestPaying:
+    """Engines that cost money: committed before the call, for whoever agreed to it."""
+
+    @pytest.fixture
+    def store(self):
+        return Database(":memory:")
+
+    @pytest.fixture
+    def lease(self, store):
+        SqliteTenants(store).put(Tenant("acme", Tier.PRO, NOW, fallback=True))
+        return leased(store)
+
+    def asked(self, store, lease, script, segments=3, policy=Uncalibrated.ESCALATE, **settings):
+        """Ask with a purse; `paid` costs 6 USD a minute and each segment is 10 s long."""
+        terms = Terms(price=Price(as_of=NOW.date(), source="us", minute_usd=6.0), **settings)
+        ears = SmallEars(survey(segments), script, paid={"paid": terms})
+        purse = Purse(SqliteSpending(store), SqliteTenants(store), lease, lambda: NOW)
+        engines = ("first", "paid")
+        return ears, Ask(policy)(ears, TASK, ears.survey.speech, engines, purse)
+
+    def reasons(self, decided):
+        return [(s.engine, s.verdict, s.reason) for s in decided.decisions]
+
+    def test_a_tenant_that_has_not_agreed_is_not_charged(self, store, lease):
+        SqliteTenants(store).put(Tenant("acme", Tier.PRO, NOW))
+
+        ears, decided = self.asked(store, lease, plainly)
+
+        assert [engine for engine, _ in ears.asked] == ["first"]
+        assert decided[0].answer.engine == "first"
+        assert self.reasons(decided[0])[1:] == [
+            ("paid", Verdict.ESCALATE, "not_opted_in"),
+            ("first", Verdict.REVIEW, "not_opted_in"),
+        ]
+
+    def test_without_a_purse_nothing_is_spent(self, store, lease):
+        terms = Terms(price=Price(as_of=NOW.date(), source="us", minute_usd=6.0))
+        ears = SmallEars(survey(1), plainly, paid={"paid": terms})
+
+        with pytest.raises(PaidCallWithheld) as withheld:
+            Ask()(ears, TASK, ears.survey.speech, ["paid"])
+
+        assert withheld.value.context == {"engine": "paid", "reason": "not_opted_in"}
+        assert ears.asked == []
+
+    def test_a_call_over_the_budget_is_not_made(self, store, lease):
+        """5 USD a day are 50 s at 6 USD a minute."""
+        _, decided = self.asked(store, lease, paying, segments=6)
+
+        assert [d.decisions[1].reason for d in decided] == [*["uncalibrated"] * 5, "over_budget"]
+        assert SqliteSpending(store).spent_usd("acme", NOW) == pytest.approx(5.0)
+
+    def test_the_intent_is_there_when_the_call_is_made(self, store, lease):
+        seen = []
+
+        def script(engine, task, many):
+            seen.append(SqliteSpending(store).spent_usd("acme", NOW))
+            return paying(engine, task, many, cost=0.25)
+
+        self.asked(store, lease, script, segments=1)
+
+        assert seen == [0.0, 1.0]
+        assert SqliteSpending(store).spent_usd("acme", NOW) == 0.25
+
+    def test_neighbours_share_a_call_and_each_gets_its_words(self, store, lease):
+        def script(engine, task, many):
+            if engine == "paid":
+                [sound] = many
+                return [says(engine, sound, "heard nought heard one heard too", cost_usd=0.6)]
+            return [says(engine, s) for s in many]
+
+        ears, decided = self.asked(store, lease, script, merges=True)
+
+        assert [d.answer.text for d in decided] == ["heard nought", "heard one", "heard too"]
+        assert ears.asked == [("first", [0, 1, 2]), ("paid", [0])]
+        assert [d.decisions[-1].cost_usd for d in decided] == pytest.approx([0.2] * 3)
+        assert sum(d.answer.cost_usd for d in decided) == pytest.approx(0.6)
+
+    def test_context_is_sent_but_keeps_its_own_answer(self, store, lease):
+        def script(engine, task, many):
+            if engine == "paid":
+                return [says(engine, many[0], "alpha beta GAMMA delta epsilon", cost_usd=0.5)]
+            words = ["alpha", "beta", "camera", "delta", "epsilon"]
+            sure = [calibrated(engine, s, 0.3 if s.index == 2 else 0.9) for s in many]
+            return [replace(a, text=words[n]) for n, a in enumerate(sure)]
+
+        mark = Uncalibrated.ACCEPT_AND_MARK
+        _, decided = self.asked(store, lease, script, 5, mark, merges=True)
+
+        assert [d.answer.engine for d in decided] == ["first", "first", "paid", "first", "first"]
+        assert [d.answer.text for d in decided] == ["alpha", "beta", "GAMMA", "delta", "epsilon"]
+        assert decided[2].answer.cost_usd == 0.5
+
+    def test_silence_against_words_is_for_review(self, store, lease):
+        def script(engine, task, many):
+            return [says(engine, s, "" if engine == "paid" else "words") for s in many]
+
+        _, [decided] = self.asked(store, lease, script, segments=1)
+
+        assert (decided.answer.text, decided.review) == ("words", True)
+        assert decided.decisions[1].reason == "no_words"
+
+    @pytest.mark.parametrize(
+        ("error", "spent"), [(VendorBusy(charged=False), 0.0), (VendorTimedOut(), 1.0)]
+    )
+    def test_a_refused_call_is_not_paid_and_a_lost_one_is(self, store, lease, error, spent):
+        def script(engine, task, many):
+            if engine == "paid":
+                raise error
+            return plainly(engine, task, many)
+
+        _, [decided] = self.asked(store, lease, script, segments=1)
+
+        assert (decided.answer.engine, decided.review) == ("first", True)
+        assert decided.decisions[1].reason == error.code
+        assert sum(step.cost_usd for step in decided.decisions) == spent
+        assert SqliteSpending(store).spent_usd("acme", NOW) == spent
+
+    def test_in_the_same_attempt_no_call_is_made_twice(self, store, lease):
+        def dies(engine, task, many):
+            if engine == "paid":
+                raise KeyboardInterrupt
+            return plainly(engine, task, many)
+
+        with pytest.raises(KeyboardInterrupt):
+            self.asked(store, lease, dies)
+        ears, decided = self.asked(store, lease, paying)
+
+        assert [engine for engine, _ in ears.asked] == ["first", "paid", "paid"]
+        assert [d.decisions[1].reason for d in decided] == [
+            "intent_unresolved",
+            "uncalibrated",
+            "uncalibrated",
+        ]
+        assert [d.answer.engine for d in decided] == ["first", "paid", "paid"]
+
+    def test_a_stale_worker_calls_nobody(self, store, lease):
+        SqliteJobs(store).take_back(NOW + timedelta(hours=1))
+        ears = []
+
+        def script(engine, task, many):
+            ears.append(engine)
+            return plainly(engine, task, many)
+
+        with pytest.raises(StaleLease):
+            self.asked(store, lease, script)
+
+        assert ears == ["first"]
+
+
+def leased(store):
+    SqliteRecordings(store).create_or_get(recording(1), lambda _: placed())
+    return SqliteJobs(store).lease_next(tuple(Lane), "w1", NOW, 60.0)
+
+
+def paying(engine, task, many, cost=1.0):
+    return [says(engine, s, cost_usd=cost if engine == "paid" else 0.0) for s in many]
