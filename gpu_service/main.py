@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
-from gpu_service import models_api, stream, tickets
+from gpu_service import metrics, models_api, stream, tickets
 from gpu_service.house import House, build
 from gpu_service.openai_api import routes
 from shared import logs, spans, wiring
+from shared.exchanges import Observed
 from shared.settings import Settings
 
 #: Seconds from SIGTERM until what still runs is handed over; the platform kills after 10 s.
@@ -20,7 +21,7 @@ GRACE_S = 5
 DRAIN_S = 2.5
 #: Bytes of one WebSocket message: a second of 8 channels at 192 kHz in float32.
 MAX_FRAME = 6 << 20
-ROUTERS = (tickets, models_api, stream, routes)
+ROUTERS = (tickets, models_api, stream, routes, metrics)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -29,21 +30,27 @@ def create_app(settings: Settings) -> FastAPI:
     Raises:
         InvalidSettings: every wrong setting is named.
     """
-    house = build(settings)
+    house, told = build(settings), metrics.Metrics()
+    told.watch(house)
+    streams = stream.Streams(house, told.instruments.answered)
+    told.portray(house, streams)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        told.start()
         await asyncio.to_thread(house.start)
         yield
-        app.state.streams.stop()
+        streams.stop()
         await asyncio.to_thread(house.stop)
         await asyncio.to_thread(spans.flush)
+        told.stop()
 
     app = FastAPI(title="Earwitness GPU service", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.house, app.state.streams = house, stream.Streams(house)
+    app.state.house, app.state.streams, app.state.metrics = house, streams, told
     app.state.openai_api = routes.build(house)
     for module in ROUTERS:
         app.include_router(module.router)
+    app.add_middleware(Observed, seen=told.instruments.exchanged)
     app.add_api_route("/livez", livez)
     app.add_api_route("/readyz", readyz)
     return app

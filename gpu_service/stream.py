@@ -5,18 +5,18 @@ import contextlib
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gpu_service.house import House
 from gpu_service.streaming import asking, protocol
-from gpu_service.streaming.conversation import Bounds, Conversation, Gone, Workers
+from gpu_service.streaming.conversation import DIRECTIONS, Bounds, Conversation, Gone, Workers
 from gpu_service.streaming.listening import Piece
 from gpu_service.streaming.protocol import Config, Reply, Resume
 from gpu_service.streaming.resuming import Parked, Tokens
@@ -54,9 +54,10 @@ CLOSES: dict[type[e.EarwitnessError], int] = {
 class Streams:
     """The streams of this process: those that talk, and those that wait for their client."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, answered: Callable[[Answer], None] = lambda _: None) -> None:
+        """`answered` is shown what engines say, from any thread."""
         s = house.settings
-        self._house, self.places = house, s.streams
+        self._house, self._answered, self.places = house, answered, s.streams
         self._workers = Workers(
             ThreadPoolExecutor(HEARERS, thread_name_prefix="stream-hear"),
             ThreadPoolExecutor(s.streams, thread_name_prefix="stream-ask"),
@@ -66,7 +67,14 @@ class Streams:
         self.parked: Parked[Session] = Parked(s.streams, s.stream_resume_s)
         self.talking: dict[str, tuple[Conversation, asyncio.Task[Any]]] = {}
         self.taken = 0
-        self.ended: Counter[str] = Counter()  #: by what became of them
+        self.ended: Counter[str] = Counter(done=0)  #: by what became of them
+        self._bytes: Counter[str] = Counter(dict.fromkeys(DIRECTIONS, 0))  # of those that are over
+
+    @property
+    def bytes(self) -> dict[str, int]:
+        """Bytes that came and went, by direction; also of streams that go on."""
+        now = [talk.bytes for talk, _ in list(self.talking.values())]
+        return {way: self._bytes[way] + sum(one[way] for one in now) for way in DIRECTIONS}
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -137,6 +145,7 @@ class Streams:
             raise
         finally:
             del self.talking[session.stream]
+            self._bytes.update(talk.bytes)
         if why is not None:
             raise _Told(why)
 
@@ -165,9 +174,13 @@ class Streams:
             task.cancel()
             await asyncio.wait([task])
 
-    def _heard(self, session: Session, piece: Piece) -> tuple[Answer, int]:
+    def _heard(
+        self, session: Session, piece: Piece, alive: Callable[[], None]
+    ) -> tuple[Answer, int]:
         engines = self.engines(session.config)
-        return asking.heard(self._house.servers, engines, session.clip(piece))
+        answer, failed = asking.heard(self._house.servers, engines, session.clip(piece), alive)
+        self._answered(answer)
+        return answer, failed
 
     def _ready(self, session: Session, talk: Conversation) -> Reply:
         return {
@@ -208,7 +221,7 @@ async def stream(line: WebSocket) -> None:
             await line.accept()
             code, became = await _served(streams, line)
             streams.ended[became] += 1
-            with contextlib.suppress(RuntimeError, TimeoutError):
+            with contextlib.suppress(RuntimeError, TimeoutError, WebSocketDisconnect):
                 async with asyncio.timeout(1.0):
                     await line.close(code, became)
     except (e.ServiceStopping, e.TooManyStreams) as error:
@@ -228,7 +241,7 @@ async def _served(streams: Streams, line: WebSocket) -> tuple[int, str]:
     except _Told as told:
         return CLOSES.get(type(told.why), POLICY), told.why.code
     except (e.InvalidStream, e.UnusualSignal, e.ResumeLost) as error:
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):
             await line.send_json(_refused(error))
         return POLICY, error.code
     except e.EarwitnessError as error:

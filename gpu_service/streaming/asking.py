@@ -1,6 +1,6 @@
 """Which engines hear a stream, and what happens when one of them cannot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gpu_service.engines.engine import Clip
 from gpu_service.engines.serving import Server
@@ -29,22 +29,31 @@ def chosen(
 
 
 def _transcribes(server: Server | None) -> bool:
-    return server is not None and Task.TRANSCRIBE in server.capabilities().tasks
+    """Whether it does, for nothing: a stream belongs to no recording that could be charged."""
+    if server is None:
+        return False
+    able = server.capabilities()
+    return Task.TRANSCRIBE in able.tasks and not able.paid
 
 
 def heard(
-    servers: Mapping[str, Server], engines: Sequence[str], clip: Clip, rounds: int = ROUNDS
+    servers: Mapping[str, Server],
+    engines: Sequence[str],
+    clip: Clip,
+    alive: Callable[[], None] = lambda: None,
 ) -> tuple[Answer, int]:
     """The first answer an engine gives, and how many failed before; blocks until then.
 
+    `alive` is called while it waits, and ends it by raising.
+
     Raises:
-        EngineUnavailable, EngineDied: none answered in `rounds`; `retry_count` is in its context.
+        EngineUnavailable, EngineDied: none answered in ROUNDS; `retry_count` is in its context.
     """
     failure: EngineUnavailable | EngineDied | None = None
-    tries = list(engines) * rounds
+    tries = list(engines) * ROUNDS
     for failed, name in enumerate(tries):
         try:
-            return servers[name].infer(Task.TRANSCRIBE, [clip])[0], failed
+            return servers[name].infer(Task.TRANSCRIBE, [clip], alive=alive)[0], failed
         except (EngineUnavailable, EngineDied) as error:
             error.context |= {"engine": name, "retry_count": failed}
             failure = error

@@ -35,9 +35,14 @@ T = TypeVar("T")
 
 #: Chunks heard in one go, as in the seeds.
 BATCH = 4
+DIRECTIONS = ("in", "out")
 MISPACED = (
     "Sound comes at {pace:.2f} times the declared rate. Check sample_rate, channels and encoding."
 )
+
+
+#: Asks the engines about a piece; calls the last argument while it waits.
+Heard = Callable[[Session, Piece, Callable[[], None]], tuple[Answer, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ class Conversation:
         self,
         line: WebSocket,
         session: Session,
-        heard: Callable[[Session, Piece], tuple[Answer, int]],
+        heard: Heard,
         *,
         workers: Workers,
         bounds: Bounds,
@@ -82,8 +87,9 @@ class Conversation:
         self._rates = RateWatch()
         self._reader: asyncio.Task[None] | None = None
         self._leaving: e.EarwitnessError | None = None
+        self._over = False
         self._cautions: set[str] = set()
-        self.bytes_in = self.bytes_out = self.most_queued = 0
+        self.bytes, self.most_queued = dict.fromkeys(DIRECTIONS, 0), 0
 
     async def run(self, again: list[Reply]) -> e.EarwitnessError | None:
         """Talk until everything is told; `again` are finals to tell once more.
@@ -100,6 +106,7 @@ class Conversation:
         try:
             await _until(sender, tasks)
         finally:
+            self._over = True
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -144,7 +151,7 @@ class Conversation:
         frame: bytes | None = said.get("bytes")
         if frame is None and not protocol.ends(said.get("text") or ""):
             raise e.UnexpectedText
-        self.bytes_in += len(frame or b"")
+        self.bytes["in"] += len(frame or b"")
         return frame
 
     async def _hear(self) -> None:
@@ -190,7 +197,7 @@ class Conversation:
         while session.asking or not session.ended:
             if session.asking:
                 answer, _ = await self._through(
-                    self._workers.ask, self._heard, session, session.asking[0]
+                    self._workers.ask, self._heard, session, session.asking[0], self._alive
                 )
                 reply = session.told(answer)
                 self._asked_more.set()
@@ -206,9 +213,15 @@ class Conversation:
         if piece is None:
             return False
         with contextlib.suppress(e.EngineUnavailable, e.EngineDied):  # its final will be asked
-            answer, _ = await self._through(self._workers.ask, self._heard, self._session, piece)
+            answer, _ = await self._through(
+                self._workers.ask, self._heard, self._session, piece, self._alive
+            )
             self.mail.partial(self._session.partial(piece, answer))
         return True
+
+    def _alive(self) -> None:
+        if self._over:
+            raise Gone
 
     async def _tell(self, reply: Reply) -> None:
         token = self._signed(self._session.claim_after(reply))
@@ -247,7 +260,7 @@ class Conversation:
             raise e.SlowReader from error
         except (WebSocketDisconnect, RuntimeError) as error:
             raise Gone from error
-        self.bytes_out += len(text)
+        self.bytes["out"] += len(text)
 
     async def _through(self, pool: Executor, call: Callable[..., T], *given: object) -> T:
         """`call` in a thread; a cancelled task waits for it, so that nobody meets it there."""

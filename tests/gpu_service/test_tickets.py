@@ -77,7 +77,7 @@ async def service(settings):
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-            client.house = app.state.house
+            client.house, client.metrics = app.state.house, app.state.metrics
             yield client
 
 

@@ -71,7 +71,7 @@ async def crowd(url, each):
     return await asyncio.gather(*(kind(url) for _ in range(each) for kind in KINDS))
 
 
-async def test_everybody_of_a_crowd_gets_every_final_once(tmp_path):
+async def test_everybody_of_a_crowd_gets_every_final_once(tmp_path, caplog):
     with running(given(tmp_path, streams=24)) as up:
         answers = await crowd(up.url, each=4)
         streams = up.streams
@@ -81,6 +81,7 @@ async def test_everybody_of_a_crowd_gets_every_final_once(tmp_path):
             while streams.taken:
                 await asyncio.wait([asyncio.ensure_future(asyncio.sleep(0.01))])
         assert streams.talking == {}
+        assert [r.message for r in caplog.records if r.levelname == "ERROR"] == []
         assert len(streams.parked) <= 4  # those that never came back
         assert all(
             session._listener._n_held <= CAPACITY and len(session.asking) <= 2
@@ -95,7 +96,10 @@ def resident_mb():
 
 @pytest.mark.slow
 async def test_crowd_after_crowd_costs_no_more_memory(tmp_path):
-    """64 streams at a time, 16 times: what the first rounds took is all there is to take."""
+    """64 streams at a time, 16 times: what the first rounds took is all there is to take.
+
+    Those that never come back are parked: 16 a round, at most 80, so the sixth round is full.
+    """
     with running(given(tmp_path, streams=80)) as up:
         grown = []
         for _ in range(16):

@@ -140,7 +140,7 @@ def workers():
 
 
 def conversation(line, session, workers, reader_s):
-    def heard(session, piece):
+    def heard(session, piece, alive):
         return Answer("echo", Task.TRANSCRIBE, text=f"{piece.index}"), 0
 
     return Conversation(

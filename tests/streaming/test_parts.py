@@ -106,7 +106,7 @@ class Fails:
     def capabilities(self):
         return Capabilities(self.tasks, max_duration_s=28.0)
 
-    def infer(self, task, clips):
+    def infer(self, task, clips, *, alive):
         self.asked += 1
         if self.asked <= self.times:
             raise self.error("gone")
