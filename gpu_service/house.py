@@ -13,7 +13,7 @@ import msgspec
 
 from gpu_service.admission import Admission
 from gpu_service.decoding.decoder import Decoder
-from gpu_service.engines import weights
+from gpu_service.engines import elsewhere, weights
 from gpu_service.engines.desired import Desires
 from gpu_service.engines.fleet import Fleet
 from gpu_service.engines.host import EngineHost
@@ -111,7 +111,7 @@ def build(settings: Settings) -> House:
     Raises:
         InvalidSettings: every wrong setting is named.
     """
-    engines, problems = read(settings.engines)
+    engines, problems = read(elsewhere.named(settings))
     hosts = _hosts(engines, settings, problems)
     problems += _of_the_cascade(settings, hosts) + _without_python(settings, engines, hosts)
     if problems:

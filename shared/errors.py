@@ -313,7 +313,7 @@ class PaidCallWithheld(
 
 
 class UnknownPrice(
-    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.CRITICAL, retryable=False
+    InvalidSettings, layer=Layer.CONTEXT, severity=Severity.CRITICAL, retryable=False
 ):
     """Nobody has said what this model costs, so it is not called. Name it in `prices`."""
 

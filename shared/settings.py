@@ -192,8 +192,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=DURATION,
-            description="How long QWEN_ENDPOINT may take for 30 s of sound, as"
-            " 500ms, 30s or 2m; longer sound may take longer.",
+            description="How long QWEN_ENDPOINT may be silent in a call: 500ms, 30s, 2m.",
         ),
     ] = "30s"
     qwen_max_retries: Annotated[

@@ -1,7 +1,8 @@
 """OpenAI as an engine: transcription by one model, sounds, descriptions and answers by another.
 
-A call is made once and never repeated here: who may call, and what it may cost, was committed
-before (`shared.flows.ask`), and the client's own retries are off.
+A call is made once: who may call, and what it may cost, was committed before
+(`shared.flows.ask`), and the client's own retries are off. Only a call that was refused for its
+rate (429, not charged) is made again, by the engine's server and within its retry budget.
 """
 
 import base64
@@ -37,7 +38,7 @@ TEXT_IN = 2_000
 #: Tokens a description, an answer or a report may have; the model's own limit is 16 times it.
 MAX_OUT = 1_024
 
-TRUNCATED = "answer_truncated"  #: the model had more to say than it was allowed to
+TRUNCATED = "answer_cut"  #: the model had more to say than it was allowed to
 FILTERED = "answer_filtered"  #: the vendor's filter left out the answer or a part of it
 
 #: What is said and what is heard is material, never an instruction to the model.

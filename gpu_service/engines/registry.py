@@ -20,6 +20,7 @@ KINDS: dict[str, str] = {
     "qwen2_audio": "gpu_service.engines.qwen2_audio:Qwen2Audio",
     "whisper_hf": "gpu_service.engines.whisper_hf:WhisperHf",
     "ast": "gpu_service.engines.ast:Ast",
+    "qwen2_remote": "gpu_service.engines.qwen2_remote:Qwen2Remote",
     "openai": "gpu_service.engines.openai:OpenAi",
 }
 

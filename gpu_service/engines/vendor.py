@@ -97,7 +97,8 @@ def _refusal(engine: str, error: "APIStatusError") -> VendorFailure:
     kind, facts = VendorFailure, dict[str, Detail]()
     if error.status_code == 429:
         kind = VendorCreditSpent if error.code in _SPENT else VendorBusy
-        facts["retry_after_s"] = _seconds(error.response.headers.get("retry-after"))
+        if kind is VendorBusy:  # with a time to come back the server asks once more by itself
+            facts["retry_after_s"] = _seconds(error.response.headers.get("retry-after"))
     elif error.status_code < 500:
         kind = _REFUSALS.get(error.status_code, VendorRefusedCall)
     refusal = kind(engine=engine, status=error.status_code, vendor_code=error.code)

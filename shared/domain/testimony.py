@@ -358,7 +358,8 @@ CAUTIONS = {
     "words_in_silence_dropped": "An engine wrote words where nobody speaks; they were left out.",
     "too_short": "A stretch was too short for an engine, or for its text to be placed in time.",
     "speech_without_words": "Somebody seems to speak, but the engine found no words.",
-    "answer_truncated": "An engine had more to say than one answer holds.",
+    "answer_cut": "An engine had more to say than one answer holds.",
+    "label_unlisted": "An engine named a sound that is none of those asked for.",
     "answer_filtered": "An engine's vendor left out a part of its answer.",
 }
 

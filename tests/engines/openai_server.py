@@ -9,6 +9,7 @@ import io
 import json
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.policy import HTTP
@@ -63,6 +64,7 @@ class OpenAiServer:
             "/v1/chat/completions": Reply(recorded(chat)),
         }
         self.replies: deque[Reply] = deque()
+        self.speak: Callable[[Call], Reply] | None = None  #: answers by what was sent
         self.calls: list[Call] = []
         self.refused: list[str] = []  #: what was wrong with calls the real API would refuse
         self.stopped = threading.Event()
@@ -110,7 +112,9 @@ def _handler(server: OpenAiServer) -> type[BaseHTTPRequestHandler]:
                 server.refused.append(repr(wrong))
                 return Reply(refusal(None, f"We do not take {wrong!r}."), 400)
             server.calls.append(call)
-            return server.replies.popleft() if server.replies else server.answers[self.path]
+            if server.replies:
+                return server.replies.popleft()
+            return server.speak(call) if server.speak else server.answers[self.path]
 
         def log_message(self, *_: object) -> None:
             return

@@ -133,7 +133,7 @@ def test_sounds_are_reported_through_a_function_of_the_labels(
 
 
 @pytest.mark.parametrize(
-    ("finish", "caution"), [("length", "answer_truncated"), ("content_filter", "answer_filtered")]
+    ("finish", "caution"), [("length", "answer_cut"), ("content_filter", "answer_filtered")]
 )
 def test_an_answer_cut_short_says_so(
     made: Made, server: OpenAiServer, finish: str, caution: str
