@@ -15,6 +15,7 @@ BENCHES = {
     "P8": "bench.imports",
     "P10": "bench.store_operations",
     "P12": "bench.soak",
+    "P13": "bench.metrics",
     "P15": "bench.whisper_overhead",
 }
 

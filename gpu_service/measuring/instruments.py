@@ -23,9 +23,9 @@ ROUTES: Mapping[str, str] = {
 #: Seconds. An echo takes milliseconds, a ticket up to 480 s; the alert looks at 2 s.
 ANSWER_BUCKETS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0, 120.0)
 #: Seconds an engine takes for one segment of at most 28 s.
-ENGINE_BUCKETS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
+ENGINE_BUCKETS = (0.1, 0.5, 1.0, 2.0, 5.0, 20.0)
 #: The bars that something hangs on: 0.70 and 0.80 (alerts, acceptance), 0.85 (audio analysis).
-CONFIDENCE_BUCKETS = (0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0)
+CONFIDENCE_BUCKETS = (0.5, 0.7, 0.8, 0.85, 0.9, 0.95)
 
 
 class Instruments:
