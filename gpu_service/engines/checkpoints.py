@@ -5,7 +5,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpu_service.engines import weights
+from gpu_service.engines import loading, streamed, weights
+from gpu_service.engines.loading import Part
 from gpu_service.engines.registry import EngineSettings
 from shared.errors import WeightsRefused
 
@@ -22,19 +23,30 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 def located(settings: EngineSettings) -> Path:
     """The folder of the engine's checkpoint, proven to be one that may be loaded.
 
+    Of one in a bucket (`gs://bucket/prefix`) it holds the small files, and of each weights file
+    its header; the weights themselves come when they are loaded. See `streamed`.
+
     Raises:
         WeightsRefused: there is none, its digest is another, its weights are pickled, or it
             asks for code of its own.
     """
     if settings.checkpoint is None:
         raise WeightsRefused("This kind has no checkpoint of its own. Set `checkpoint`.")
-    path = Path(settings.checkpoint).expanduser()
-    folder = path if path.is_dir() else weights.snapshot(settings.checkpoint, settings.revision)
-    check(folder)
-    if settings.sha256:
+    with loading.part(Part.LOCATE):
+        folder = _folder(settings.checkpoint, settings)
+        check(folder)
+    if settings.sha256 and not streamed.is_streamed(folder):
         name = INDEX if (folder / INDEX).is_file() else SINGLE
-        weights.verify(folder, {name: settings.sha256})
+        with loading.part(Part.VERIFY):
+            weights.verify(folder, {name: settings.sha256})
     return folder
+
+
+def _folder(checkpoint: str, settings: EngineSettings) -> Path:
+    if checkpoint.startswith(streamed.SCHEME):
+        return streamed.located(checkpoint, settings.sha256)
+    path = Path(checkpoint).expanduser()
+    return path if path.is_dir() else weights.snapshot(checkpoint, settings.revision)
 
 
 def check(folder: Path) -> None:
@@ -83,21 +95,33 @@ def loaded(
         WeightsRefused: the files are not what the architecture needs.
     """
     try:
-        model, said = model_class.from_pretrained(
-            folder,
-            dtype=dtype_of(settings.dtype),
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            **more,
-        )
+        model, said = _read(model_class, folder, settings, more)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise WeightsRefused(
             f"The checkpoint {folder.name} cannot be loaded: {error}", file=folder.name
         ) from error
     _complete(folder, set(said["missing_keys"]) - set(may_lack))
-    return model.eval().to(settings.device)
+    with loading.part(Part.TO_DEVICE):
+        return model.eval().to(settings.device)
+
+
+def _read(model_class: Any, folder: Path, settings: EngineSettings, more: dict[str, Any]) -> Any:
+    """What `from_pretrained` gives: the model, and what it says of its weights."""
+    if streamed.is_streamed(folder):
+        with streamed.one_by_one():
+            given = streamed.arguments(model_class, folder, settings.device, more)
+            return model_class.from_pretrained(
+                **given, dtype=dtype_of(settings.dtype), output_loading_info=True
+            )
+    return model_class.from_pretrained(
+        folder,
+        dtype=dtype_of(settings.dtype),
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        **more,
+    )
 
 
 def _complete(folder: Path, missing: Collection[str]) -> None:
