@@ -47,7 +47,8 @@ class Align:
 
         `said` is by index of the segment. Of the aligners that suit a segment the first is
         asked, the next where it fails; where none does, the answer has no words and its decision
-        says why. A segment nobody could be asked about is left out.
+        says why. A segment nobody could be asked about is left out. No aligner that costs money
+        is asked.
 
         Raises:
             StaleLease, StoreUnavailable: from the `alive` of the hearing.
@@ -55,6 +56,8 @@ class Align:
         asked = _Asked()
         waiting = [s for s in segments if s.index in said and said[s.index].text.strip()]
         for aligner in aligners:
+            if hearing.terms(aligner, Task.ALIGN):
+                continue  # a paid call is committed before it is made, which nothing does here
             its = [s for s in waiting if hearing.suits(aligner, s, said[s.index].language)]
             if its:
                 self._ask(hearing, aligner, its, said, asked)

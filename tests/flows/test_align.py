@@ -5,11 +5,13 @@ import json
 import pytest
 
 from shared.domain.answers import Answer, Task
+from shared.domain.prices import Price, Terms
 from shared.domain.recording import Topic
 from shared.domain.states import State
 from shared.errors import EngineDied, EngineUnavailable, StaleLease, WeightsRefused
 from shared.flows.align import Align
 from shared.flows.work import Settled
+from tests.builders import NOW
 from tests.flows.ears import SmallEars, plainly, says, side_by_side, survey
 from tests.flows.test_work import LANES, Clock, SilentBroker, add, known, work
 
@@ -135,6 +137,17 @@ def test_text_too_long_for_its_sound_keeps_its_times(store):
     assert {w["source"] for w in words(told)} == {"engine"}
     assert {s[2] for s in steps(told)} == {"unplaced"}
     assert [w["code"] for w in told["warnings"]] == ["too_short"]
+
+
+def test_an_aligner_that_costs_is_not_asked(store):
+    add(store)
+    dear = Terms(price=Price(as_of=NOW.date(), source="us", minute_usd=6.0))
+    ears = SmallEars(languages=ENGLISH, paid={"en-aligner": dear})
+
+    work(store, ears, cascade=CASCADE)(LANES)
+
+    assert ears.asked == [("first", [0, 1, 2])]
+    assert {w["source"] for w in words(result(store))} == {"engine"}
 
 
 def test_silence_is_not_placed(store):
