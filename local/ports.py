@@ -2,7 +2,9 @@
 
 import random
 import socket
+import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 #: Below the range from which the system takes ports for outgoing connections (Linux: 32768
 #: up, others: 49152 up). A port from that range can be taken while its process restarts, and
@@ -23,9 +25,45 @@ def is_free(port: int) -> bool:
     return True
 
 
-def first_free(wished: int) -> int | None:
-    """The wished port or the next free one; None if a hundred are taken."""
-    return next((p for p in range(wished, min(wished + PAGE_TRIES, 65_536)) if is_free(p)), None)
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A free port that no other Earwitness of this machine chooses until it is released.
+
+    Seconds lie between choosing a port and a server that listens on it. Whoever starts in
+    between would choose the same, find a page there that answers, and take it for its own.
+    """
+
+    port: int
+    mark: socket.socket
+
+    def release(self) -> None:
+        """Releasing twice is releasing once; the end of the process releases too."""
+        self.mark.close()
+
+
+def reserve(port: int) -> Reserved | None:
+    """The port, if it is free and nobody reserved it.
+
+    The mark is a name in Linux's abstract namespace, which goes with its owner (unix(7));
+    elsewhere there is no such thing, and the mark keeps nobody off.
+    """
+    mark = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if sys.platform == "linux":
+            mark.bind(f"\0earwitness-port-{port}")
+    except OSError:
+        mark.close()
+        return None
+    if is_free(port):
+        return Reserved(port, mark)
+    mark.close()
+    return None
+
+
+def first_free(wished: int) -> Reserved | None:
+    """The wished port or the next free one, reserved; None if a hundred are taken."""
+    tried = map(reserve, range(wished, min(wished + PAGE_TRIES, 65_536)))
+    return next(filter(None, tried), None)
 
 
 def some_free(count: int, candidates: Iterable[int] | None = None) -> list[int]:

@@ -98,6 +98,7 @@ class Stack:
         self._topology.halt()
         if self._supervisor is not None:
             self._supervisor.stop()
+        self.ports.release()
         self._topology.close()
         OURS.removeHandler(self._log)
         self._log.close()
@@ -159,6 +160,7 @@ class Stack:
             except PartNotStarted as error:
                 if not error.context.get("port_taken") or tries == PORT_TRIES:
                     raise
+            self.ports.release()
             self.ports = Ports.choose(self._page)
 
     def _children(self) -> list[Part]:

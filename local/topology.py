@@ -10,7 +10,7 @@ from typing import Protocol
 
 from local.herald import News
 from local.inbox import SeenDrops
-from local.ports import first_free, some_free
+from local.ports import Reserved, first_free, some_free
 from shared.errors import PartNotStarted
 from shared.wiring import Parts
 
@@ -21,7 +21,7 @@ FUNCTIONS, SERVICE, GATEWAY = "functions", "service", "gateway"
 class Ports:
     functions: int
     service: int
-    gateway: int | None  #: None: no page is served
+    page: Reserved | None  #: None: no page is served
 
     @staticmethod
     def choose(page: int | None) -> "Ports":
@@ -33,10 +33,19 @@ class Ports:
         functions, service = some_free(2)
         if page is None:
             return Ports(functions, service, None)
-        gateway = first_free(page)
-        if gateway is None:
+        reserved = first_free(page)
+        if reserved is None:
             raise PartNotStarted(f"Port {page} and the ports after it are taken; use --port.")
-        return Ports(functions, service, gateway)
+        return Ports(functions, service, reserved)
+
+    @property
+    def gateway(self) -> int | None:
+        return self.page.port if self.page else None
+
+    def release(self) -> None:
+        """Let others choose these ports."""
+        if self.page:
+            self.page.release()
 
 
 def url(port: int) -> str:
