@@ -125,7 +125,7 @@ def _mistakes(name: str, settings: EngineSettings) -> list[str]:
             f"engine {name}: dtype: {settings.dtype!r} is not known to the kind"
             f" {settings.kind}; use one of {', '.join(sorted(known))}"
         )
-    if why := _no_checkpoint(settings.checkpoint):
+    if why := _no_checkpoint(settings.checkpoint, kind):
         found.append(f"engine {name}: checkpoint: {why}")
     return found
 
@@ -136,12 +136,14 @@ def dtypes(kind: Kind) -> frozenset[str] | None:
     return TORCH_DTYPES if said is None and getattr(kind, "needs_torch", False) else said
 
 
-def _no_checkpoint(checkpoint: str | None) -> str:
+def _no_checkpoint(checkpoint: str | None, kind: Kind) -> str:
     """Why this names nothing that could be loaded; empty for a folder, bucket or hub name."""
     if checkpoint is None:
         return ""
     if checkpoint.startswith("gs://"):
         bucket, _, prefix = checkpoint.removeprefix("gs://").partition("/")
+        if not getattr(kind, "needs_torch", False):
+            return "only kinds on torch read from a bucket; name a folder"
         return "" if bucket and prefix.strip("/") else "write gs://BUCKET/PREFIX"
     is_path = checkpoint.startswith(("/", "./", "../", "~"))
     missing = is_path and not Path(checkpoint).expanduser().exists()

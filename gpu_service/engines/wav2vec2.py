@@ -80,6 +80,7 @@ class Wav2Vec2:
     """
 
     options: ClassVar[type[BaseModel]] = Wav2Vec2Options
+    needs_torch: ClassVar[bool] = True
 
     def __init__(self, name: str, settings: EngineSettings, *, cache: Path) -> None:
         self.name = name

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gpu_service.engines import weights
 from gpu_service.engines.engine import Capabilities, Clip, Samples, Span
+from gpu_service.engines.loading import Part, part
 from gpu_service.engines.packing import Window, pack, split
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.hearing.voice_activity import VoiceActivity
@@ -120,13 +121,15 @@ class Whisper:
     def load(self) -> None:
         if self._model is not None:
             return
-        folder = self._folder()
+        with part(Part.LOCATE):
+            folder = self._folder()
         # Read when the library is loaded. Threads that wait for each other in a loop burn the
         # cores of those they wait for: asleep they took 9 % fewer CPU seconds on two cores
         # shared with others, and the same time on free ones.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from faster_whisper import WhisperModel  # 0.4 s and 100 MB; only where it is used
-        from tqdm import tqdm  # type: ignore[import-untyped]  # it publishes no types
+        with part(Part.IMPORT):
+            from faster_whisper import WhisperModel  # 0.4 s and 100 MB; only where it is used
+            from tqdm import tqdm  # type: ignore[import-untyped]  # it publishes no types
 
         # The progress bar faster-whisper never shows would make a lock shared by processes: a
         # semaphore that stays behind when this one is killed.

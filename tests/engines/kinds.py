@@ -100,17 +100,21 @@ class Distant(_Listener):
 
 
 class Roomy(_Listener):
-    """Takes `options.mb` of memory when loaded, and 1 MB for each second it hears."""
+    """Takes `mb` of memory (2**20 bytes) when loaded, and `mb_per_s` for each second it hears."""
 
     class Options(BaseModel):
         mb: int = 1
+        mb_per_s: int = 1
 
     options: ClassVar[type[BaseModel]] = Options
     kept: Any = None
 
     def load(self) -> None:
-        self.kept = b"\x01" * (int(str(self.settings.options.get("mb", 1))) << 20)
+        self.kept = b"\x01" * (self._option("mb") << 20)
 
     def said(self, clip: Clip) -> str:
-        heard = b"\x01" * round(clip.samples.size / 16_000 * (1 << 20))
+        heard = b"\x01" * (round(clip.samples.size / 16_000) * self._option("mb_per_s") << 20)
         return f"{len(heard)}"
+
+    def _option(self, name: str) -> int:
+        return int(str(self.settings.options.get(name, 1)))
