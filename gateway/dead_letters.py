@@ -7,14 +7,16 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse
 
-from gateway.dependencies import OneRecording, RecordingId, TenantName, Wired
+from gateway.callers import Calling
+from gateway.dependencies import OneRecording, TenantName, Wired
 from gateway.errors import DESCRIBED
 from gateway.security import TOKEN_CHECKED, is_form
 from shared.domain.api import Causes, DeadLetter, DeadLetters, Discarding, Listed
+from shared.domain.api_keys import Scope
 from shared.domain.attempts import why
 from shared.domain.listing import caused, days_back, letter, listed
 from shared.domain.recording import Recording
-from shared.errors import EarwitnessError, InvalidRequest
+from shared.errors import EarwitnessError, Forbidden, InvalidRequest
 from shared.logs import say
 from shared.wiring import Parts, publish
 
@@ -49,7 +51,7 @@ async def _why(request: Request) -> str:
 @router.get("/v1/dead-letters")
 def list_dead_letters(
     parts: Wired,
-    tenant: TenantName = None,
+    tenant: TenantName,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
 ) -> DeadLetters:
     """Dead jobs that nobody discarded."""
@@ -57,8 +59,13 @@ def list_dead_letters(
 
 
 @router.get("/v1/dead-letters/causes")
-def list_causes(parts: Wired, days: Days = DEFAULT_DAYS) -> Causes:
-    """How often jobs died, by UTC day and cause; replayed and discarded ones too."""
+def list_causes(parts: Wired, caller: Calling, days: Days = DEFAULT_DAYS) -> Causes:
+    """How often jobs died, by UTC day and cause; replayed and discarded ones too.
+
+    Of all tenants together: a key needs the scope `operator`.
+    """
+    if caller.key is not None and not caller.key.may(Scope.OPERATOR):
+        raise Forbidden("This counts everybody's. It takes a key made with `--scope operator`.")
     return caused(parts.jobs.causes(days_back(days, parts.now())))
 
 
@@ -74,9 +81,9 @@ def show_dead_letter(known: OneRecording, parts: Wired) -> DeadLetter:
 @router.post(
     "/v1/dead-letters/{recording_id}/replay", dependencies=[TOKEN_CHECKED], response_model=Listed
 )
-def replay(recording_id: RecordingId, request: Request, parts: Wired) -> Response:
+def replay(known: OneRecording, request: Request, parts: Wired) -> Response:
     """Give a dead job its attempts back, in the low lane."""
-    moved = parts.jobs.replay(recording_id, _actor(request), parts.now())
+    moved = parts.jobs.replay(known.id, _actor(request), parts.now())
     _ring(parts, moved.id)
     return _shown(request, moved)
 
@@ -88,13 +95,13 @@ def replay(recording_id: RecordingId, request: Request, parts: Wired) -> Respons
     openapi_extra={"requestBody": {"required": True, "content": _DISCARDING}},
 )
 def discard(
-    recording_id: RecordingId, request: Request, parts: Wired, said: Annotated[str, Depends(_why)]
+    known: OneRecording, request: Request, parts: Wired, said: Annotated[str, Depends(_why)]
 ) -> Response:
     """Take a dead job off the list for good; recording and upload stay.
 
     Who and why are kept in the history.
     """
-    gone = parts.jobs.discard(recording_id, _actor(request), said, parts.now())
+    gone = parts.jobs.discard(known.id, _actor(request), said, parts.now())
     return _shown(request, gone)
 
 

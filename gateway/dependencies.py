@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 
+from gateway.callers import Calling, own
 from shared.domain.names import TENANT
 from shared.domain.recording import Recording
 from shared.errors import NotFound
@@ -20,21 +21,36 @@ def parts_of(request: Request) -> Parts:
 
 Wired = Annotated[Parts, Depends(parts_of)]
 RecordingId = Annotated[str, Path(max_length=MAX_ID, description="The recording's id.")]
-#: None means all tenants; that is allowed on 127.0.0.1 only, where nobody needs a key.
-TenantName = Annotated[
+_TenantName = Annotated[
     str | None,
-    Query(pattern=f"^{TENANT.pattern}$", description="Only this tenant's; all if left out."),
+    Query(
+        pattern=f"^{TENANT.pattern}$",
+        description="Only this tenant's; all that the key opens if left out.",
+    ),
 ]
 
 
-def recording_of(recording_id: RecordingId, parts: Wired) -> Recording:
+def tenant_of(caller: Calling, tenant: _TenantName = None) -> str | None:
+    """Whose things to list.
+
+    Raises:
+        NotFound: another's than the key's.
+    """
+    return own(caller, tenant)
+
+
+#: None means all tenants; only whoever sits at the machine, without a key, may ask for that.
+TenantName = Annotated[str | None, Depends(tenant_of)]
+
+
+def recording_of(recording_id: RecordingId, parts: Wired, caller: Calling) -> Recording:
     """The recording the path names.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none, or it is another tenant's than the key's.
     """
     found = parts.recordings.get(recording_id)
-    if found is None:
+    if found is None or not caller.may_see(found.tenant):
         raise NotFound
     return found
 

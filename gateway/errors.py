@@ -20,6 +20,12 @@ log = logging.getLogger("earwitness.gateway")
 #: Seconds after which a store that was busy or full is worth another try.
 RETRY_AFTER_S = 5
 BUSY = HTTPStatus.SERVICE_UNAVAILABLE
+#: What a status says besides. Source: RFC 9110 sections 10.2.3 and 11.6.1, RFC 6750 section 3.
+FURTHER: dict[int, dict[str, str]] = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="earwitness"'},
+    BUSY: {"Retry-After": str(RETRY_AFTER_S)},
+    HTTPStatus.BAD_GATEWAY: {"Retry-After": str(RETRY_AFTER_S)},
+}
 #: Where answers are for programs; elsewhere a browser gets a page.
 API = ("/v1/", "/healthz", "/openapi.json", "/fragments/")
 
@@ -39,6 +45,7 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {
 STATUS: dict[type[e.EarwitnessError], int] = {
     e.NotFound: 404,
     e.UnknownTenant: 404,
+    e.InvalidApiKey: 401,
     e.Forbidden: 403,
     e.WrongState: 409,
     TooLarge: 413,
@@ -63,7 +70,7 @@ SENTENCES = {
 
 def register(app: FastAPI) -> None:
     """Answer every failure, ours, the framework's and the unforeseen."""
-    app.add_exception_handler(e.EarwitnessError, _known)
+    app.add_exception_handler(e.EarwitnessError, known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _framework)
     app.add_exception_handler(Exception, _unforeseen)
@@ -79,13 +86,11 @@ def status_of(error: e.EarwitnessError) -> int:
 def answer(request: Request, error: e.EarwitnessError) -> Response:
     """Our failure as a response. `error.context` stays inside: it may name paths."""
     status = status_of(error)
-    headers = (
-        {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    )
-    return _response(request, status, str(error), error.code, headers=headers)
+    return _response(request, status, str(error), error.code, headers=dict(FURTHER.get(status, {})))
 
 
-def _known(request: Request, error: Exception) -> Response:
+def known(request: Request, error: Exception) -> Response:
+    """The answer to a failure of ours, which is logged too."""
     assert isinstance(error, e.EarwitnessError)
     say(log, error)
     return answer(request, error)

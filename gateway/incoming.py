@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from anyio import from_thread
 from fastapi import Request
@@ -11,6 +12,19 @@ from shared.errors import InvalidRequest
 
 #: Bytes handed on at a time.
 BLOCK = 1 << 20
+#: Bytes of a refused body that are still read, so that the refusal is, too: a sender that is cut
+#: off in the middle of sending sees a broken line and no answer.
+DRAINED = 64 << 20
+
+
+async def drained(request: Request) -> None:
+    """Read what is left of a body, within bounds, and forget it."""
+    count = 0
+    with suppress(ClientDisconnect):
+        async for part in request.stream():
+            count += len(part)
+            if count > DRAINED:
+                return
 
 
 def incoming(request: Request, size_bytes: int) -> io.BufferedReader:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from gateway import (
     audio,
+    callers,
     dead_letters,
     errors,
     events,
@@ -80,9 +81,11 @@ def described() -> FastAPI:
         lifespan=_lifespan,
     )
     for module in ROUTERS:
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=[callers.DESCRIBED])
     app.mount("/static", static.Assets(directory=Path(__file__).parent / "static"))
     errors.register(app)
+    # The last one added is met first.
+    app.add_middleware(callers.Keyholder)
     app.add_middleware(Doorkeeper)
     return app
 

@@ -29,7 +29,7 @@ States = Annotated[list[State], Query(description="Only these states; all if lef
 @router.get("/v1/recordings")
 def list_recordings(
     parts: Wired,
-    tenant: TenantName = None,
+    tenant: TenantName,
     state: States = [],  # noqa: B006  # FastAPI copies it
     before: Before = None,
     limit: Limit = DEFAULT_LIMIT,

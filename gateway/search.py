@@ -28,8 +28,8 @@ Words = Annotated[
 @router.get("/v1/search")
 def find(
     parts: Wired,
+    tenant: TenantName,
     q: Words = "",
-    tenant: TenantName = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
 ) -> Hits:
     """Passages of finished transcripts that hold every word of `q`."""

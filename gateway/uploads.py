@@ -6,6 +6,7 @@ from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
+from gateway.callers import Caller, Calling
 from gateway.dependencies import Wired
 from gateway.errors import DESCRIBED
 from gateway.incoming import incoming
@@ -38,8 +39,9 @@ VALID = timedelta(minutes=15)
 
 
 @router.post("/v1/uploads", status_code=201, dependencies=[TOKEN_CHECKED])
-def mint(wanted: Wanted, request: Request, parts: Wired) -> Minted:
-    """Ask for the address of one upload. Needs the page's token in X-Earwitness-Token."""
+def mint(asked: Wanted, request: Request, parts: Wired, caller: Calling) -> Minted:
+    """Ask for the address of one upload. Needs a key, or the page's token in X-Earwitness-Token."""
+    wanted = _of(caller, asked)
     _check(wanted, parts)
     now = parts.now()
     key = ulid(now, secrets.token_bytes(ENTROPY_BYTES))
@@ -52,6 +54,20 @@ def mint(wanted: Wanted, request: Request, parts: Wired) -> Minted:
         headers={"Content-Type": permit.content_type},
         expires_at=datetime.fromtimestamp(permit.expires_s, UTC),
     )
+
+
+def _of(caller: Caller, asked: Wanted) -> Wanted:
+    """With the key's tenant where none was named.
+
+    Raises:
+        UnknownTenant: another's was named.
+    """
+    named = asked.tenant if "tenant" in asked.model_fields_set else caller.tenant
+    if named is None:
+        return asked
+    if not caller.may_see(named):
+        raise UnknownTenant
+    return asked.model_copy(update={"tenant": named})
 
 
 def _bucket(parts: Parts) -> str:

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from gateway.errors import TooLarge
+from gateway.incoming import drained
 from shared.errors import EarwitnessError, ServiceSilent, ServiceUnreachable
 from shared.ports import Identity
 from shared.settings import Settings
@@ -24,9 +25,6 @@ ANSWERED = re.compile(r"content-type|content-length|retry-after|x-earwitness-[a-
 OUR_AFFAIR = frozenset({401, 403})
 #: Bytes around the file of a multipart body.
 OVERHEAD = 64 << 10
-#: Bytes of a body already refused that are still read, so that the refusal is: a sender that is
-#: cut off in the middle of sending sees a broken line and no answer.
-DRAINED = 64 << 20
 #: Seconds for the service to take the line, or the next bytes. Cloud Run may hold a request
 #: for 10 s while it scales.
 CONNECT_S, WRITE_S = 15.0, 60.0
@@ -123,14 +121,9 @@ class _Body:
         self._read.set()
 
     async def drain(self) -> None:
-        """Read what is left of a body that is refused, within bounds."""
-        if self._read.is_set():
-            return
-        count = 0
-        async for part in self._request.stream():
-            count += len(part)
-            if count > DRAINED:
-                return
+        """Read what is left of a body that is refused."""
+        if not self._read.is_set():
+            await drained(self._request)
 
     async def unless_gone(self, work: Coroutine[Any, Any, httpx.Response]) -> httpx.Response:
         """What `work` gives; it is cancelled if the caller goes.

@@ -13,6 +13,7 @@ import click
 from local.cli import exits
 from local.cli.dead import dead
 from local.cli.hear import add, hear
+from local.cli.keys import keys
 from local.cli.output import say
 from local.cli.recordings import find, ls, show
 from local.cli.tenants import tenants
@@ -79,7 +80,21 @@ def cli() -> None:
     """Drop audio in; get testimony: what was said, what was heard, and how sure we are."""
 
 
-for command in (up, hear, add, ls, show, find, dead, tenants, backup, restore, config, doctor):
+for command in (
+    up,
+    hear,
+    add,
+    ls,
+    show,
+    find,
+    dead,
+    tenants,
+    keys,
+    backup,
+    restore,
+    config,
+    doctor,
+):
     cli.add_command(command)
 
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway import secrets, wording
-from gateway.secrets import secret
 from gateway.main import create_app
+from gateway.secrets import secret
 from gateway.timeline import MAX_LANES, MIN_WIDTH, WIDTH, lanes, ticks
 from gateway.ulids import ULID, ulid
 from shared.domain.answers import Task

@@ -72,9 +72,12 @@ def test_only_our_own_origin_may_ask(client, method, origin, allowed):
 
 
 def state_changing(app):
-    """Every documented operation that is no GET, with its path filled in."""
+    """Every documented operation that is no GET, with its path filled in.
+
+    Hearing something now changes nothing; `test_another_site_cannot_have_anything_heard`.
+    """
     for path, operations in app.openapi()["paths"].items():
-        for method in set(operations) - {"get"}:
+        for method in set(operations) - {"get"} if not path.startswith("/v1/audio/") else ():
             yield method, path.format(recording_id="x", key="0" * 26)
 
 
@@ -94,6 +97,19 @@ def test_every_state_change_needs_the_pages_token(app, client):
         ("post", "/v1/uploads"),
     ]
     assert len(list(state_changing(app))) == len(refused) + 1
+
+
+@pytest.mark.parametrize("origin", [ATTACKER, "null"])
+def test_another_site_cannot_have_anything_heard(client, origin):
+    """A page somewhere could send a form to 127.0.0.1, and a browser would."""
+    answer = client.post(
+        "/v1/audio/transcriptions",
+        files={"file": b"x"},
+        data={"model": "echo"},
+        headers={"Origin": origin},
+    )
+
+    assert answer.status_code == 403
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "0" * 64, "\udcff", None])
