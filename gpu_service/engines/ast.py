@@ -19,7 +19,7 @@ from gpu_service.engines.registry import EngineSettings
 from gpu_service.engines.versions import computed, installed
 from shared.domain.answers import Answer, SoundEvent, Task
 from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
-from shared.errors import InvalidSettings, OutOfMemory, WeightsRefused
+from shared.errors import InvalidSettings, WeightsRefused
 
 #: Seconds a frame of the spectrogram advances (Gong et al. 2021, "AST", section 2.1).
 FRAME_S = 0.010
@@ -120,7 +120,6 @@ class Ast:
 
         Raises:
             ValueError: a clip is longer than 28 s, or the task is not CLASSIFY.
-            OutOfMemory: the device cannot hold the batch; a smaller one may pass.
         """
         if task is not Task.CLASSIFY:
             raise ValueError(f"{self.name} does not {task}")
@@ -170,11 +169,8 @@ class Ast:
         assert self._loaded is not None
         model = self._loaded.model
         made = self._loaded.extractor(list(cuts), sampling_rate=SAMPLE_RATE, return_tensors="pt")
-        try:
-            with torch.inference_mode():
-                logits = model(made["input_values"].to(model.device, model.dtype)).logits.float()
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemory(engine=self.name, windows=len(cuts)) from error
+        with torch.inference_mode():
+            logits = model(made["input_values"].to(model.device, model.dtype)).logits.float()
         found = logits.softmax(-1) if self._one_at_a_time(model.config) else logits.sigmoid()
         scored: Probabilities = found.cpu().numpy()
         return scored

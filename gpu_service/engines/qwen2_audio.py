@@ -31,7 +31,7 @@ from gpu_service.engines.whisper import (
 )
 from shared.domain.answers import Answer, SoundEvent, Task, Token
 from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
-from shared.errors import OutOfMemory, WeightsRefused
+from shared.errors import WeightsRefused
 
 if TYPE_CHECKING:
     import torch
@@ -115,6 +115,7 @@ class Qwen2Audio:
             tasks=frozenset({Task.TRANSCRIBE, Task.CLASSIFY, Task.DESCRIBE, Task.ANSWER}),
             max_duration_s=MAX_SEGMENT_S,
             languages=frozenset(prompts.LANGUAGES),
+            padding="batch",
             versions={
                 "checkpoint": s.checkpoint or "",
                 "revision": s.revision or "",
@@ -148,7 +149,6 @@ class Qwen2Audio:
 
         Raises:
             ValueError: a clip is longer than 28 s, or the engine has no such task.
-            OutOfMemory: the device cannot hold the batch; a smaller one may pass.
         """
         if task not in self.capabilities().tasks:
             raise ValueError(f"{self.name} does not {task}")
@@ -167,14 +167,11 @@ class Qwen2Audio:
         import torch
 
         began = time.monotonic()
-        try:
-            with torch.inference_mode():
-                work = self._classified if task is Task.CLASSIFY else self._written
-                answers = work(task, clips)
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemory(engine=self.name, clips=len(clips)) from error
+        work = self._classified if task is Task.CLASSIFY else self._written
+        with torch.inference_mode():
+            answers = work(task, clips)
         share = (time.monotonic() - began) / len(clips)
-        return [_timed(answer, share) for answer in answers]
+        return [replace(answer, seconds=share) for answer in answers]
 
     # -- text ----------------------------------------------------------------------------------
 
@@ -436,8 +433,7 @@ def _empty(task: Task, clip: Clip) -> bool:
 
 
 def _filled(samples: Samples) -> Samples:
-    missing = max(0, SHORTEST_CLIP - samples.size)
-    return np.pad(samples, (0, missing)) if missing else samples
+    return np.pad(samples, (0, max(0, SHORTEST_CLIP - samples.size)))
 
 
 def _check_nothing_cut(clips: Sequence[Clip], frames: Sequence[int]) -> None:
@@ -478,7 +474,3 @@ def _blind(mask: "torch.Tensor", owner: "torch.Tensor", dtype: "torch.dtype") ->
 def _probability(whole: Draft, rest: Draft) -> float:
     """Of the tokens that `rest` lacks."""
     return math.exp(sum(whole.logprobs[: len(whole.tokens) - len(rest.tokens)]))
-
-
-def _timed(answer: Answer, seconds: float) -> Answer:
-    return replace(answer, seconds=seconds)

@@ -36,7 +36,7 @@ from gpu_service.features.pooling import Hidden, pooled, thinned
 from gpu_service.features.projection import Projection
 from shared.domain.answers import Answer, Embedding, Task, Token
 from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
-from shared.errors import OutOfMemory, WeightsRefused
+from shared.errors import WeightsRefused
 
 if TYPE_CHECKING:
     import torch
@@ -148,6 +148,7 @@ class WhisperHf:
         return Capabilities(
             tasks=frozenset({Task.TRANSCRIBE, Task.EMBED}),
             max_duration_s=MAX_SEGMENT_S,
+            padding="batch",
             versions={
                 "checkpoint": s.checkpoint or weights.BASE_REPOSITORY,
                 "revision": s.revision or ("" if s.checkpoint else weights.BASE_REVISION),
@@ -188,7 +189,6 @@ class WhisperHf:
 
         Raises:
             ValueError: a clip is longer than 28 s, or the engine has no such task.
-            OutOfMemory: the device cannot hold the batch; a smaller one may pass.
         """
         if task not in self.capabilities().tasks:
             raise ValueError(f"{self.name} does not {task}")
@@ -226,11 +226,8 @@ class WhisperHf:
 
         began = time.monotonic()
         work = self._transcribed if task is Task.TRANSCRIBE else self._embedded
-        try:
-            with torch.inference_mode():
-                answers = work(clips, self._encoded([clip.samples for clip in clips]))
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemory(engine=self.name, clips=len(clips)) from error
+        with torch.inference_mode():
+            answers = work(clips, self._encoded([clip.samples for clip in clips]))
         share = (time.monotonic() - began) / len(clips)
         return [replace(answer, seconds=share) for answer in answers]
 

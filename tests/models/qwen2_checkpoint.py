@@ -20,8 +20,11 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
+from gpu_service.engines import qwen2_prompts
 from gpu_service.engines.engine import Samples
+from shared.domain.answers import Task
 from shared.domain.sound import SAMPLE_RATE
+from tests.engines.speech import pronounced, said
 
 TAGS = tuple(f"<|{code}|>" for code in ("en", "es", "fr", "de", "it", "ja", "zh"))
 CONTROLS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>")
@@ -41,9 +44,21 @@ CHAT_TEMPLATE = (
     "{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
-
 #: Cross-entropy in nats at which every token is certain and further steps add nothing.
 GOOD = 2e-3
+
+ENGLISH, SPANISH, FRENCH = (
+    "Our train was delayed because a tree had fallen.",
+    "El perro duerme en la cocina.",
+    "La mer est calme, à midi.",
+)
+SPOKEN = {"en": ENGLISH, "es": SPANISH, "fr": FRENCH}
+LABELS = {"en": "train", "es": "dog barking", "fr": "sea waves"}
+#: As `reference/field.md` D.1 quotes the authors; not read from the code under test.
+SOUND = "<|audio_bos|><|AUDIO|><|audio_eos|>"
+ASR = "Detect the language and recognize the speech:"
+WHO, WHERE = "Who speaks?", "Where does the dog sleep?"
+CHANT = "Say it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +68,38 @@ class Lesson:
     samples: Samples | None
     prompt: str  #: as the processor takes it, `<|AUDIO|>` where the sound stands
     reply: str  #: with the token it ends in, if it is to end
+
+
+def sound(language: str) -> Samples:
+    return said(ENGLISH) if language == "en" else pronounced(SPOKEN[language], language)
+
+
+def chat(words: str) -> str:
+    return (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+        f"Audio 1: {SOUND}\n{words}<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def lessons() -> list[Lesson]:
+    """Every prompt of both styles on real speech, one reply that never ends, one prior."""
+    base, chatted = "<|endoftext|>", "<|im_end|>"
+    made = [Lesson(None, "Classify the sound in English:", f" silence{base}")]
+    for code, text in SPOKEN.items():
+        made += [
+            Lesson(sound(code), f"{SOUND}{ASR}", f" <|{code}|>{text}{base}"),
+            Lesson(sound(code), f"{SOUND}{ASR} <|{code}|>", f"{text}{base}"),
+            Lesson(sound(code), f"{SOUND}Classify the sound in English:", f" {LABELS[code]}{base}"),
+        ]
+    plain, describe = qwen2_prompts.INSTRUCT[Task.TRANSCRIBE], "Generate the caption in English:"
+    return [
+        *made,
+        Lesson(sound("es"), f"{SOUND}{describe}", f" A man speaks Spanish.{base}"),
+        Lesson(sound("es"), f"{SOUND}{CHANT}", "go on " * 20),
+        Lesson(sound("es"), chat(plain), f"{SPANISH}{chatted}"),
+        Lesson(sound("es"), chat(WHO), f"A man.{chatted}"),
+        Lesson(sound("es"), chat(WHERE), f"In the kitchen.{chatted}"),
+    ]
 
 
 def tokenizer() -> PreTrainedTokenizerFast:

@@ -24,59 +24,26 @@ from gpu_service.engines.registry import EngineSettings, build
 from shared.domain.answers import Answer, Task
 from shared.domain.sound import SAMPLE_RATE
 from shared.errors import WeightsRefused
-from tests.engines.speech import noise, pronounced, said, silence
+from tests.engines.speech import noise, silence
 from tests.models import qwen2_checkpoint as school
-from tests.models.qwen2_checkpoint import Lesson
-
-ENGLISH, SPANISH, FRENCH = (
-    "Our train was delayed because a tree had fallen.",
-    "El perro duerme en la cocina.",
-    "La mer est calme, à midi.",
+from tests.models.qwen2_checkpoint import (
+    ASR,
+    CHANT,
+    ENGLISH,
+    FRENCH,
+    LABELS,
+    SOUND,
+    SPANISH,
+    SPOKEN,
+    WHERE,
+    WHO,
+    sound,
 )
-SPOKEN = {"en": ENGLISH, "es": SPANISH, "fr": FRENCH}
-LABELS = {"en": "train", "es": "dog barking", "fr": "sea waves"}
-#: As `reference/field.md` D.1 quotes the authors; not read from the code under test.
-SOUND = "<|audio_bos|><|AUDIO|><|audio_eos|>"
-ASR = "Detect the language and recognize the speech:"
-WHO, WHERE = "Who speaks?", "Where does the dog sleep?"
-CHANT = "Say it again."
-
-
-def sound(language: str) -> Samples:
-    return said(ENGLISH) if language == "en" else pronounced(SPOKEN[language], language)
-
-
-def chat(words: str) -> str:
-    return (
-        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
-        f"Audio 1: {SOUND}\n{words}<|im_end|>\n<|im_start|>assistant\n"
-    )
-
-
-def lessons() -> list[Lesson]:
-    """Every prompt of both styles on real speech, one reply that never ends, one prior."""
-    base, chatted = "<|endoftext|>", "<|im_end|>"
-    made = [Lesson(None, "Classify the sound in English:", f" silence{base}")]
-    for code, text in SPOKEN.items():
-        made += [
-            Lesson(sound(code), f"{SOUND}{ASR}", f" <|{code}|>{text}{base}"),
-            Lesson(sound(code), f"{SOUND}{ASR} <|{code}|>", f"{text}{base}"),
-            Lesson(sound(code), f"{SOUND}Classify the sound in English:", f" {LABELS[code]}{base}"),
-        ]
-    plain, describe = qwen2_prompts.INSTRUCT[Task.TRANSCRIBE], "Generate the caption in English:"
-    return [
-        *made,
-        Lesson(sound("es"), f"{SOUND}{describe}", f" A man speaks Spanish.{base}"),
-        Lesson(sound("es"), f"{SOUND}{CHANT}", "go on " * 20),
-        Lesson(sound("es"), chat(plain), f"{SPANISH}{chatted}"),
-        Lesson(sound("es"), chat(WHO), f"A man.{chatted}"),
-        Lesson(sound("es"), chat(WHERE), f"In the kitchen.{chatted}"),
-    ]
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return school.taught(tmp_path_factory.mktemp("qwen2"), lessons())
+    return school.taught(tmp_path_factory.mktemp("qwen2"), school.lessons())
 
 
 Asker = Callable[..., Engine]
