@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -22,12 +23,14 @@ from gpu_service.engines.registry import EngineSettings, read
 from gpu_service.engines.remote import Host, RemoteHost, is_remote
 from gpu_service.engines.serving import Server
 from gpu_service.hearing.ears import LocalEars
+from gpu_service.hearing.throughput import Throughput
 from gpu_service.push_tokens import PushTokens
 from gpu_service.slots import Slots
 from shared import wiring
 from shared.domain.answers import Task
 from shared.domain.lanes import Lane
 from shared.errors import EarwitnessError, InvalidSettings, LibraryMissing
+from shared.flows.load import Load
 from shared.flows.work import Work
 from shared.logs import say
 from shared.settings import Settings
@@ -54,6 +57,8 @@ class House:
     hosts: Mapping[str, Host]
     fleet: Fleet
     servers: Mapping[str, Server]
+    throughput: Throughput
+    load: Load
     work: Work
     stopping: bool = field(default=False)
     admission: Admission = field(default_factory=Admission)  #: of callers who wait on the line
@@ -89,6 +94,15 @@ class House:
     def _tick(self) -> None:
         while not self._ended.wait(TICK_S):
             self.fleet.tick(time.monotonic())
+            self._report()
+
+    def _report(self) -> None:
+        """Say how fast this instance hears, for whoever decides what is taken in."""
+        measured = partial(self.throughput.measured, self.slots.places)
+        try:
+            self.load.report(self.work.worker, measured)
+        except EarwitnessError as error:
+            say(log, error)
 
     def stop(self) -> None:
         """Let go of every job without spending an attempt, then end the children."""
@@ -121,7 +135,8 @@ def build(settings: Settings) -> House:
     decoder = Decoder(processes=settings.decoders, allow_unsandboxed=settings.allow_unsandboxed)
     room_mb = settings.batch_memory_mb
     servers = {name: Server(host, room_mb=room_mb) for name, host in hosts.items()}
-    ears = LocalEars(decoder, servers, settings.home / "tmp")
+    throughput = Throughput()
+    ears = LocalEars(decoder, servers, settings.home / "tmp", throughput)
     return House(
         settings=settings,
         parts=parts,
@@ -134,6 +149,8 @@ def build(settings: Settings) -> House:
         hosts=hosts,
         fleet=fleet,
         servers=servers,
+        throughput=throughput,
+        load=wiring.load_of(parts),
         work=wiring.work(parts, ears),
     )
 

@@ -13,6 +13,7 @@ from shared import spans
 from shared.domain.tenants import DEMO, Tier
 from shared.errors import InvalidSettings
 from shared.flows.intake import Intake
+from shared.flows.load import Load
 from shared.flows.publish import PublishOutbox
 from shared.flows.reconcile import Reconcile
 from shared.ports import (
@@ -221,7 +222,20 @@ def publish(p: Parts) -> PublishOutbox:
 
 
 def intake(p: Parts) -> Intake:
-    return Intake(p.tenants, p.recordings, p.uploads, publish(p), p.now, p.settings.max_seconds)
+    return Intake(
+        tenants=p.tenants,
+        recordings=p.recordings,
+        uploads=p.uploads,
+        publish=publish(p),
+        now=p.now,
+        max_seconds=p.settings.max_seconds,
+        backlog=load_of(p).backlog,
+    )
+
+
+def load_of(p: Parts) -> Load:
+    """How much waits and how fast it is heard; one a process, for it remembers what it read."""
+    return Load(p.jobs, p.bookmarks, p.now)
 
 
 def reconcile(p: Parts) -> Reconcile:

@@ -1,9 +1,10 @@
 """Implements `Ears`: one pass to decode and survey, then engines asked segment by segment."""
 
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 from operator import itemgetter
 from pathlib import Path
@@ -15,6 +16,7 @@ from gpu_service.engines.serving import Server
 from gpu_service.hearing.pcm import Pcm
 from gpu_service.hearing.quality import QualityMeter
 from gpu_service.hearing.segmentation import PLAN, cut, windows
+from gpu_service.hearing.throughput import Throughput
 from gpu_service.hearing.voice_activity import VoiceActivity
 from shared.domain.answers import Answer, Task
 from shared.domain.lanes import Lane
@@ -90,6 +92,7 @@ class LocalEars:
     decoder: Decoder
     servers: Mapping[str, Server]
     tmp: Path | None  #: where long recordings are spooled while they are heard
+    throughput: Throughput = field(default_factory=Throughput)
 
     def names(self) -> list[str]:
         return sorted(self.servers)
@@ -109,12 +112,14 @@ class LocalEars:
         alive: Callable[[], None],
         lane: Lane = Lane.HIGH,
     ) -> Iterator[Hearing]:
+        begun_s = time.monotonic()
         with Pcm(self.tmp) as pcm:
             with self.decoder.open(
                 sound, tenant=tenant, limits=limits, separate=wishes.separate, alive=alive
             ) as decoding:
                 survey, voices = surveyed(decoding, pcm)
             yield OpenedRecording(survey, voices, pcm, self.servers, tenant, wishes, alive, lane)
+        self.throughput.heard(survey.facts.duration_s or 0.0, time.monotonic() - begun_s)
 
 
 def surveyed(decoding: Decoding, pcm: Pcm) -> tuple[Survey, list[list[Span]]]:

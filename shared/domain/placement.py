@@ -6,6 +6,7 @@ from math import ceil
 
 from shared.domain.fairness import tag
 from shared.domain.lanes import Candidate, rank
+from shared.domain.overload import Backlog, shed
 from shared.domain.recording import Ledger, Placement, Recording
 from shared.domain.sound import Limits
 from shared.domain.tenants import BURST_WINDOW_S, Rules, Tenant
@@ -65,11 +66,19 @@ def next_midnight(now: datetime) -> datetime:
     return day + timedelta(days=1)
 
 
-def place(recording: Recording, tenant: Tenant, ledger: Ledger, now: datetime) -> Placement:
+def place(
+    recording: Recording,
+    tenant: Tenant,
+    ledger: Ledger,
+    now: datetime,
+    backlog: Backlog | None = None,
+) -> Placement:
     """Choose lane and tag, and charge the tenant's ledger.
 
-    A recording over the day's quota is deferred to the next midnight UTC and charged to
-    the burst and the tag only: its files and seconds count on the day it is heard.
+    A recording over the day's quota is deferred to the next midnight UTC, and one that is
+    shed under `backlog` to when that is worked off. Both are charged to the burst and the tag
+    only: their files and seconds count on the day they are heard. A recording whose promised
+    time has come is placed without a backlog: it is never shed twice.
     """
     rules, ledger = tenant.rules, _today(ledger, now)
     candidate = Candidate(
@@ -82,12 +91,15 @@ def place(recording: Recording, tenant: Tenant, ledger: Ledger, now: datetime) -
     ranking = rank(candidate)
     tags = tag(now.timestamp(), ledger.next_tag, recording.seconds, rules.weight)
     late = _over_quota(ledger, recording.seconds or 0.0, rules)
+    put_off = None if late or backlog is None else shed(tenant.tier, ranking.lane, backlog, now)
+    waits = late or put_off is not None
     charged = replace(
         ledger,
         next_tag=tags.next_tag,
-        files=ledger.files + (not late),
-        seconds=ledger.seconds + (0.0 if late else recording.seconds or 0.0),
+        files=ledger.files + (not waits),
+        seconds=ledger.seconds + (0.0 if waits else recording.seconds or 0.0),
         burst_files=ledger.burst_files + (ranking.rule == "pro_short"),
     )
-    until = next_midnight(now) if late else None
-    return Placement(ranking.lane, ranking.rule, tags.start_tag, until, charged)
+    until, by = (put_off.until, put_off.rule) if put_off else (None, None)
+    until = next_midnight(now) if late else until
+    return Placement(ranking.lane, ranking.rule, tags.start_tag, until, charged, by)

@@ -85,6 +85,14 @@ class Placement:
     start_tag: float
     deferred_until: datetime | None
     ledger: Ledger  #: the tenant's, after this recording
+    shed_by: str | None = None  #: the overload rule that deferred it; None: the day's quota did
+
+    @property
+    def reason(self) -> str:
+        """Why it goes there, for its history."""
+        if self.deferred_until is None:
+            return f"lane {self.lane} by rule {self.rule}"
+        return f"deferred by rule {self.shed_by}" if self.shed_by else "over the day's quota"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
 """finalized -> probe header -> admit or refuse -> rank -> record with ticket -> publish."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from shared.domain.header import probe
 from shared.domain.names import recording_id, tenant_and_path
+from shared.domain.overload import Backlog
 from shared.domain.placement import capped, check_limits, place
 from shared.domain.recording import Failure, Recording, UploadedObject
 from shared.domain.states import State
@@ -32,6 +34,7 @@ class Intake:
     publish: PublishOutbox
     now: Clock
     max_seconds: float | None = None  #: for every tenant, whatever the tier says
+    backlog: Callable[[], Backlog | None] = lambda: None  #: None: nobody knows, nobody is shed
 
     def __call__(self, upload: UploadedObject) -> Recording:
         """Turn one upload into one recording: queued, deferred or rejected.
@@ -58,8 +61,10 @@ class Intake:
         except RefusedAudio as refusal:
             log.info("refused", extra={"code": refusal.code})
             return self.recordings.refuse(draft, Failure(refusal.code, str(refusal)))
-        at = draft.received_at
-        return self.recordings.create_or_get(ready, lambda ledger: place(ready, tenant, ledger, at))
+        at, backlog = draft.received_at, self.backlog()
+        return self.recordings.create_or_get(
+            ready, lambda ledger: place(ready, tenant, ledger, at, backlog)
+        )
 
     def _admit(self, upload: UploadedObject, draft: Recording) -> tuple[Tenant, Recording]:
         tenant_and_path(upload.name)

@@ -134,8 +134,7 @@ def _create(db: Connection, draft: Recording, placed: Placement) -> Recording:
         ),
     )
     write_ledger(db, made.tenant, placed.ledger)
-    reason = "over the day's quota" if late else f"lane {placed.lane} by rule {placed.rule}"
-    seq = remember(db, made.id, Moved(made.state, made.received_at, "intake", reason))
+    seq = remember(db, made.id, Moved(made.state, made.received_at, "intake", placed.reason))
     effects = [announcement(made, made.state.value, made.received_at, seq)] if late else []
     put_out(db, effects or [ticket(made.id, placed.lane, seq, made.trace)])
     return made

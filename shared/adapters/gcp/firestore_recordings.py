@@ -158,8 +158,7 @@ def _create(
         rule=placed.rule,
         deferred_until=placed.deferred_until,
     )
-    reason = "over the day's quota" if late else f"lane {placed.lane} by rule {placed.rule}"
-    line = Moved(made.state, made.received_at, "intake", reason)
+    line = Moved(made.state, made.received_at, "intake", placed.reason)
     seq = begin(commit, found.reference, made, line)
     commit.create(commit.at(JOBS, made.id), _job(made, placed))
     write_ledger(commit, tenant, placed.ledger)
