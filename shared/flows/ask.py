@@ -10,7 +10,13 @@ from shared.domain.prices import Terms
 from shared.domain.recording import Lease
 from shared.domain.sound import Segment
 from shared.domain.spending import Intent, PaidCall, Refusal
-from shared.errors import EarwitnessError, EngineDied, EngineUnavailable, PaidCallWithheld
+from shared.errors import (
+    BreakerOpen,
+    EarwitnessError,
+    EngineDied,
+    EngineUnavailable,
+    PaidCallWithheld,
+)
 from shared.ports import Clock, Hearing, Spending, Tenants
 
 
@@ -183,7 +189,8 @@ class _Purchase:
         try:
             [answer] = self.hearing.ask(self.step.engine, self.step.task, [call.sound])
         except (EngineUnavailable, EngineDied) as error:
-            unpaid = error.context.get("charged") is False
+            # An open breaker lets no call out; a refusal is not charged and says so.
+            unpaid = isinstance(error, BreakerOpen) or error.context.get("charged") is False
             if unpaid:
                 self.purse.settle(intent, 0.0)
             return _blamed(wanted, self.step, error, 0.0 if unpaid else at_most)

@@ -35,6 +35,7 @@ EFFECTS = {
     "results": {"save", "remove"},
     "arrivals": {"pull", "ack"},
     "bookmarks": {"move"},
+    "spending": {"intend", "settle"},
 }
 
 

@@ -16,6 +16,7 @@ from shared.domain.lanes import Lane
 from shared.domain.prices import Price, Terms
 from shared.domain.tenants import Tenant, Tier
 from shared.errors import (
+    BreakerOpen,
     EngineDied,
     EngineUnavailable,
     PaidCallWithheld,
@@ -219,7 +220,8 @@ class TestPaying:
         assert decided.decisions[1].reason == "no_words"
 
     @pytest.mark.parametrize(
-        ("error", "spent"), [(VendorBusy(charged=False), 0.0), (VendorTimedOut(), 1.0)]
+        ("error", "spent"),
+        [(VendorBusy(charged=False), 0.0), (BreakerOpen(), 0.0), (VendorTimedOut(), 1.0)],
     )
     def test_a_refused_call_is_not_paid_and_a_lost_one_is(self, store, lease, error, spent):
         def script(engine, task, many):
