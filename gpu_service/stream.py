@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastapi import APIRouter
-from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gpu_service.house import House
+from gpu_service.openai_api import failures
+from gpu_service.openai_api.callers import gateway_tokens, tenant_of, verified
 from gpu_service.streaming import asking, protocol
 from gpu_service.streaming.conversation import DIRECTIONS, Bounds, Conversation, Gone, Workers
 from gpu_service.streaming.listening import Piece
@@ -23,7 +24,6 @@ from gpu_service.streaming.resuming import Parked, Tokens
 from gpu_service.streaming.session import Session
 from shared import errors as e
 from shared.domain.answers import Answer
-from shared.domain.tenants import DEMO
 from shared.logs import say
 
 log = logging.getLogger("earwitness.stream")
@@ -63,6 +63,7 @@ class Streams:
             ThreadPoolExecutor(s.streams, thread_name_prefix="stream-ask"),
         )
         self.bounds = Bounds(s.stream_s, s.stream_idle_s)
+        self._gateway = gateway_tokens(s)
         self._tokens = Tokens(secrets.token_bytes(32))
         self.parked: Parked[Session] = Parked(s.streams, s.stream_resume_s)
         self.talking: dict[str, tuple[Conversation, asyncio.Task[Any]]] = {}
@@ -75,6 +76,16 @@ class Streams:
         """Bytes that came and went, by direction; also of streams that go on."""
         now = [talk.bytes for talk, _ in list(self.talking.values())]
         return {way: self._bytes[way] + sum(one[way] for one in now) for way in DIRECTIONS}
+
+    async def tenant(self, line: WebSocket) -> str:
+        """Whose sound it is: the gateway says so, who alone may open a stream here.
+
+        Raises:
+            ForgedTicket: somebody else calls. InvalidRequest, UnknownTenant: it names none.
+        """
+        await verified(self._gateway, line)
+        found = await asyncio.to_thread(tenant_of, line, self._house.parts)
+        return found.id
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -217,22 +228,24 @@ async def stream(line: WebSocket) -> None:
     """Sound in, hypotheses out; `docs/streaming.md` describes the messages."""
     streams: Streams = line.app.state.streams
     try:
+        tenant = await streams.tenant(line)
         with streams.place():
             await line.accept()
-            code, became = await _served(streams, line)
+            code, became = await _served(streams, line, tenant)
             streams.ended[became] += 1
             with contextlib.suppress(RuntimeError, TimeoutError, WebSocketDisconnect):
                 async with asyncio.timeout(1.0):
                     await line.close(code, became)
-    except (e.ServiceStopping, e.TooManyStreams) as error:
+    except e.EarwitnessError as error:
+        say(log, error)
         streams.ended[error.code] += 1
-        await line.send_denial_response(_denied(error))
+        await line.send_denial_response(failures.answer(error))
 
 
-async def _served(streams: Streams, line: WebSocket) -> tuple[int, str]:
+async def _served(streams: Streams, line: WebSocket, tenant: str) -> tuple[int, str]:
     """The close code and what became of it."""
     try:
-        session, again = await streams.session(await _opening(line), _tenant(line))
+        session, again = await streams.session(await _opening(line), tenant)
         await streams.talk(line, session, again)
     except Gone:
         return NORMAL, "gone"
@@ -274,18 +287,3 @@ async def _opening(line: WebSocket) -> Config | Resume:
     if text is None or len(text) > MAX_OPENING:
         raise e.InvalidStream("The first message must be a short JSON text.")
     return protocol.opening(text)
-
-
-def _tenant(line: WebSocket) -> str:
-    """Whose sound it is; the gateway says so, who alone may call this service."""
-    return line.headers.get("x-earwitness-tenant", DEMO)
-
-
-def _denied(error: e.EarwitnessError) -> JSONResponse:
-    full = isinstance(error, e.TooManyStreams)
-    body = {"message": str(error), "type": "rate_limit_error" if full else "unavailable_error"}
-    return JSONResponse(
-        {"error": {**body, "param": None, "code": error.code}},
-        429 if full else 503,
-        {"Retry-After": "5"},
-    )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from gpu_service.push_tokens import PushTokens
 from shared.domain.names import TENANT
@@ -31,7 +31,7 @@ def gateway_tokens(settings: Settings) -> PushTokens | None:
     return PushTokens(msgspec.structs.replace(settings, **who))
 
 
-async def verified(tokens: PushTokens | None, request: Request) -> None:
+async def verified(tokens: PushTokens | None, request: HTTPConnection) -> None:
     """Return if the gateway asks.
 
     Raises:

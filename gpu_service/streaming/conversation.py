@@ -268,9 +268,16 @@ class Conversation:
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
+            running.add_done_callback(_read)
             if pool is self._workers.hear:
                 await asyncio.wait([running])
             raise
+
+
+def _read(running: "asyncio.Future[Any]") -> None:
+    """Nobody waits for it any more: its failure is no news."""
+    if not running.cancelled():
+        running.exception()
 
 
 async def _until(last: "asyncio.Task[None]", tasks: set["asyncio.Task[None]"]) -> None:

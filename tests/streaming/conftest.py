@@ -2,14 +2,25 @@
 
 import pytest
 
+from local import push_keys
+from local.push_keys import PushKeys
 from shared.settings import load
+from shared.wiring import clock
 from tests.streaming.serving import running
 
 
 def given(home, **more):
+    """Settings of a service and of its gateway in this HOME."""
+    keys = PushKeys(home / "keys", clock)
     usual = {
-        "push_email": "push@earwitness.local",
-        "push_subject": "local-push",
+        "push_issuer": push_keys.ISSUER,
+        "push_audience": push_keys.AUDIENCE,
+        "push_email": push_keys.EMAIL,
+        "push_subject": push_keys.SUBJECT,
+        "push_keys": str(keys.jwks),
+        "gateway_email": push_keys.GATEWAY_EMAIL,
+        "gateway_subject": push_keys.GATEWAY_SUBJECT,
+        "signing_key": keys.pem,
         "cascade": {"transcribe": ["echo"], "classify": []},
         "slots": 2,
         "decoders": 1,

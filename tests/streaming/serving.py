@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from gpu_service.main import create_app, server
 from gpu_service.stream import Streams
 from shared.settings import Settings
+from shared.wiring import gateway_identity
 
 
 @dataclass
@@ -113,5 +114,13 @@ class Client:
         return [r for r in self.replies if r["type"] == kind]
 
 
-def connected(url: str, **options: object):
-    return connect(url, ping_interval=None, **options)
+def vouched(settings: Settings, tenant: str = "demo") -> dict[str, str]:
+    """What the gateway says of a caller to the service."""
+    vouching = gateway_identity(settings).authorization()
+    return {"authorization": vouching, "x-earwitness-tenant": tenant}
+
+
+def connected(up: "Running", **options: object):
+    """As the gateway calls."""
+    headers = vouched(up.app.state.house.settings)
+    return connect(up.url, ping_interval=None, additional_headers=headers, **options)

@@ -18,8 +18,8 @@ SPOKEN = np.concatenate(
 FRAMES = chunks(pcm16(SPOKEN), 320)
 
 
-async def reads_along(url):
-    async with connected(url) as line:
+async def reads_along(up):
+    async with connected(up) as line:
         client = Client(line)
         await client.open(chunk_ms=10)
         reading = asyncio.create_task(client.rest())
@@ -29,9 +29,9 @@ async def reads_along(url):
     return [f["segment"] for f in client.of("final")]
 
 
-async def reads_late(url):
+async def reads_late(up):
     """Nothing is read before everything was sent, and its window is small."""
-    async with connected(url, max_queue=1) as line:
+    async with connected(up, max_queue=1) as line:
         client = Client(line)
         await client.open(chunk_ms=10, max_queue_chunks=1)
         await client.send(FRAMES)
@@ -40,21 +40,21 @@ async def reads_late(url):
     return [f["segment"] for f in client.of("final")]
 
 
-async def breaks(url):
-    async with connected(url) as line:
+async def breaks(up):
+    async with connected(up) as line:
         await Client(line).open(chunk_ms=10)
         await Client(line).send(FRAMES[: len(FRAMES) // 2])
         line.transport.abort()
     return
 
 
-async def breaks_and_returns(url):
-    async with connected(url) as line:
+async def breaks_and_returns(up):
+    async with connected(up) as line:
         client = Client(line)
         ready = await client.open(chunk_ms=10)
         await client.send(FRAMES[: len(FRAMES) // 2])
         line.transport.abort()
-    async with connected(url) as line:
+    async with connected(up) as line:
         client = Client(line)
         again = await client.open(resume=ready["resume"])
         await client.send(chunks(pcm16(SPOKEN)[2 * again["sample"] :], 320))
@@ -67,13 +67,13 @@ KINDS = (reads_along, reads_late, breaks, breaks_and_returns)
 EXPECTED = [[0, 1], [0, 1], None, [0, 1]]
 
 
-async def crowd(url, each):
-    return await asyncio.gather(*(kind(url) for _ in range(each) for kind in KINDS))
+async def crowd(up, each):
+    return await asyncio.gather(*(kind(up) for _ in range(each) for kind in KINDS))
 
 
 async def test_everybody_of_a_crowd_gets_every_final_once(tmp_path, caplog):
     with running(given(tmp_path, streams=24)) as up:
-        answers = await crowd(up.url, each=4)
+        answers = await crowd(up, each=4)
         streams = up.streams
 
         assert answers == EXPECTED * 4
@@ -104,7 +104,7 @@ async def test_crowd_after_crowd_costs_no_more_memory(tmp_path):
     with running(given(tmp_path, streams=80)) as up:
         grown = []
         for _ in range(20):
-            assert await crowd(up.url, each=16) == EXPECTED * 16
+            assert await crowd(up, each=16) == EXPECTED * 16
             grown.append(resident_mb())
 
     print([round(mb) for mb in grown])

@@ -23,7 +23,7 @@ SPOKEN = np.concatenate([said("Nobody remembered where the keys were kept."), si
 
 async def test_a_stream_has_a_longest_and_tells_all_it_heard(tmp_path):
     with running(given(tmp_path, stream_s=3.0)) as up:
-        async with connected(up.url) as line:
+        async with connected(up) as line:
             client = Client(line)
             await client.open(interim=False)
             await client.send(chunks(pcm16(np.concatenate([SPOKEN] * 3)), 3200))
@@ -36,7 +36,7 @@ async def test_a_stream_has_a_longest_and_tells_all_it_heard(tmp_path):
 
 async def test_a_stream_that_says_nothing_is_let_go(tmp_path):
     with running(given(tmp_path, stream_idle_s=0.05)) as up:
-        async with connected(up.url) as line:
+        async with connected(up) as line:
             client = Client(line)
             await client.open()
             await client.rest()
@@ -60,7 +60,7 @@ async def test_an_engine_that_dies_is_tried_again_then_the_next_then_told(
         tmp_path, cascade={"transcribe": cascade, "classify": []}, engines={"mortal": mortal}
     )
     with running(settings) as up:
-        async with connected(up.url) as line:
+        async with connected(up) as line:
             client = Client(line)
             await client.open(interim=False)
             await client.send(chunks(pcm16(SPOKEN), 3200))
@@ -77,7 +77,7 @@ async def test_an_engine_that_dies_is_tried_again_then_the_next_then_told(
 async def test_sigterm_tells_what_was_heard_and_how_to_go_on(tmp_path):
     """The platform gives 10 s; somebody who speaks gets the words said so far as a final."""
     with running(given(tmp_path)) as up:
-        async with connected(up.url) as line:
+        async with connected(up) as line:
             client = Client(line)
             await client.open(chunk_ms=10)
             await client.send(chunks(pcm16(SPOKEN[: 16_000 * 2]), 320))
@@ -98,7 +98,7 @@ async def test_sigterm_with_a_stuck_engine_leads_back_to_before_what_was_not_tol
         tmp_path, cascade={"transcribe": ["mortal"], "classify": []}, engines={"mortal": stuck}
     )
     with contextlib.closing(gate), running(settings) as up:
-        async with connected(up.url) as line:
+        async with connected(up) as line:
             client = Client(line)
             await client.open(interim=False)
             await client.send(chunks(pcm16(SPOKEN), 3200))

@@ -6,10 +6,11 @@ import json
 import numpy as np
 import pytest
 import soxr
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.engines.speech import said, silence
-from tests.streaming.serving import Client, chunks, connected, pcm16
+from tests.streaming.serving import Client, chunks, connected, pcm16, vouched
 
 SENTENCE = "The library closes early today because of the public holiday."
 
@@ -20,7 +21,7 @@ def two_sentences():
 
 
 async def test_each_sentence_becomes_a_final_with_its_times(service):
-    async with connected(service.url) as line:
+    async with connected(service) as line:
         client = Client(line)
         ready = await client.open(chunk_ms=10, interim=False)
         await client.send(chunks(pcm16(two_sentences()), 320))
@@ -37,8 +38,8 @@ async def test_each_sentence_becomes_a_final_with_its_times(service):
     assert first["text"].startswith("echo") and first["words"][0]["start_s"] >= first["start_s"]
 
 
-async def heard(url, frames, **config):
-    async with connected(url) as line:
+async def heard(up, frames, **config):
+    async with connected(up) as line:
         client = Client(line)
         await client.open(**config)
         await client.send(frames)
@@ -50,8 +51,8 @@ async def heard(url, frames, **config):
 async def test_the_size_of_chunks_changes_nothing(service):
     sound = pcm16(two_sentences())
 
-    tiny = await heard(service.url, chunks(sound, 320), chunk_ms=10, interim=False)
-    large = await heard(service.url, chunks(sound, 32_000), chunk_ms=1000, interim=False)
+    tiny = await heard(service, chunks(sound, 320), chunk_ms=10, interim=False)
+    large = await heard(service, chunks(sound, 32_000), chunk_ms=1000, interim=False)
 
     assert [told(f) for f in tiny.of("final")] == [told(f) for f in large.of("final")]
 
@@ -64,9 +65,9 @@ async def test_float32_stereo_at_another_rate_is_heard_the_same(service):
     mono = two_sentences()
     stereo = np.repeat(soxr.resample(mono, 16_000, 44_100).astype("<f4"), 2).tobytes()
 
-    plain = await heard(service.url, chunks(pcm16(mono), 3200), interim=False)
+    plain = await heard(service, chunks(pcm16(mono), 3200), interim=False)
     other = await heard(
-        service.url,
+        service,
         chunks(stereo, 3528),
         sample_rate=44_100,
         encoding="float32",
@@ -84,8 +85,8 @@ async def test_chunks_that_overlap_are_heard_once(service):
     sound = pcm16(two_sentences())
     overlapping = [sound[at : at + 3200] for at in range(0, len(sound) - 800, 2400)]
 
-    plain = await heard(service.url, chunks(sound, 3200), interim=False)
-    other = await heard(service.url, overlapping, chunk_ms=100, overlap_ms=25, interim=False)
+    plain = await heard(service, chunks(sound, 3200), interim=False)
+    other = await heard(service, overlapping, chunk_ms=100, overlap_ms=25, interim=False)
 
     assert [told(f) for f in other.of("final")] == [told(f) for f in plain.of("final")]
     assert not other.of("warning")
@@ -94,13 +95,13 @@ async def test_chunks_that_overlap_are_heard_once(service):
 async def test_an_overlap_that_is_none_is_warned_of_once(service):
     frames = chunks(pcm16(two_sentences()), 3200)
 
-    client = await heard(service.url, frames, overlap_ms=25, interim=False)
+    client = await heard(service, frames, overlap_ms=25, interim=False)
 
     assert [w["code"] for w in client.of("warning")] == ["overlap_mismatch"]
 
 
 async def test_partials_come_before_their_final_and_never_after(service):
-    async with connected(service.url) as line:
+    async with connected(service) as line:
         client = Client(line)
         await client.open(chunk_ms=10)
         speech = chunks(pcm16(np.concatenate([said(SENTENCE), silence(1.5)])), 320)
@@ -119,35 +120,35 @@ async def test_partials_come_before_their_final_and_never_after(service):
 
 async def test_a_broken_line_loses_no_final_and_repeats_none(service):
     sound = pcm16(two_sentences())
-    async with connected(service.url) as line:
+    async with connected(service) as line:
         first = Client(line)
         await first.open(chunk_ms=10, interim=False)
         await first.send(chunks(sound[: len(sound) * 7 // 10], 320))
         final = await first.until("final")
         line.transport.abort()
 
-    async with connected(service.url) as line:
+    async with connected(service) as line:
         second = Client(line)
         ready = await second.open(resume=final["resume"])
         await second.send(chunks(sound[2 * ready["sample"] :], 320))
         await second.end()
         await second.rest()
 
-    whole = await heard(service.url, chunks(sound, 320), chunk_ms=10, interim=False)
+    whole = await heard(service, chunks(sound, 320), chunk_ms=10, interim=False)
     together = first.of("final") + second.of("final")
     assert [told(f) for f in together] == [told(f) for f in whole.of("final")]
     assert ready["type"] == "ready" and ready["sample"] > final["end_s"] * 16_000
 
 
 async def test_finals_the_client_never_read_are_told_again(service):
-    async with connected(service.url) as line:
+    async with connected(service) as line:
         first = Client(line)
         ready = await first.open(interim=False)
         await first.send(chunks(pcm16(two_sentences()), 3200))
         await first.until("final")  # it came, and the client crashed before it was kept
         line.transport.abort()
 
-    async with connected(service.url) as line:
+    async with connected(service) as line:
         second = Client(line)
         again = await second.open(resume=ready["resume"])
         await second.send(chunks(pcm16(two_sentences())[2 * again["sample"] :], 3200))
@@ -159,7 +160,7 @@ async def test_finals_the_client_never_read_are_told_again(service):
 
 async def test_a_stream_that_is_gone_says_where_to_begin_again(service):
     sound = pcm16(two_sentences())
-    async with connected(service.url) as line:
+    async with connected(service) as line:
         first = Client(line)
         await first.open(interim=False)
         await first.send(chunks(sound[: len(sound) * 7 // 10], 3200))
@@ -168,19 +169,19 @@ async def test_a_stream_that_is_gone_says_where_to_begin_again(service):
     body, _ = final["resume"].split(".")
     forged = f"{body}.{'A' * 22}"  # as an instance with another key would see it
 
-    async with connected(service.url) as line:
+    async with connected(service) as line:
         lost = Client(line)
         error = await lost.open(resume=forged)
         code = await lost.rest()
     begin = error["send_from_sample"]
     rest = chunks(sound[2 * begin :], 3200)
     anew = await heard(
-        service.url, rest, start_sample=begin, start_segment=error["segment"], interim=False
+        service, rest, start_sample=begin, start_segment=error["segment"], interim=False
     )
 
     assert (error["code"], error["recoverable"], code) == ("resume_lost", True, 1008)
     assert begin == int(final["end_s"] * 16_000)
-    whole = await heard(service.url, chunks(sound, 3200), interim=False)
+    whole = await heard(service, chunks(sound, 3200), interim=False)
     [second] = anew.of("final")
     expected = whole.of("final")[1]
     assert second["segment"] == expected["segment"]
@@ -205,12 +206,12 @@ NAN = np.array([0.0, np.nan], "<f4").tobytes()
 async def test_what_is_no_sound_is_said_and_the_stream_may_go_on(
     service, config, message, code, close
 ):
-    async with connected(service.url) as line:
+    async with connected(service) as line:
         client = Client(line)
         await client.open(interim=False, **config)
         await line.send(message)
         closed = await client.rest()
-    async with connected(service.url) as line:
+    async with connected(service) as line:
         ready = await Client(line).open(resume=client.of("error")[0]["resume"])
 
     [error] = client.of("error")
@@ -239,7 +240,7 @@ async def test_what_is_no_sound_is_said_and_the_stream_may_go_on(
     ],
 )
 async def test_a_first_message_that_is_wrong_is_refused_by_name(service, first, code):
-    async with connected(service.url) as line:
+    async with connected(service) as line:
         client = Client(line)
         await line.send(first)
         closed = await client.rest()
@@ -251,9 +252,9 @@ async def test_a_first_message_that_is_wrong_is_refused_by_name(service, first, 
 async def test_one_stream_more_than_there_are_places_is_told_to_wait(service):
     async with contextlib.AsyncExitStack() as held:
         for _ in range(service.streams.places):
-            await held.enter_async_context(connected(service.url))
+            await held.enter_async_context(connected(service))
         with pytest.raises(InvalidStatus) as refused:
-            await held.enter_async_context(connected(service.url))
+            await held.enter_async_context(connected(service))
 
     assert refused.value.response.status_code == 429
     assert json.loads(refused.value.response.body)["error"]["code"] == "too_many_streams"
@@ -261,12 +262,32 @@ async def test_one_stream_more_than_there_are_places_is_told_to_wait(service):
 
 
 async def test_silence_has_no_finals(service):
-    client = await heard(service.url, chunks(pcm16(silence(3)), 3200))
+    client = await heard(service, chunks(pcm16(silence(3)), 3200))
 
     assert [r["type"] for r in client.replies] == ["ready", "done"]
 
 
 async def test_nothing_at_all_is_a_stream_too(service):
-    client = await heard(service.url, [])
+    client = await heard(service, [])
 
     assert client.replies[-1] == {"type": "done", "samples": 0}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({}, 403, "forged_ticket"),
+        ({"authorization": "Bearer x"}, 403, "forged_ticket"),
+        ({"x-earwitness-tenant": "nobody"}, 400, "unknown_tenant"),
+        ({"x-earwitness-tenant": "../x"}, 400, "invalid_request"),
+    ],
+)
+async def test_only_the_gateway_may_open_a_stream_and_for_a_tenant(service, headers, status, code):
+    if "authorization" not in headers and headers:
+        headers = vouched(service.app.state.house.settings) | headers
+
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(service.url, additional_headers=headers)
+
+    assert refused.value.response.status_code == status
+    assert json.loads(refused.value.response.body)["error"]["code"] == code

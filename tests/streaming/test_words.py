@@ -20,7 +20,7 @@ SENTENCE = "The weather report promised heavy rain and strong winds along the co
 async def test_ten_milliseconds_at_a_time_say_what_the_file_says(tmp_path):
     sound = np.concatenate([silence(1.0), said(SENTENCE), silence(1.0)])
     with running(given(tmp_path, cascade={"transcribe": ["whisper"], "classify": []})) as up:
-        async with connected(up.url) as line:
+        async with connected(up) as line:
             client = Client(line)
             await client.open(chunk_ms=10, language="en", interim=False)
             await client.send(chunks(pcm16(sound), 320))
