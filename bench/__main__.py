@@ -12,11 +12,13 @@ BENCHES = {
     "handler": "bench.handler",
     "ticket": "bench.ticket",
     "P4": "bench.decode",
+    "P5": "bench.wav2vec2_cpu",
     "P8": "bench.imports",
     "P10": "bench.store_operations",
     "P12": "bench.soak",
     "P13": "bench.metrics",
     "P15": "bench.whisper_overhead",
+    "batching": "bench.batching",
 }
 
 
