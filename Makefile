@@ -7,6 +7,7 @@ MODELS := .venv-models
 TORCH := $(shell sed -n 's/^torch==\([0-9.]*\).*/\1/p' requirements/torch.txt)
 BIN := $(VENV)/bin
 PACKAGES := shared functions gpu_service gateway earwitness local
+JOBS ?= 2
 NODE := clients/typescript/node_modules
 OFFLINE_TERRAFORM ?= ../shared/tf/offline-terraform
 
@@ -49,7 +50,7 @@ $(MODELS)/.made: requirements/models.txt requirements/torch.txt
 
 test: env-test  ## the tests, and how much of the code they reach
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest -m "not slow and not gpu"
+	@$(BIN)/coverage run -m pytest -m "not slow and not gpu" -n $(JOBS) --dist loadgroup
 	@if $(MAKE) --silent env-models; then $(MODELS)/bin/coverage run -m pytest tests/models -m "not slow and not gpu"; \
 	else echo "tests/models were not run: torch $(TORCH) for this Python and CPU cannot be had here." >&2; test "$$CI" != true; fi
 	@$(BIN)/coverage combine --quiet

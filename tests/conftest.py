@@ -13,6 +13,30 @@ from tests.emulators import (  # noqa: F401  # here, so that each is started onc
 from tests.functions.deployment import deployed  # noqa: F401  # so too: it takes half a minute
 
 ALLOWED_SKIPS = ("gpu",)
+#: Where Google's emulators are leaned on without naming their fixtures.
+EMULATED = ("/cloud/", "test_emulated.py", "test_emulators.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deal the tests to processes (`pytest -n 2 --dist loadgroup`): a file to one of them.
+
+    Whatever leans on an emulator goes to the same one, so that each is started once; the
+    longest goes first, so that no process is left with it at the end.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=_urgency)
+
+
+def _group(item: pytest.Item) -> str:
+    path = item.path.as_posix()
+    names = getattr(item, "fixturenames", ())
+    leans = any(name == "deployed" or name.endswith("_emulator") for name in names)
+    return "emulators" if leans or any(part in path for part in EMULATED) else path
+
+
+def _urgency(item: pytest.Item) -> tuple[bool, bool]:
+    return _group(item) != "emulators", "/journeys/" not in item.path.as_posix()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
