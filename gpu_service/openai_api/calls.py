@@ -63,13 +63,17 @@ class Call:
                 self._begun = True
                 here = copy_context().run
                 await self._loop.run_in_executor(self._house.threads, here, self._in_thread)
-        except EarwitnessError as error:
-            self._told.put_nowait(error)
-        except Exception as error:  # whoever waits is told, and the framework logs it there
+        except Exception as error:  # whoever waits is told, and answers or logs it
             self._told.put_nowait(error)
         finally:
             self._sound.close()
             self._told.put_nowait(None)
+
+    async def _heard(self) -> None:
+        async with self._house.slots.take(Lane.HIGH):
+            self._begun = True
+            here = copy_context().run
+            await self._loop.run_in_executor(self._house.threads, here, self._in_thread)
 
     def _in_thread(self) -> None:
         for step in self._hear(self._sound, self._alive):

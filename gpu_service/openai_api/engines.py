@@ -78,8 +78,15 @@ def chosen(house: House, name: str) -> tuple[str, ...]:
         return cascade
     if name not in house.hosts:
         raise _unknown(name)
-    if Task.TRANSCRIBE not in house.hosts[name].capabilities().tasks:
+    can = house.hosts[name].capabilities()
+    if Task.TRANSCRIBE not in can.tasks:
         raise InvalidRequest(f"The engine {name} does not transcribe.", param="model")
+    if can.paid:
+        raise InvalidRequest(
+            f"The engine {name} costs money and is asked for recordings only, within their tenant's"
+            " budget. Upload the sound with POST /v1/uploads and the wish engine.",
+            param="model",
+        )
     return (name, *(engine for engine in cascade if engine != name))
 
 

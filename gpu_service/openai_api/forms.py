@@ -34,7 +34,7 @@ async def form(request: Request, max_bytes: int) -> tuple[list[tuple[str, str]],
     """
     if request.headers.get("content-type", "").partition(";")[0].strip() != "multipart/form-data":
         raise NoForm
-    body = _counted(request, max_bytes + OVERHEAD)
+    body = counted(request, max_bytes + OVERHEAD)
     parser = MultiPartParser(
         request.headers, body, max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD
     )
@@ -57,7 +57,8 @@ def _the_file(items: list[tuple[str, UploadFile | str]], max_bytes: int) -> Uplo
     raise InvalidRequest("There is no sound: send it as the field `file`.", param="file")
 
 
-async def _counted(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+async def counted(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+    """The body as it comes; raises BodyTooLarge when more than `most` bytes came."""
     claimed = request.headers.get("content-length", "0")
     if claimed.isdecimal() and int(claimed) > most:
         raise BodyTooLarge

@@ -56,6 +56,11 @@ class Transcript:
         return list(dict.fromkeys(d.answer.engine for d in self.decided))
 
     @property
+    def languages(self) -> list[str]:
+        """What was heard to be spoken, in the order of time, each once."""
+        return list(dict.fromkeys(s.language for s in self.segments if s.language))
+
+    @property
     def warnings(self) -> list[dict[str, str]]:
         """What a reader must know: ours of the sound and the engines, then of this request."""
         heard = [{"code": w.code, "message": w.message} for w in self.result.warnings]
@@ -117,6 +122,7 @@ def diarized(segment: TranscriptSegment, number: int) -> dict[str, Any]:
 
 def _json(t: Transcript) -> dict[str, Any]:
     body: dict[str, Any] = {"text": t.text, "usage": usage(t.duration_s)}
+    body["languages"] = [{"code": code} for code in t.languages]
     if t.asked.logprobs:
         known = t.logprobs_source != "none"
         body["logprobs"] = logprobs([d.answer for d in t.decided]) if known else None
