@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
-from gpu_service import metrics, models_api, stream, tickets
+from gpu_service import analyses, metrics, models_api, stream, tickets
 from gpu_service.house import House, build
 from gpu_service.openai_api import routes
 from shared import logs, spans, wiring
@@ -21,7 +21,7 @@ GRACE_S = 5
 DRAIN_S = 2.5
 #: Bytes of one WebSocket message: a second of 8 channels at 192 kHz in float32.
 MAX_FRAME = 6 << 20
-ROUTERS = (tickets, models_api, stream, routes, metrics)
+ROUTERS = (tickets, models_api, stream, routes, analyses, metrics)
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -357,6 +357,10 @@ class EmulatorStopped(
     """One of Google's emulators stopped, and what it held is gone. Start Earwitness again."""
 
 
+class NotRunning(EarwitnessError, layer=Layer.CONTEXT, severity=Severity.INFO, retryable=False):
+    """Nothing runs here. Start it with `earwitness up` in another window, then ask again."""
+
+
 class AlreadyRunning(
     EarwitnessError, layer=Layer.CONTEXT, severity=Severity.WARNING, retryable=False
 ):
@@ -411,3 +415,13 @@ class TooManyStreams(EarwitnessError, layer=Layer.RESOURCE, severity=Severity.IN
 
 class ServiceStopping(EarwitnessError, layer=Layer.CONTEXT, severity=Severity.INFO, retryable=True):
     """This instance stops. Another one answers; go on there with the resume token."""
+
+
+class AudioTooShort(
+    RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """The sound is too short to be judged so. Send more of it, or only have it transcribed."""
+
+
+class NoEngineSet(InvalidRequest, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False):
+    """No engine is set for this. Name one in EARWITNESS_CASCADE__ and the task."""

@@ -242,6 +242,21 @@ class Settings(Struct, frozen=True, kw_only=True):
             ge=0, description="Seconds a live stream is kept for its client after the line broke."
         ),
     ] = 60.0
+    analysis_seconds: Annotated[
+        dict[str, tuple[float, float]],
+        Meta(
+            description="Shortest and longest sound of POST /v1/analyses by operation, in seconds;"
+            " operations that are left out take any that the audio API takes."
+        ),
+    ] = field(
+        default_factory=lambda: dict.fromkeys(("classify", "describe", "answer"), (5.0, 300.0))
+    )
+    analysis_accept_at: Annotated[
+        float, Meta(ge=0, le=1, description="Calibrated confidence that accepts an analysis.")
+    ] = 0.85
+    analysis_files: Annotated[
+        int, Meta(ge=1, le=256, description="Files in one request for analyses.")
+    ] = 16
     worker: Annotated[str, Meta(description="Name of this worker in leases; unique a process.")] = (
         ""
     )

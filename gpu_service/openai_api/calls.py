@@ -13,7 +13,7 @@ from gpu_service.house import House
 from shared.domain.cascade import Decided
 from shared.domain.lanes import Lane
 from shared.domain.sound import Survey
-from shared.errors import EarwitnessError, Layer, Severity
+from shared.errors import EarwitnessError, Layer, ServiceStopping, Severity
 
 Step = Survey | tuple[Decided, ...]
 Hear = Callable[[BinaryIO, Callable[[], None]], Iterator[Step]]
@@ -69,19 +69,15 @@ class Call:
             self._sound.close()
             self._told.put_nowait(None)
 
-    async def _heard(self) -> None:
-        async with self._house.slots.take(Lane.HIGH):
-            self._begun = True
-            here = copy_context().run
-            await self._loop.run_in_executor(self._house.threads, here, self._in_thread)
-
     def _in_thread(self) -> None:
         for step in self._hear(self._sound, self._alive):
             self._loop.call_soon_threadsafe(self._told.put_nowait, step)
 
     def _alive(self) -> None:
-        if self._gone.is_set() or self._house.stopping:
+        if self._gone.is_set():
             raise CallerGone
+        if self._house.stopping:
+            raise ServiceStopping
 
 
 async def hung_up(request: Request) -> None:

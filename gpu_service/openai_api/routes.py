@@ -151,13 +151,13 @@ async def _answered(
 ) -> Response:
     steps = call.steps()
     # The first step tells whether the sound can be heard at all: while a status can be sent.
-    survey = cast(Survey, await _unless_gone(request, anext(steps)))
+    survey = cast(Survey, await unless_gone(request, anext(steps)))
     witness = Witness(tenant, wanted, survey, api.house.parts.now())
     decided = cast(AsyncIterator[Sequence[Decided]], steps)
     if wanted.stream:
         events = Telling(witness).events(decided)
         return StreamingResponse(events, media_type="text/event-stream")
-    return _whole(witness.transcript(await _unless_gone(request, _all(decided))))
+    return _whole(witness.transcript(await unless_gone(request, _all(decided))))
 
 
 async def _all(steps: AsyncIterator[Sequence[Decided]]) -> list[Decided]:
@@ -176,7 +176,7 @@ def _whole(transcript: Transcript) -> Response:
     return JSONResponse(body, headers=headers)
 
 
-async def _unless_gone(request: Request, work: Any) -> Any:
+async def unless_gone(request: Request, work: Any) -> Any:
     """What `work` gives.
 
     Raises:

@@ -1,0 +1,1 @@
+"""The seeds' four operations under the field's names: transcribe, classify, describe, answer."""
