@@ -12,6 +12,7 @@ BENCHES = {
     "handler": "bench.handler",
     "ticket": "bench.ticket",
     "P4": "bench.decode",
+    "gpu": "bench.gpu_models",
     "P5": "bench.wav2vec2_cpu",
     "P8": "bench.imports",
     "P10": "bench.store_operations",

@@ -61,7 +61,7 @@ class _Loaded:
     @property
     def window(self) -> int:
         """Samples."""
-        return round(self.extractor.max_length * FRAME_S * SAMPLE_RATE)
+        return round(int(self.extractor.max_length) * FRAME_S * SAMPLE_RATE)
 
 
 class Ast:

@@ -79,9 +79,8 @@ class Draft:
 
     def without(self, n_first: int) -> "Draft":
         """The same without its first tokens."""
-        parts = (self.tokens, self.logprobs, self.entropies)
-        tokens, logprobs, entropies = (part[n_first:] for part in parts)
-        return Draft(tokens, logprobs, entropies, self.ending)  # type: ignore[arg-type]
+        logprobs, entropies = self.logprobs[n_first:], self.entropies[n_first:]
+        return Draft(self.tokens[n_first:], logprobs, entropies, self.ending)
 
 
 def looping(tokens: Sequence[int]) -> int:
@@ -135,13 +134,13 @@ def generate(
     drafts = [Draft() for _ in plans]
     dice = [_dice(plan, logits.device) for plan in plans]
     while True:
-        chosen, logprobs, entropies = _chosen(logits, plans, dice)
-        rows = zip(drafts, plans, chosen.tolist(), logprobs, entropies, strict=True)
-        for draft, plan, token, logprob, entropy in rows:
+        chosen, figures = _chosen(logits, plans, dice)
+        rows = zip(drafts, plans, figures, strict=True)
+        for draft, plan, (token, logprob, entropy) in rows:
             if draft.ending is None and token in ends:
                 draft.ending = Ending.END
             elif draft.ending is None:
-                draft.note(token, logprob, entropy, plan.limit)
+                draft.note(int(token), logprob, entropy, plan.limit)
         if all(draft.ending for draft in drafts):
             return drafts
         logits = step(chosen)
@@ -155,21 +154,32 @@ def _dice(plan: Plan, device: Any) -> Any:
 
 def _chosen(
     logits: "torch.Tensor", plans: Sequence[Plan], dice: Sequence[Any]
-) -> tuple["torch.Tensor", list[float], list[float]]:
-    """The next token of every row, its log-probability, and the entropy it was chosen from.
+) -> tuple["torch.Tensor", list[list[float]]]:
+    """The next token of every row; and again with its log-probability and the entropy.
 
     Sampling is the most probable token after noise (Gumbel-max: Gumbel 1954, "Statistical
     Theory of Extreme Values"), so that a row's choice is its own dice's, whoever its neighbours.
     The figures are of the model's own distribution, without temperature.
     """
+    import torch
+
     known = logits.log_softmax(-1)  # (n_rows, n_vocabulary)
-    wanted = known.clone()
-    for row, (plan, one) in enumerate(zip(plans, dice, strict=True)):
-        if plan.temperature > 0:
-            noise = wanted[row].new_empty(wanted.shape[-1]).exponential_(generator=one)
-            wanted[row] = wanted[row] / plan.temperature - noise.log()
+    wanted = known
+    if any(plan.temperature > 0 for plan in plans):
+        wanted = torch.stack([_noisy(*row) for row in zip(known, plans, dice, strict=True)])
     chosen = wanted.argmax(-1)  # (n_rows,)
     taken = known.gather(-1, chosen[:, None])[:, 0]
     # A forbidden token has probability 0 and log-probability -inf; 0 · -inf is to be 0.
     entropies = -(known.exp() * known.clamp(min=-1e4)).sum(-1)
-    return chosen, taken.tolist(), entropies.tolist()
+    # One transfer from the device a step: each waits for the device. Tokens are exact in float64.
+    return chosen, torch.stack([chosen.double(), taken.double(), entropies.double()], -1).tolist()
+
+
+def _noisy(known: "torch.Tensor", plan: Plan, dice: Any) -> "torch.Tensor":
+    """One row, (n_vocabulary,), as its temperature and its dice change it."""
+    import torch
+
+    if not plan.temperature:
+        return known
+    noise = torch.empty_like(known).exponential_(generator=dice)
+    return known / plan.temperature - noise.log()
