@@ -23,6 +23,16 @@ def is_its_own_fault(error: Exception) -> bool:
     return refused or isinstance(error, OutOfMemory)
 
 
+def is_the_engines_fault(error: Exception) -> bool:
+    """Whether a clip that failed alone with this error says that the engine is not well.
+
+    What will not go away by itself (weights that are missing) is better said each time than
+    hidden behind an open breaker.
+    """
+    lasts = isinstance(error, EarwitnessError) and not error.retryable
+    return not lasts and not is_its_own_fault(error)
+
+
 @dataclass(slots=True)
 class Settlement(Generic[Item, Found]):
     """Answers or fails every item of one batch, each exactly once.

@@ -18,7 +18,7 @@ from itertools import count
 from threading import Condition, Thread
 
 from gpu_service.engines.batches import Waiting, choose, cost_s
-from gpu_service.engines.bisection import Settlement, is_its_own_fault
+from gpu_service.engines.bisection import Settlement, is_the_engines_fault
 from gpu_service.engines.bound import Bound
 from gpu_service.engines.engine import Capabilities, Clip
 from gpu_service.engines.host import State, check
@@ -31,9 +31,10 @@ from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
 from shared.errors import BreakerOpen, EngineDied, EngineUnavailable, OutOfMemory
 
 #: Windows of audio in a batch of an engine whose pace is not known yet: four take Whisper base
-#: about 5 s on two cores.
+#: about 5 s on two cores. No batch is bounded more tightly for the sake of time, or a machine
+#: that is slow because it is busy would pack worse and be slower still.
 BUDGET_WINDOWS = 4
-#: Seconds a batch may take: more would not pack better, and would keep later callers waiting.
+#: Seconds a batch of a faster engine may take: more would keep later callers waiting.
 TURN_S = 5.0
 #: Seconds between two looks whether the caller of a waiting clip is still there.
 ALIVE_S = 1.0
@@ -52,6 +53,7 @@ class _Item:
     answer: Future[Answer] = field(default_factory=Future)
     tries: int = 0
     not_before_s: float = 0.0
+    gone: bool = False  #: nobody waits for the answer any more
 
     @property
     def seconds(self) -> float:
@@ -131,7 +133,7 @@ class Server:
         """What a batch may cost now, in seconds of sound as `batches.cost_s` counts them."""
         pace = self.protection.pace
         call_s, per_s = pace.fit()
-        in_time_s = max(self._window_s, (TURN_S - call_s) / per_s) if pace.known else self._budget_s
+        in_time_s = max(self._budget_s, (TURN_S - call_s) / per_s if pace.known else 0.0)
         return min(in_time_s, self._in_memory_s(), self._learnt.now_s)
 
     def waiting_s(self, lane: Lane) -> float:
@@ -196,13 +198,14 @@ class Server:
         check(self.capabilities(), task, clips)
         answers = list[Answer]()
         for part in slices(clips, self._budget_s):
-            futures = self._submit(task, part, lane)
+            items = self._submit(task, part, lane)
+            futures = [item.answer for item in items]
             try:
                 while wait(futures, ALIVE_S, FIRST_EXCEPTION).not_done and not _failed(futures):
                     alive()
                 answers += [future.result() for future in _failed(futures) or futures]
             finally:
-                _cancel(futures)
+                _leave(items)
         return answers
 
     async def asked(
@@ -212,14 +215,14 @@ class Server:
         check(self.capabilities(), task, clips)
         answers = list[Answer]()
         for part in slices(clips, self._budget_s):
-            futures = self._submit(task, part, lane)
+            items = self._submit(task, part, lane)
             try:
-                answers += await asyncio.gather(*map(asyncio.wrap_future, futures))
+                answers += await asyncio.gather(*(asyncio.wrap_future(i.answer) for i in items))
             finally:
-                _cancel(futures)
+                _leave(items)
         return answers
 
-    def _submit(self, task: Task, clips: Sequence[Clip], lane: Lane) -> list[Future[Answer]]:
+    def _submit(self, task: Task, clips: Sequence[Clip], lane: Lane) -> list[_Item]:
         self.protection.look()
         items = [_Item(clip, task, lane, call) for call in (next(self._calls),) for clip in clips]
         with self._change:
@@ -227,7 +230,7 @@ class Server:
                 raise self._stopped()
             self._waiting += items
             self._change.notify()
-        return [item.answer for item in items]
+        return items
 
     def _stopped(self) -> EngineUnavailable:
         return EngineUnavailable(f"The engine {self._host.name} is stopped.")
@@ -274,7 +277,9 @@ class Server:
     def _taken(self, item: _Item) -> bool:
         """Take it off the queue; False if its caller is gone."""
         self._waiting.remove(item)
-        return item.tries > 0 or item.answer.set_running_or_notify_cancel()
+        if item.tries:  # tried before, so its future runs already
+            return not item.gone
+        return item.answer.set_running_or_notify_cancel()
 
     def _chosen(self, due: Sequence[_Item]) -> list[_Item]:
         # A service elsewhere gains nothing by strangers' clips in a call, so there a call stays
@@ -298,7 +303,8 @@ class Server:
             partial(self._ask, course), _give, partial(self._failed, course)
         )
         settlement(batch)
-        self.figures.lost += settlement.losses
+        with self._change:
+            self.figures.lost += settlement.losses
         if not settlement.failures:
             # Every clip was answered in smaller company, so it was their number that killed.
             self._learnt = self._learnt.exhausted(course.lost_s)
@@ -325,18 +331,19 @@ class Server:
         return answers
 
     def _count(self, items: Sequence[_Item], paid_s: float) -> None:
-        figures = self.figures
-        figures.batches += 1
-        figures.clips += len(items)
-        figures.last_clips = len(items)
-        figures.sound_s += sum(item.seconds for item in items)
-        figures.paid_s += paid_s
+        with self._change:
+            figures = self.figures
+            figures.batches += 1
+            figures.clips += len(items)
+            figures.last_clips = len(items)
+            figures.sound_s += sum(item.seconds for item in items)
+            figures.paid_s += paid_s
 
     def _failed(self, course: _Course, item: _Item, error: Exception) -> None:
         """Tell its caller, unless the engine said when to come back and the budget allows it."""
-        course.faulty |= not is_its_own_fault(error)
+        course.faulty |= is_the_engines_fault(error)
         item.tries += 1
-        wait_s = self.protection.again_in_s(error, item.tries)
+        wait_s = None if item.gone else self.protection.again_in_s(error, item.tries)
         with self._change:
             if wait_s is not None and self._open:
                 item.not_before_s = self._clock() + wait_s
@@ -360,10 +367,11 @@ def _failed(futures: Sequence[Future[Answer]]) -> list[Future[Answer]]:
     return [f for f in futures if f.done() and not f.cancelled() and f.exception() is not None]
 
 
-def _cancel(futures: Sequence[Future[Answer]]) -> None:
+def _leave(items: Sequence[_Item]) -> None:
     """What nobody began to hear is not heard; what is done or in hand stays as it is."""
-    for future in futures:
-        future.cancel()
+    for item in items:
+        item.gone = True
+        item.answer.cancel()
 
 
 def slices(clips: Sequence[Clip], budget_s: float) -> list[Sequence[Clip]]:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,16 +11,19 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
+from gpu_service.engines.engine import Clip
 from gpu_service.engines.host import EngineHost
+from gpu_service.engines.pace import Pace
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.engines.remote import RemoteHost
 from gpu_service.engines.serving import Server
-from shared.domain.answers import Task
+from shared.domain.answers import Answer, Task
 from shared.domain.breaker import Policy, Position
 from shared.domain.lanes import Lane
 from shared.domain.retry_budget import MAX_TRIES
-from shared.errors import BreakerOpen, EngineDied, EngineUnavailable, StaleLease
+from shared.errors import BreakerOpen, EngineDied, EngineUnavailable, StaleLease, WeightsRefused
 from tests.engines.mortal import HANGS, KILLED, Gate, doomed
+from tests.engines.speech import clip, silence
 from tests.engines.test_serving import pool, server, until
 
 __all__ = ["pool", "server"]  # fixtures
@@ -213,3 +216,39 @@ def test_a_service_elsewhere_that_never_answers_does_not_hold_up_the_end(
 
         with pytest.raises(EngineUnavailable, match="stopped"):
             caller.result()
+
+
+def test_every_call_gets_the_time_its_sound_needs(tmp_path: Path) -> None:
+    limits: list[float | None] = []
+
+    class Noting(RemoteHost):
+        """A real host that also notes its limits."""
+
+        def infer(
+            self, task: Task, batch: Sequence[Clip], *, limit_s: float | None = None
+        ) -> list[Answer]:
+            limits.append(limit_s)
+            return super().infer(task, batch, limit_s=limit_s)
+
+    settings = EngineSettings(kind="tests.engines.distant:Distant")
+    server = Server(Noting("noting", settings, cache=tmp_path), clock=Still())
+    server.start()
+    try:
+        for seconds in (1.0, 100.0):
+            server.infer(T, [clip(silence(seconds))])
+    finally:
+        server.stop()
+
+    assert limits == [Pace().limit_s(1.0), Pace().limit_s(100.0)]
+
+
+def test_weights_that_are_missing_are_said_each_time(tmp_path: Path) -> None:
+    settings = EngineSettings(kind="tests.engines.mortal:Mortal", options={"weights": False})
+    server = Server(EngineHost("mortal", settings, cache=tmp_path))
+    server.start()
+    try:
+        for _ in range(6):
+            with pytest.raises(WeightsRefused):
+                server.infer(T, [doomed()])
+    finally:
+        server.stop()

@@ -1,13 +1,15 @@
 """Whose fault it was decides whether an attempt is spent."""
 
+import json
 from datetime import timedelta
 
 import pytest
 
 from shared.domain.states import State
 from shared.errors import BreakerOpen, EngineDied, OutOfMemory
+from shared.flows.work import Settled
 from tests.builders import NOW
-from tests.flows.ears import SmallEars
+from tests.flows.ears import SmallEars, plainly
 from tests.flows.test_work import LANES, Clock, add, known, work
 
 
@@ -45,3 +47,20 @@ def test_an_outage_of_hours_behind_an_open_breaker_is_survived(store):
     work(store, clock=clock)(LANES)
     assert (known(store).state, known(store).attempts) == (State.DONE, 1)
     assert clock.at - NOW >= timedelta(hours=5)
+
+
+def test_an_open_breaker_escalates_and_says_why(store):
+    add(store)
+
+    def first_is_open(engine, task, segments):
+        if engine == "first":
+            raise BreakerOpen(engine=engine)
+        return plainly(engine, task, segments)
+
+    assert work(store, SmallEars(script=first_is_open))(LANES) is Settled.DONE
+
+    decided = json.loads(store.results.load(known(store).result, "result.json"))["decisions"]
+    assert [(d["engine"], d["reason"]) for d in decided[:2]] == [
+        ("first", "breaker_open"),
+        ("second", "uncalibrated"),
+    ]
