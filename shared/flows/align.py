@@ -12,6 +12,7 @@ from shared.errors import (
     EarwitnessError,
     EngineDied,
     EngineUnavailable,
+    InvalidSettings,
     LibraryMissing,
     WeightsRefused,
 )
@@ -21,7 +22,7 @@ from shared.ports import Hearing
 log = logging.getLogger("earwitness.align")
 
 #: Ways an aligner fails. The text stands without it, so none of them fails the recording.
-FAILURES = (EngineUnavailable, EngineDied, WeightsRefused, LibraryMissing)
+FAILURES = (EngineUnavailable, EngineDied, WeightsRefused, LibraryMissing, InvalidSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,13 @@ from shared.domain.answers import Answer, Task
 from shared.domain.prices import Price, Terms
 from shared.domain.recording import Topic
 from shared.domain.states import State
-from shared.errors import EngineDied, EngineUnavailable, StaleLease, WeightsRefused
+from shared.errors import (
+    EngineDied,
+    EngineUnavailable,
+    InvalidSettings,
+    StaleLease,
+    WeightsRefused,
+)
 from shared.flows.align import Align
 from shared.flows.work import Settled
 from tests.builders import NOW
@@ -88,7 +94,7 @@ def test_without_times_from_anybody_none_are_invented(store):
     assert [s["text"] for s in told["transcript"]["segments"]] == ["some words"] * 3
 
 
-@pytest.mark.parametrize("error", [EngineUnavailable, EngineDied, WeightsRefused])
+@pytest.mark.parametrize("error", [EngineUnavailable, EngineDied, WeightsRefused, InvalidSettings])
 def test_a_failing_aligner_fails_no_recording_and_is_said(store, error):
     add(store)
     ears = SmallEars(languages=ENGLISH, place=broken(error(engine="en-aligner")))
