@@ -20,7 +20,7 @@ from gpu_service.stream import Streams
 from shared.domain.answers import Task
 from shared.domain.cascade import Decided
 from shared.domain.sound import Segment
-from shared.errors import UnknownModel
+from shared.errors import ModelNotFound
 from shared.flows.ask import Ask, Purse
 from shared.ports import Hearing
 
@@ -107,5 +107,5 @@ def metrics_of(engine: str, request: Request) -> Response:
     house: House = request.app.state.house
     told: Metrics = request.app.state.metrics
     if engine not in house.hosts:
-        return failures.answer(UnknownModel(f"There is no engine called {engine}."))
+        return failures.answer(ModelNotFound(f"There is no engine called {engine}."))
     return Response(told.exposition(engine), media_type=CONTENT_TYPE_LATEST)

@@ -75,7 +75,7 @@ def portrait(house: House, name: str) -> dict[str, Any]:
     """The engine's state, device, load times, memory and wish, as JSON; reads the store.
 
     Raises:
-        UnknownModel: there is no such engine. StoreUnavailable: see there.
+        ModelNotFound: there is no such engine. StoreUnavailable: see there.
     """
     now, settings = house.fleet.status(name), house.engines[name]
     desired = house.fleet.desired(name)

@@ -212,7 +212,7 @@ class InvalidApiKey(
     """There is no valid API key with this request. Make one with `earwitness keys new`."""
 
 
-class UnknownModel(
+class ModelNotFound(
     EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
 ):
     """No engine has this name. List them with GET /v1/models."""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from gpu_service.engines.desired import Desired, Desires, Wanted
 from gpu_service.engines.host import State, Status
-from shared.errors import EarwitnessError, EngineUnavailable, UnknownModel
+from shared.errors import EarwitnessError, EngineUnavailable, ModelNotFound
 from shared.logs import say
 
 log = logging.getLogger("earwitness.fleet")
@@ -101,14 +101,14 @@ class Fleet:
             self._aside(partial(self._preloaded, name))
 
     def status(self, name: str) -> Status:
-        """Raises UnknownModel: there is no such engine."""
+        """Raises ModelNotFound: there is no such engine."""
         return self._host(name).status()
 
     def wish(self, name: str, wanted: Wanted, reason: str = "") -> Desired:
         """Write down what is wanted of this engine; every instance follows at its next tick.
 
         Raises:
-            UnknownModel: there is no such engine. StoreUnavailable: nothing was written.
+            ModelNotFound: there is no such engine. StoreUnavailable: nothing was written.
         """
         self._host(name)
         if self._desires is None:
@@ -116,7 +116,7 @@ class Fleet:
         return self._desires.wish(name, wanted, reason)
 
     def desired(self, name: str) -> Desired | None:
-        """Raises UnknownModel: there is no such engine."""
+        """Raises ModelNotFound: there is no such engine."""
         self._host(name)
         return self._desires.get(name) if self._desires else None
 
@@ -243,7 +243,7 @@ class Fleet:
 
     def _host(self, name: str) -> Host:
         if name not in self._hosts:
-            raise UnknownModel(f"There is no engine called {name}, only {', '.join(self._hosts)}.")
+            raise ModelNotFound(f"There is no engine called {name}, only {', '.join(self._hosts)}.")
         return self._hosts[name]
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gpu_service.house import House
 from shared.domain.answers import Task
-from shared.errors import InvalidRequest, UnknownModel
+from shared.errors import InvalidRequest, ModelNotFound
 
 #: OpenAI's transcription models; whoever asks for one gets the cascade, first choice first.
 #: Source: openai-python 3.54, `types/audio_model.py`, and the model page of gpt-transcribe.
@@ -58,7 +58,7 @@ def one(house: House, name: str, created: int) -> Model:
     """The engine a name means.
 
     Raises:
-        UnknownModel: none.
+        ModelNotFound: none.
     """
     engine = house.settings.cascade.transcribe[0] if _is_alias(house, name) else name
     if engine not in house.hosts:
@@ -70,7 +70,7 @@ def chosen(house: House, name: str) -> tuple[str, ...]:
     """The engines to ask, first choice first: the one named, then the rest of the cascade.
 
     Raises:
-        UnknownModel: no engine has this name.
+        ModelNotFound: no engine has this name.
         InvalidRequest: that one does not transcribe.
     """
     cascade = tuple(house.settings.cascade.transcribe)
@@ -105,9 +105,9 @@ def _is_alias(house: House, name: str) -> bool:
     return name in ALIASES and name not in house.hosts and bool(house.settings.cascade.transcribe)
 
 
-def _unknown(name: str) -> UnknownModel:
+def _unknown(name: str) -> ModelNotFound:
     said = name[:60].encode("ascii", "backslashreplace").decode()
-    return UnknownModel(f"There is no model {said}. List them with GET /v1/models.", param="model")
+    return ModelNotFound(f"There is no model {said}. List them with GET /v1/models.", param="model")
 
 
 def _model(house: House, name: str, created: int) -> Model:

@@ -14,7 +14,7 @@ RETRY_AFTER_S = 5
 #: The most particular class an error belongs to decides.
 STATUS: dict[type[e.EarwitnessError], int] = {
     e.ForgedTicket: 403,
-    e.UnknownModel: 404,
+    e.ModelNotFound: 404,
     e.AudioTooLong: 413,
     e.AudioTooLarge: 413,
     BodyTooLarge: 413,
@@ -26,7 +26,6 @@ STATUS: dict[type[e.EarwitnessError], int] = {
 #: Source: OpenAI, "API reference", "Error codes", and the bodies their API answers with.
 TYPES = {403: "permission_error", 429: "rate_limit_error", 503: "unavailable_error"}
 CODES: dict[type[e.EarwitnessError], str] = {
-    e.UnknownModel: "model_not_found",
     e.ServiceFull: "rate_limit_exceeded",
 }
 AGAIN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)

@@ -25,7 +25,7 @@ from gpu_service.engines.registry import EngineSettings
 from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
 from shared.adapters.embedded.sqlite_database import Database
 from shared.domain.answers import Task
-from shared.errors import EngineUnavailable, StoreUnavailable, UnknownModel
+from shared.errors import EngineUnavailable, ModelNotFound, StoreUnavailable
 from tests.engines.kinds import ROOMY
 from tests.engines.mortal import HANGS, Gate, doomed
 
@@ -333,7 +333,7 @@ def test_preloading_is_done_when_each_was_tried() -> None:
 def test_unknown_engines_are_named_as_such() -> None:
     w = world()
     for ask in (w.fleet.status, w.fleet.desired, lambda n: w.fleet.wish(n, Wanted.LOADED)):
-        with pytest.raises(UnknownModel, match="no engine called e, only a, b, c, d"):
+        with pytest.raises(ModelNotFound, match="no engine called e, only a, b, c, d"):
             ask("e")
 
 
