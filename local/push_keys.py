@@ -13,6 +13,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from local.whole_files import write_whole
 from shared.adapters.embedded.home_identity import Claims, HomeIdentity, key_id, read_key
+from shared.errors import NotRunning
 from shared.ports import Clock
 
 ISSUER = "https://earwitness.local"
@@ -25,6 +26,8 @@ GATEWAY_SUBJECT = "local-gateway"
 #: Whoever may read this HOME's key may load and unload engines.
 OPERATOR_EMAIL = "operator@earwitness.local"
 OPERATOR_SUBJECT = "local-operator"
+#: The key's file in HOME/keys.
+PEM = "push.pem"
 #: Bits. NIST SP 800-57: enough until 2030; the key never leaves this machine.
 KEY_BITS = 2048
 
@@ -39,7 +42,7 @@ class PushKeys:
             DiskFull: there is no room for a key.
         """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.pem, self.jwks = folder / "push.pem", folder / "push.jwks.json"
+        self.pem, self.jwks = folder / PEM, folder / "push.jwks.json"
         key = read_key(self.pem) or _make(self.pem)
         write_whole(self.jwks, json.dumps({"keys": [_public(key)]}).encode())
         self._identity = HomeIdentity(key, Claims(ISSUER, AUDIENCE, EMAIL, SUBJECT), now)
@@ -47,6 +50,18 @@ class PushKeys:
     def authorization(self) -> str:
         """The value of an Authorization header; the token is made once and renewed in time."""
         return self._identity.authorization()
+
+
+def operator(folder: Path, now: Clock) -> HomeIdentity:
+    """Whoever operates the stack of this HOME: proves it with the HOME's own key.
+
+    Raises:
+        NotRunning: there is no key, so nothing has run here.
+    """
+    key = read_key(folder / PEM)
+    if key is None:
+        raise NotRunning
+    return HomeIdentity(key, Claims(ISSUER, AUDIENCE, OPERATOR_EMAIL, OPERATOR_SUBJECT), now)
 
 
 def _make(path: Path) -> RSAPrivateKey:

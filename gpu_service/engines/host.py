@@ -308,8 +308,10 @@ class EngineHost:
         self._device, self._fallback = settings.device, fallback
         try:
             self.admission.admit(self.name, settings.device)
+            began = self._now()
             child = self._born(settings)
             report = frames.load_report(self._exchange(child, [LOAD], self._load_limit_s))
+            report = report.begun(self._now() - began)
             self.admission.settle(self.name, settings.device, report.memory_mb)
             self._loaded, self._state = report, State.READY
         except EarwitnessError:

@@ -3,7 +3,7 @@
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,11 @@ class Loaded:
     warm_up_s: dict[str, float] = field(default_factory=dict)  #: one second of sound, by task
     memory_mb: float = 0.0  #: held now, on the device it runs on
     footprint: Footprint | None = None  #: None where it was not warmed up
+
+    def begun(self, took_s: float) -> "Loaded":
+        """With the time that only who waits for the process sees: its start."""
+        start = max(0.0, took_s - sum(self.parts_s.values()))
+        return replace(self, parts_s={Part.START.value: round(start, 4), **self.parts_s})
 
 
 def loaded(
@@ -81,8 +86,9 @@ def wants_warm_up(settings: EngineSettings) -> bool:
 def _import_libraries(settings: EngineSettings) -> None:
     if needs_torch(settings):
         import torch
-        import transformers  # noqa: F401  # timed here; the engine finds both loaded
+        import transformers  # timed here; the engine finds both loaded
 
+        transformers.utils.logging.disable_progress_bar()  # nobody watches a child's stderr
         if settings.threads:
             torch.set_num_threads(settings.threads)
 

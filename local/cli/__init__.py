@@ -14,6 +14,7 @@ from local.cli import exits
 from local.cli.dead import dead
 from local.cli.hear import add, hear
 from local.cli.keys import keys
+from local.cli.models import models
 from local.cli.output import say
 from local.cli.recordings import find, ls, show
 from local.cli.tenants import tenants
@@ -90,6 +91,7 @@ for command in (
     dead,
     tenants,
     keys,
+    models,
     backup,
     restore,
     config,

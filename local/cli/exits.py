@@ -3,7 +3,14 @@
 from collections.abc import Iterable
 
 from shared.domain.states import State
-from shared.errors import EarwitnessError, InvalidRequest, InvalidSettings, NotFound, RefusedAudio
+from shared.errors import (
+    EarwitnessError,
+    InvalidRequest,
+    InvalidSettings,
+    ModelNotFound,
+    NotFound,
+    RefusedAudio,
+)
 
 DONE, FAILED, USAGE, MISSING, REJECTED = 0, 1, 2, 3, 4
 #: What shells expect of a command that Ctrl-C has ended (128 + SIGINT).
@@ -11,6 +18,7 @@ INTERRUPTED = 130
 
 _KINDS: tuple[tuple[type[EarwitnessError], int], ...] = (
     (NotFound, MISSING),
+    (ModelNotFound, MISSING),
     (RefusedAudio, REJECTED),
     (InvalidRequest, USAGE),
     (InvalidSettings, USAGE),

@@ -99,6 +99,17 @@ class Distant(_Listener):
         return f"{clip.samples.size} {os.getpid()}"
 
 
+class Paid(_Listener):
+    """Each call costs money; it is an error to make one in a test."""
+
+    def capabilities(self) -> Capabilities:
+        tasks = frozenset({Task.TRANSCRIBE})
+        return Capabilities(tasks, max_duration_s=28.0, concurrency=2, paid=True)
+
+    def said(self, clip: Clip) -> str:
+        raise AssertionError("money was spent")
+
+
 class Roomy(_Listener):
     """Takes `mb` of memory (2**20 bytes) when loaded, and `mb_per_s` for each second it hears."""
 
