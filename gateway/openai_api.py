@@ -10,6 +10,7 @@ from gateway.callers import Calling
 from gateway.errors import DESCRIBED
 from gateway.upstream import Upstream
 from shared.domain.tenants import DEMO
+from shared.errors import NotFound
 
 router = APIRouter(tags=["OpenAI's audio API"], responses=DESCRIBED)
 
@@ -83,7 +84,7 @@ async def transcriptions(request: Request, caller: Calling) -> Response:
     sound that shall be found again, goes through POST /v1/uploads. Engines that cost money
     are not asked.
     """
-    return await _passed_on(request, caller.tenant or DEMO)
+    return await passed_on(request, caller.tenant or DEMO)
 
 
 @router.post(
@@ -94,7 +95,7 @@ async def transcriptions(request: Request, caller: Calling) -> Response:
 )
 async def translations(request: Request, caller: Calling) -> Response:
     """Refused with the reason: no engine here translates. OpenAI retires this address, too."""
-    return await _passed_on(request, caller.tenant or DEMO)
+    return await passed_on(request, caller.tenant or DEMO)
 
 
 @router.get(
@@ -104,7 +105,7 @@ async def translations(request: Request, caller: Calling) -> Response:
 )
 async def list_models(request: Request, caller: Calling) -> Response:
     """The engines, as models: with `tasks`, `languages`, `state` and `aliases`."""
-    return await _passed_on(request, caller.tenant or DEMO)
+    return await passed_on(request, caller.tenant or DEMO)
 
 
 @router.get(
@@ -114,10 +115,13 @@ async def list_models(request: Request, caller: Calling) -> Response:
 )
 async def show_model(model: str, request: Request, caller: Calling) -> Response:
     """One engine, by its name or an alias."""
-    return await _passed_on(request, caller.tenant or DEMO)
+    if set(model) <= {"."}:  # on the way it would lead to another address
+        raise NotFound("No engine has this name. List them with GET /v1/models.")
+    return await passed_on(request, caller.tenant or DEMO)
 
 
-async def _passed_on(request: Request, tenant: str) -> Response:
+async def passed_on(request: Request, tenant: str) -> Response:
+    """The service's answer to this request, for this tenant."""
     upstream: Upstream = request.app.state.upstream
     try:
         return await upstream.passed_on(request, tenant)

@@ -43,6 +43,11 @@ class Upstream:
         self._settings, self._identity = settings, identity
         self._client = httpx.AsyncClient(base_url=settings.service_url, trust_env=False)
 
+    @property
+    def websocket_url(self) -> str:
+        """Where the service answers, for lines that stay open."""
+        return self._settings.service_url.replace("http", "ws", 1)
+
     async def close(self) -> None:
         await self._client.aclose()
 
@@ -63,19 +68,28 @@ class Upstream:
             await body.drain()
             raise
 
+    async def vouched(self, tenant: str) -> dict[str, str]:
+        """Headers by which the service knows us, and for whom we ask.
+
+        Raises:
+            ServiceUnreachable: no service is known.
+        """
+        if self._identity is None:
+            raise ServiceUnreachable
+        # It may have to ask the metadata server.
+        said = await run_in_threadpool(self._identity.authorization)
+        return {"authorization": said, TENANT_HEADER: tenant}
+
     async def _asked(self, request: Request, tenant: str, body: "_Body") -> httpx.Response:
         if body.claimed is not None and body.claimed > body.most:
             raise TooLarge
-        if self._identity is None:
-            raise ServiceUnreachable
         told = {name: request.headers[name] for name in ASKED if name in request.headers}
-        # It may have to ask the metadata server.
-        vouched = await run_in_threadpool(self._identity.authorization)
         upstream = self._client.build_request(
             request.method,
-            request.url.path,
+            # As it came: decoded, a `?` in a name would begin a query.
+            request.scope["raw_path"].decode("ascii"),
             params=str(request.query_params),
-            headers=told | {"authorization": vouched, TENANT_HEADER: tenant},
+            headers=told | await self.vouched(tenant),
             content=body.stream() if request.method == "POST" else None,
             timeout=self._timeout(body.claimed),
         )

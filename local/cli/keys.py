@@ -93,6 +93,6 @@ def _as_json(key: ApiKey) -> dict[str, str | None]:
         "scope": key.scope.value,
         "name": key.name,
         "made_at": key.made_at.isoformat(),
-        "revoked_at": key.revoked_at and key.revoked_at.isoformat(),
-        "used_on": key.used_on and key.used_on.isoformat(),
+        "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
+        "used_on": key.used_on.isoformat() if key.used_on else None,
     }

@@ -15,6 +15,7 @@ from shared.errors import InvalidSettings
 from shared.settings import load
 from tests.builders import NOW
 from tests.gateway.conftest import HOST
+from tests.gateway.serving import BEHIND
 from tests.gateway.testimony import Filled
 
 #: It never ends; whether it begins is looked at by itself.
@@ -122,7 +123,7 @@ def test_with_a_key_of_its_own(world, method, path):
         assert answer.status_code == 422  # a permit is missing
     elif path == OPERATORS:
         assert answer.status_code == 403
-    elif path.startswith("/v1/audio/") or path.startswith("/v1/models"):
+    elif path.startswith(BEHIND):
         assert answer.status_code == 502  # there is no service behind this gateway
     elif path == "/v1/recordings/{recording_id}/audio" or "transcript" in path:
         assert answer.status_code in (200, 404)  # a dead recording has no transcript

@@ -6,6 +6,7 @@ import sys
 import warnings
 
 import hypothesis
+import msgspec
 import pytest
 import schemathesis
 from schemathesis import GenerationMode
@@ -19,6 +20,9 @@ from schemathesis.specs.openapi.checks import (
 
 from docs import openapi
 from gateway.main import described
+from tests.gateway.serving import BEHIND, gateway
+from tests.streaming.conftest import given
+from tests.streaming.serving import running
 
 CHECKS = [
     not_a_server_error,
@@ -31,6 +35,13 @@ CHECKS = [
 ENDLESS = "/v1/events"
 #: Requests an operation and mode.
 EXAMPLES = 25
+USUAL = hypothesis.settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
 
 
 def test_committed_description_is_current():
@@ -76,6 +87,21 @@ def operations():
     ]
 
 
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    with running(given(tmp_path_factory.mktemp("service"))) as up:
+        yield up
+
+
+@pytest.fixture
+def passed_on(service, tmp_path):
+    """The schema over a gateway with a service behind it; the line needs one event loop."""
+    found = given(tmp_path / "home", service_url=f"http://{service.address}")
+    keys = service.app.state.house.settings
+    with gateway(msgspec.structs.replace(found, signing_key=keys.signing_key)) as url:
+        yield schemathesis.openapi.from_url(f"{url}/openapi.json")
+
+
 @pytest.fixture
 def api(app, store):
     """The schema over a store that has something in each state."""
@@ -86,7 +112,23 @@ def api(app, store):
     return schemathesis.openapi.from_asgi("/openapi.json", app, headers={"Host": "127.0.0.1"})
 
 
-@pytest.mark.parametrize(("path", "method", "mode"), operations(), ids=str)
+HERE, PASSED_ON = [], []
+for operation in operations():
+    (PASSED_ON if operation[0].startswith(BEHIND) else HERE).append(operation)
+
+
+@pytest.mark.parametrize(("path", "method", "mode"), PASSED_ON, ids=str)
+def test_what_is_passed_on_is_answered_as_described(passed_on, path, method, mode):
+    @USUAL
+    @hypothesis.given(case=passed_on[path][method].as_strategy(generation_mode=mode))
+    def ask(case):
+        case.call_and_validate(checks=CHECKS)
+
+    with warnings.catch_warnings(action="ignore"):
+        ask()
+
+
+@pytest.mark.parametrize(("path", "method", "mode"), HERE, ids=str)
 def test_no_request_is_a_server_error_and_every_answer_is_as_described(
     api, app, store, path, method, mode
 ):
@@ -94,13 +136,7 @@ def test_no_request_is_a_server_error_and_every_answer_is_as_described(
     ids = [known.id for known in store.parts.recordings.page()]
     strange = iter(range(EXAMPLES * 10))
 
-    @hypothesis.settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
+    @USUAL
     @hypothesis.given(case=api[path][method].as_strategy(generation_mode=mode))
     def ask(case):
         if "recording_id" in path and (turn := next(strange) % 4) < len(ids):
