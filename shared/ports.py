@@ -32,7 +32,7 @@ from shared.domain.recording import (
     UploadedObject,
 )
 from shared.domain.sound import Limits, Segment, Survey
-from shared.domain.spending import Intent, PaidCall, Refusal
+from shared.domain.spending import Bought, Intent, PaidCall, Refusal
 from shared.domain.states import State
 from shared.domain.tenants import Tenant, Tier
 from shared.domain.wishes import Wishes
@@ -520,24 +520,27 @@ class Spending(Protocol):
 
     def intend(
         self, lease: Lease, call: PaidCall, budget_usd: float | None, now: datetime
-    ) -> Intent | Refusal:
+    ) -> Intent | Bought | Refusal:
         """Commit that this call is about to be made and what it may cost, or say why not.
 
-        One conditional commit: it is refused where this attempt has sent one of the segments
-        to this engine for this task before, whatever became of that (`Refusal.CALLED` if it
-        was settled, else `UNRESOLVED`), and where it could cost more than is left of the
-        tenant's `budget_usd` for the UTC day of `now` (`OVER_BUDGET`; None is no limit). Of
-        concurrent callers no two get the same money. A replay begins new attempts.
+        Where this attempt has made the very call and settled it with its answer, that is what
+        comes back and nothing is written. Else, in one conditional commit, it is refused where
+        this attempt has sent one of the segments to this engine for this task before, whatever
+        became of that (`Refusal.CALLED` if it was settled, else `UNRESOLVED`), and where it
+        could cost more than is left of the tenant's `budget_usd` for the UTC day of `now`
+        (`OVER_BUDGET`; None is no limit). Of concurrent callers no two get the same money. A
+        replay begins new attempts.
 
         Raises:
             StaleLease: another worker holds the job; nothing was written.
         """
         ...
 
-    def settle(self, intent: Intent, cost_usd: float) -> None:
+    def settle(self, intent: Intent, cost_usd: float, answer: str | None = None) -> None:
         """Put what the call did cost in place of what it could, on the intent's day.
 
-        Settling twice keeps the first amount. A stale lease settles too: money is spent
+        Its answer, if one came, is kept with it for as long as the job may need it. Settling
+        twice keeps the first amount and answer. A stale lease settles too: money is spent
         whoever holds the job. What is never settled stays spent.
         """
         ...

@@ -32,6 +32,13 @@ class Intent:
     day: date  #: UTC; the day whose budget pays
 
 
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """The very call was made and paid in this attempt before, by a worker that lost the job."""
+
+    answer: str  #: as it was settled with
+
+
 class Refusal(StrEnum):
     """Why a paid call is not made; stands in the decisions as the reason."""
 
@@ -40,7 +47,8 @@ class Refusal(StrEnum):
     #: This attempt meant to make such a call before and never said how it ended: it may have
     #: been paid for. The next attempt may call.
     UNRESOLVED = "intent_unresolved"
-    CALLED = "already_called"  #: this attempt has made such a call; its answer was lost
+    #: This attempt has sent one of the segments in another call, or no answer came of it.
+    CALLED = "already_called"
 
 
 def micros_at_most(usd: float) -> int:

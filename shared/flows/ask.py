@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from pydantic import TypeAdapter
+
 from shared.domain.answers import Answer, Task
 from shared.domain.cascade import Decided, Decision, Uncalibrated, Verdict, better, judge
 from shared.domain.grouping import Call, alone, merged, parted
 from shared.domain.prices import Terms
 from shared.domain.recording import Lease
 from shared.domain.sound import Segment
-from shared.domain.spending import Intent, PaidCall, Refusal
+from shared.domain.spending import Bought, Intent, PaidCall, Refusal
 from shared.errors import (
     BreakerOpen,
     EarwitnessError,
@@ -18,6 +20,8 @@ from shared.errors import (
     PaidCallWithheld,
 )
 from shared.ports import Clock, Hearing, Spending, Tenants
+
+ANSWER = TypeAdapter(Answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,8 @@ class Purse:
     lease: Lease
     now: Clock
 
-    def intend(self, call: PaidCall) -> Intent | Refusal:
-        """Commit the call before it is made, or say why it is not.
+    def intend(self, call: PaidCall) -> Intent | Bought | Refusal:
+        """Commit the call before it is made, or say why it is not, or what it gave before.
 
         Raises:
             StaleLease: another worker has the job; nothing may be called.
@@ -41,8 +45,12 @@ class Purse:
         budget = tenant.rules.fallback_usd_a_day
         return self.spending.intend(self.lease, call, budget, self.now())
 
-    def settle(self, intent: Intent, cost_usd: float) -> None:
-        self.spending.settle(intent, cost_usd)
+    def settle(self, intent: Intent, answer: Answer | None = None) -> None:
+        """Say what the call cost, and keep its answer for whoever goes on in this attempt."""
+        if answer is None:
+            self.spending.settle(intent, 0.0)
+        else:
+            self.spending.settle(intent, answer.cost_usd, ANSWER.dump_json(answer).decode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,22 +192,30 @@ class _Purchase:
         at_most = self.terms.at_most_usd(call.sound.duration_s)
         # The intent first: a crash after it costs one answer, a crash before it nothing.
         intent = self._intent(parts, at_most)
-        if isinstance(intent, Refusal) or self.purse is None:
+        if isinstance(intent, Refusal):
             return _withheld(wanted, self.step, intent)
         try:
-            [answer] = self.hearing.ask(self.step.engine, self.step.task, [call.sound])
+            answer = self._answer(intent, call)
         except (EngineUnavailable, EngineDied) as error:
-            # An open breaker lets no call out; a refusal is not charged and says so.
-            unpaid = isinstance(error, BreakerOpen) or error.context.get("charged") is False
-            if unpaid:
-                self.purse.settle(intent, 0.0)
-            return _blamed(wanted, self.step, error, 0.0 if unpaid else at_most)
-        self.purse.settle(intent, answer.cost_usd)
+            return _blamed(wanted, self.step, error, 0.0 if _unpaid(error) else at_most)
         for o, part in zip(wanted, shares(answer, call, parts), strict=True):
             o.take(part, self.step)
         return None
 
-    def _intent(self, parts: Sequence[_Open], at_most_usd: float) -> Intent | Refusal:
+    def _answer(self, intent: Intent | Bought, call: Call) -> Answer:
+        if isinstance(intent, Bought):
+            return ANSWER.validate_json(intent.answer)
+        assert self.purse is not None, "nothing is intended without one"
+        try:
+            [answer] = self.hearing.ask(self.step.engine, self.step.task, [call.sound])
+        except (EngineUnavailable, EngineDied) as error:
+            if _unpaid(error):
+                self.purse.settle(intent)
+            raise
+        self.purse.settle(intent, answer)
+        return answer
+
+    def _intent(self, parts: Sequence[_Open], at_most_usd: float) -> Intent | Bought | Refusal:
         if self.purse is None:
             return Refusal.NOT_OPTED_IN
         sent = tuple(o.segment.index for o in parts)
@@ -239,8 +255,12 @@ def _blamed(
     return error
 
 
-def _withheld(still: Sequence[_Open], step: _Step, why: Intent | Refusal) -> EarwitnessError:
-    reason = str(why)
+def _unpaid(error: EarwitnessError) -> bool:
+    """An open breaker lets no call out; a refusal is not charged and says so."""
+    return isinstance(error, BreakerOpen) or error.context.get("charged") is False
+
+
+def _withheld(still: Sequence[_Open], step: _Step, why: Refusal) -> EarwitnessError:
     for o in still:
-        o.note(step, Verdict.ESCALATE, reason)
-    return PaidCallWithheld(engine=step.engine, reason=reason)
+        o.note(step, Verdict.ESCALATE, why.value)
+    return PaidCallWithheld(engine=step.engine, reason=why.value)

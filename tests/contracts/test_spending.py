@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from shared.adapters.embedded.sqlite_spending import SqliteSpending
 from shared.domain.answers import Task
 from shared.domain.lanes import Lane
-from shared.domain.recording import Failure
-from shared.domain.spending import Intent, PaidCall, Refusal
+from shared.domain.recording import Failure, Outcome
+from shared.domain.spending import Bought, Intent, PaidCall, Refusal
 from shared.errors import StaleLease
 from tests.builders import NOW, placed, recording
 
@@ -51,6 +52,18 @@ def test_no_segment_is_sent_twice_in_an_attempt(store, repeated):
     after = store.spending.intend(lease, call(*repeated), None, NOW)
 
     assert (before, after) == (Refusal.UNRESOLVED, Refusal.CALLED)
+    assert store.spending.spent_usd("acme", NOW) == 0.005
+
+
+def test_the_very_call_is_not_made_again_but_its_answer_comes_back(store):
+    lease = leased(store)
+    intent = store.spending.intend(lease, call(0, 1), None, NOW)
+    store.spending.settle(intent, 0.005, '{"text": "x"}')
+    store.spending.settle(intent, 0.009, "later")
+
+    assert store.spending.intend(lease, call(0, 1), None, NOW) == Bought('{"text": "x"}')
+    assert store.spending.intend(lease, call(1), None, NOW) is Refusal.CALLED
+    assert store.spending.intend(lease, call(0, 1, 2), None, NOW) is Refusal.CALLED
     assert store.spending.spent_usd("acme", NOW) == 0.005
 
 
@@ -177,3 +190,23 @@ def test_of_two_holders_of_one_lease_one_calls(store):
 
     assert sum(isinstance(one, Intent) for one in found) == 1
     assert found.count(Refusal.UNRESOLVED) == 3
+
+
+def test_the_answers_go_with_the_job_and_what_they_cost_stays(store):
+    lease = leased(store)
+    intent = store.spending.intend(lease, call(0), None, NOW)
+    store.spending.settle(intent, 0.005, "kept words")
+
+    store.jobs.complete(lease, Outcome("results/acme/rec00001/1", 1.0, "en", None, False), [], NOW)
+
+    assert store.spending.spent_usd("acme", NOW) == 0.005
+    assert "kept words" not in everything(store)
+
+
+def everything(store):
+    """All that is stored of calls, as text."""
+    if isinstance(store.spending, SqliteSpending):
+        with store.spending._db.read() as db:
+            return str([tuple(row) for row in db.execute("SELECT * FROM calls")])
+    found = store.spending._db.found(store.spending._db.group_of("calls"))
+    return str([one.to_dict() for one in found])

@@ -254,6 +254,15 @@ class TestPaying:
         ]
         assert [d.answer.engine for d in decided] == ["first", "paid", "paid"]
 
+    def test_an_answer_that_was_paid_is_not_lost_with_its_worker(self, store, lease):
+        """A service that stops hands its job over while a call is in hand."""
+        self.asked(store, lease, paying)
+        ears, decided = self.asked(store, lease, paying)
+
+        assert [engine for engine, _ in ears.asked] == ["first"]
+        assert [d.answer.engine for d in decided] == ["paid"] * 3
+        assert SqliteSpending(store).spent_usd("acme", NOW) == 3.0
+
     def test_a_stale_worker_calls_nobody(self, store, lease):
         SqliteJobs(store).take_back(NOW + timedelta(hours=1))
         ears = []

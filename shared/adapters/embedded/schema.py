@@ -194,7 +194,9 @@ MIGRATIONS: tuple[str, ...] = (
         task TEXT NOT NULL,
         attempt INTEGER NOT NULL,
         micro_usd INTEGER NOT NULL,
-        settled INTEGER NOT NULL DEFAULT 0
+        settled INTEGER NOT NULL DEFAULT 0,
+        segments TEXT NOT NULL,
+        answer TEXT
     ) STRICT;
     CREATE INDEX calls_of_day ON calls (tenant, day);
 

@@ -176,6 +176,7 @@ class SqliteJobs:
             )
             # Attempts are counted from 1 again, and each may make its paid calls.
             db.execute("DELETE FROM called WHERE recording_id = ?", (recording_id,))
+            _forget_answers(db, recording_id)
             seq = _move(db, known, Moved(State.QUEUED, now, actor, "replayed"))
             put_out(db, [ticket(recording_id, Lane.LOW, seq, known.trace)])
             return _known(db, recording_id)
@@ -323,6 +324,12 @@ def _over(db: Connection, recording_id: str) -> None:
         (recording_id,),
     )
     db.execute("DELETE FROM checkpoints WHERE recording_id = ?", (recording_id,))
+    _forget_answers(db, recording_id)
+
+
+def _forget_answers(db: Connection, recording_id: str) -> None:
+    """Of paid calls; what they cost stays."""
+    db.execute("UPDATE calls SET answer = NULL WHERE recording_id = ?", (recording_id,))
 
 
 def _note_error(db: Connection, recording_id: str, cause: Failure) -> None:

@@ -386,10 +386,14 @@ class FirestoreJobs:
         return [one.reference for one in self._db.found(query)]
 
     def _kept(self, lease: Lease) -> list[DocumentReference]:
-        """The job's checkpoints, of every plan; refuses a stale lease before anything else."""
+        """The job's checkpoints, of every plan, and the answers of its paid calls.
+
+        Refuses a stale lease before anything else.
+        """
         self._held(lease)
         kept = self._db.found(self._segments(lease.recording.id).select([]))
-        return [one.reference for one in kept]
+        answers = [one for one in self._calls(lease.recording.id) if "-" in one.id]
+        return [*(one.reference for one in kept), *answers]
 
     def _drop(self, where: Sequence[DocumentReference]) -> None:
         for begin in range(0, len(where), MOST_DROPS):

@@ -5,14 +5,14 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from google.cloud.firestore_v1 import Client
+from google.cloud.firestore_v1 import Client, DocumentReference
 
 from shared.adapters.gcp.firestore_client import Commit, Documents, Snapshot
 from shared.adapters.gcp.firestore_jobs import SEGMENT_DAYS, held
 from shared.adapters.gcp.firestore_rows import CALLS, DAYS, JOBS, TENANTS, row
 from shared.domain.moments import to_us
 from shared.domain.recording import Lease
-from shared.domain.spending import MICRO, Intent, PaidCall, Refusal, micros, micros_at_most
+from shared.domain.spending import MICRO, Bought, Intent, PaidCall, Refusal, micros, micros_at_most
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +39,15 @@ class FirestoreSpending:
 
     def intend(
         self, lease: Lease, call: PaidCall, budget_usd: float | None, now: datetime
-    ) -> Intent | Refusal:
+    ) -> Intent | Bought | Refusal:
         known, day = lease.recording, now.astimezone(UTC).date()
         intent = Intent(known.id, known.tenant, lease.attempt, call, day)
 
-        def step(commit: Commit) -> Intent | Refusal:
+        def step(commit: Commit) -> Intent | Bought | Refusal:
             seen = self._seen(intent)
             held(seen.job, lease)
-            if (refusal := _before(seen.calls, call)) is not None:
-                return refusal
+            if places := _places(seen.calls, call):
+                return self._what_became(seen.calls, places, call)
             spent, cost = _spent(seen.day), micros_at_most(call.at_most_usd)
             if budget_usd is not None and spent + cost > micros(budget_usd):
                 return Refusal.OVER_BUDGET
@@ -59,7 +59,16 @@ class FirestoreSpending:
 
         return self._db.settle(step)
 
-    def settle(self, intent: Intent, cost_usd: float) -> None:
+    def _what_became(self, calls: Snapshot, places: set[int], call: PaidCall) -> Bought | Refusal:
+        made = row(calls)["calls"]
+        if not all(made[place]["settled"] for place in places):
+            return Refusal.UNRESOLVED
+        if [made[place]["segments"] for place in places] != [list(call.segments)]:
+            return Refusal.CALLED
+        answer = row(self._db.get(_answer_at(calls, *places))).get("answer")
+        return Bought(answer) if answer else Refusal.CALLED
+
+    def settle(self, intent: Intent, cost_usd: float, answer: str | None = None) -> None:
         def step(commit: Commit) -> None:
             seen = self._seen(intent)
             known = row(seen.calls)
@@ -71,6 +80,9 @@ class FirestoreSpending:
             calls[place] |= {"micro_usd": cost, "settled": True}
             commit.change(seen.calls, {"calls": calls})
             _write(commit, seen.day, _day(spent, intent.day))
+            if answer is not None:
+                kept = {"answer": answer, "expires": known["expires"]}
+                commit.put(_answer_at(seen.calls, place), kept)
 
         self._db.settle(step)
 
@@ -91,15 +103,16 @@ def _id(intent: Intent) -> str:
     return sha256(told.encode()).hexdigest()[:32]
 
 
-def _before(calls: Snapshot, call: PaidCall) -> Refusal | None:
-    """Why none of these segments may be sent again in this attempt; None if they may."""
-    known = row(calls)
-    taken: dict[str, int] = known.get("segments", {})
-    places = {taken[str(s)] for s in call.segments if str(s) in taken}
-    if not places:
-        return None
-    settled = all(known["calls"][place]["settled"] for place in places)
-    return Refusal.CALLED if settled else Refusal.UNRESOLVED
+def _places(calls: Snapshot, call: PaidCall) -> set[int]:
+    """The calls of this attempt that sent one of these segments."""
+    taken: dict[str, int] = row(calls).get("segments", {})
+    return {taken[str(segment)] for segment in call.segments if str(segment) in taken}
+
+
+def _answer_at(calls: Snapshot, place: int) -> DocumentReference:
+    """Beside the calls, one document each: together they could be larger than one may be."""
+    at: DocumentReference = calls.reference.parent.document(f"{calls.id}-{place}")
+    return at
 
 
 def _with_call(calls: Snapshot, intent: Intent, cost: int, now: datetime) -> dict[str, Any]:
@@ -110,7 +123,10 @@ def _with_call(calls: Snapshot, intent: Intent, cost: int, now: datetime) -> dic
         "attempt": intent.attempt,
         "engine": intent.call.engine,
         "task": intent.call.task.value,
-        "calls": [*made, {"micro_usd": cost, "settled": False}],
+        "calls": [
+            *made,
+            {"micro_usd": cost, "settled": False, "segments": list(intent.call.segments)},
+        ],
         "segments": places,
         "expires": now + timedelta(days=SEGMENT_DAYS),
     }
