@@ -95,12 +95,15 @@ class Reader(Protocol):
 
 
 class CloudStorage:
-    """Implements `Reader`."""
+    """Implements `Reader`. A range that breaks off goes on where it did."""
 
-    def __init__(self) -> None:
+    def __init__(self, wait_s: float = 1.0) -> None:
+        """`wait_s` is the wait before the second try of a range; each further one is doubled."""
         from google.cloud.storage import Client
+        from google.cloud.storage.retry import DEFAULT_RETRY
 
         self._client = Client()
+        self._retry = DEFAULT_RETRY.with_delay(initial=wait_s).with_timeout(PATIENCE_S)
 
     def objects(self, bucket: str, prefix: str) -> list[Stored]:
         with _answered(f"{SCHEME}{bucket}/{prefix}"):
@@ -112,8 +115,6 @@ class CloudStorage:
         return sorted(found, key=lambda stored: stored.name)
 
     def read_into(self, stored: Stored, start: int, room: memoryview) -> None:
-        from google.cloud.storage.retry import DEFAULT_RETRY
-
         blob = self._client.bucket(stored.bucket).blob(stored.object, generation=stored.generation)
         into = _Filling(room)
         with _answered(stored.name):
@@ -124,7 +125,7 @@ class CloudStorage:
                 raw_download=True,
                 checksum=None,  # of the whole object, by us
                 timeout=TIMEOUT_S,
-                retry=DEFAULT_RETRY.with_timeout(PATIENCE_S),
+                retry=self._retry,
             )
         if into.filled != len(room):
             raise EngineUnavailable(f"The file {stored.name} came incomplete.", file=stored.name)

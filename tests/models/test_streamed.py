@@ -4,9 +4,11 @@ import hashlib
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import pytest
@@ -158,6 +160,47 @@ def test_ranges_make_one_whole_and_a_lost_one_is_no_model(
     assert whole == (checkpoint / shard.name).read_bytes()
     with pytest.raises(EngineUnavailable, match="incomplete"):
         streamed.fetched(shard, Stuttering())
+
+
+class Hiccups(BaseHTTPRequestHandler):
+    """Cloud Storage's media download, whose first answer to each range breaks off halfway."""
+
+    content = bytes(range(256)) * 1000
+    met: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        wanted = self.headers["Range"]
+        start, end = map(int, wanted.removeprefix("bytes=").split("-"))
+        body = self.content[start : end + 1]
+        self.send_response(206)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Range", f"bytes {start}-{end}/{len(self.content)}")
+        self.end_headers()
+        first = not any(end == int(met.split("-")[1]) for met in self.met)
+        self.met.append(wanted)
+        self.wfile.write(body[: len(body) // 2] if first else body)
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+def test_a_range_that_breaks_off_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hiccups)
+    threading.Thread(target=server.serve_forever).start()
+    try:
+        host = f"http://127.0.0.1:{server.server_address[1]}"
+        reached({"STORAGE_EMULATOR_HOST": host}, monkeypatch)
+        monkeypatch.setattr(streamed, "RANGE_BYTES", 100_000)
+        stored = Stored("b", "m.safetensors", 7, len(Hiccups.content), "")
+        whole = bytes(streamed.fetched(stored, CloudStorage(wait_s=0.001)))
+    finally:
+        server.shutdown()
+        server.server_close()
+
+    assert whole == Hiccups.content
+    assert len(Hiccups.met) == 6  # three ranges, each tried twice
+    assert "bytes=50000-99999" in Hiccups.met  # and the second time only the rest
 
 
 def copy(checkpoint: Path, to: Path) -> Path:
