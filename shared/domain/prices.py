@@ -6,6 +6,7 @@ Prices change without us: `as_of` says when somebody looked, `source` where. An 
 
 from collections.abc import Mapping
 from datetime import date
+from math import ceil
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -45,16 +46,17 @@ class Used(BaseModel):
 
 
 _MODELS = "https://developers.openai.com/api/docs/models/"
-#: OpenAI's guide to speech to text: uploads end at 25 MB, a call at 1,400 s.
+#: Uploads end at 25 MB (OpenAI's guide to speech to text, read on the same day). It states no
+#: longest sound for these models; 1,400 s and 2,000 tokens are what their forerunners refused.
 PRICES: dict[str, Price] = {
-    # Billed by duration. Its output ceiling is not stated; that of its forerunner is 2,000.
+    # Billed by duration.
     "gpt-transcribe": Price(
-        as_of=date(2026, 11, 1), source=f"{_MODELS}gpt-transcribe", minute_usd=0.0045
+        as_of=date(2026, 11, 21), source=f"{_MODELS}gpt-transcribe", minute_usd=0.0045
     ),
     # "About $0.06 a minute" at $100 a million (announcement of audio in Chat Completions,
     # 2024-10) makes 10 tokens a second; a quarter more, because this model's page says none.
     "gpt-audio-1.5": Price(
-        as_of=date(2026, 11, 1),
+        as_of=date(2026, 11, 21),
         source=f"{_MODELS}gpt-audio-1.5",
         text_in_usd=2.50,
         text_out_usd=10.00,
@@ -88,9 +90,9 @@ def at_most_usd(
     return cost_usd(
         price,
         Used(
-            seconds=seconds,
+            seconds=ceil(seconds),  # whether the vendor bills a begun second is not stated
             text_in=text_in,
-            audio_in=round(seconds * price.audio_tokens_per_s),
+            audio_in=ceil(seconds * price.audio_tokens_per_s),
             text_out=price.max_out if max_out is None else max_out,
         ),
     )

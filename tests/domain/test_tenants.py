@@ -37,5 +37,12 @@ def test_an_override_replaces_one_rule_and_days_replace_months():
     assert isinstance(rules.keep_days, int)
 
 
+@pytest.mark.parametrize(("tier", "usd"), [("free", 0.0), ("pro", 5.0), ("enterprise", None)])
+def test_what_a_tier_may_spend_a_day_once_its_tenant_agrees(tier, usd):
+    assert TIERS[Tier(tier)].fallback_usd_a_day == usd
+    assert tenant(Tier(tier)).fallback is False
+    assert tenant(Tier(tier), fallback_usd_a_day=2.5).rules.fallback_usd_a_day == 2.5
+
+
 def test_each_tier_keeps_by_days_or_by_months():
     assert all((r.keep_days is None) != (r.keep_months is None) for r in TIERS.values())

@@ -300,6 +300,22 @@ def test_tenants_own_rules_are_marked_and_forgotten(earwitness, world):
     assert world.parts.tenants.get("acme").overrides == ()
 
 
+def test_a_fallback_that_costs_is_agreed_to_and_ended(earwitness, world):
+    said = earwitness("tenants", "set", "acme", "--tier", "pro", "--fallback", "on")
+    assert "fallback to 5 USD a day" in said.stderr
+    said = earwitness("tenants", "set", "acme", "--fallback-usd-a-day", "0.5")
+    assert "fallback to 0.5 USD a day*" in said.stderr
+
+    agreed = world.parts.tenants.get("acme")
+    earwitness("tenants", "set", "acme", "--fallback", "off")
+
+    assert (agreed.fallback, agreed.rules.fallback_usd_a_day) == (True, 0.5)
+    assert world.parts.tenants.get("acme").fallback is False
+    assert "fallback off" in earwitness("tenants", "ls").stdout
+    document = json.loads(earwitness("tenants", "ls", "--json").stdout)
+    assert [t["fallback"] for t in document["tenants"]] == [False, False]
+
+
 def test_tenants_are_listed(earwitness, world):
     world.parts.tenants.ensure("acme", Tier.PRO, world.parts.now())
 
