@@ -1,10 +1,13 @@
 """An engine made ready in its process: loaded, heard a second with, and measured."""
 
+import os
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +59,7 @@ def loaded(
     Raises:
         WeightsRefused, InvalidSettings: it cannot be loaded.
     """
+    meter = _meter(settings.device)
     with measured(watch):
         with watch.part(Part.IMPORT):
             _import_libraries(settings)
@@ -66,8 +70,8 @@ def loaded(
         footprint = None
         if wants_warm_up(settings):
             with watch.part(Part.WARM_UP):
-                footprint = _warmed_up(engine, warm_up_s, _meter(settings.device))
-    held = _meter(settings.device).held_mb()
+                footprint = _warmed_up(engine, warm_up_s, meter)
+    held = meter.held_mb()
     parts = {name: round(seconds, 4) for name, seconds in watch.seconds.items()}
     return engine, Loaded(parts, warm_up_s, held, footprint)
 
@@ -148,26 +152,82 @@ class Meter:
 
 
 class CudaMeter(Meter):
-    """Memory torch holds on the GPU; what other libraries take is not seen."""
+    """Memory on a GPU: of this process as the driver counts it, with CUDA's own share.
+
+    In a container the driver may not know our process id; then what torch holds is told, or of
+    other libraries by how much the device has filled since we began.
+    Source: NVML API reference, nvmlDeviceGetComputeRunningProcesses.
+    """
 
     def __init__(self, device: str) -> None:
-        import torch
-
-        self._cuda, self._device = torch.cuda, device
+        self._device = device
+        self._filled_before = _filled_mb(device)
 
     def reset(self) -> None:
-        self._cuda.reset_peak_memory_stats(self._device)
+        if (torch := sys.modules.get("torch")) is not None:
+            torch.cuda.reset_peak_memory_stats(self._device)
 
     def peak_mb(self) -> float:
-        return float(self._cuda.max_memory_reserved(self._device)) / 1e6
+        if (torch := sys.modules.get("torch")) is None:
+            return self.held_mb()
+        beside = max(0.0, self.held_mb() - torch.cuda.memory_reserved(self._device) / 1e6)
+        return float(beside + torch.cuda.max_memory_reserved(self._device) / 1e6)
 
     def held_mb(self) -> float:
-        return float(self._cuda.memory_reserved(self._device)) / 1e6
+        ours = _ours_mb(self._device)
+        if ours is not None:
+            return ours
+        if (torch := sys.modules.get("torch")) is not None:
+            return float(torch.cuda.memory_reserved(self._device)) / 1e6
+        return max(0.0, _filled_mb(self._device) - self._filled_before)
 
 
 def _meter(device: str) -> Meter:
-    on_gpu = device != "cpu" and "torch" in sys.modules
-    return CudaMeter(device) if on_gpu else Meter()
+    return Meter() if device == "cpu" else CudaMeter(device)
+
+
+def _ours_mb(device: str) -> float | None:
+    """What the driver counts for this process; None where it does not know us."""
+    with _driver(device) as (nvml, handle):
+        if handle is not None:
+            for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle):
+                if process.pid == os.getpid() and process.usedGpuMemory:
+                    return float(process.usedGpuMemory) / 1e6
+    return None
+
+
+def _filled_mb(device: str) -> float:
+    """What everybody holds on the device; 0.0 without a driver."""
+    with _driver(device) as (nvml, handle):
+        return float(nvml.nvmlDeviceGetMemoryInfo(handle).used) / 1e6 if handle else 0.0
+
+
+@contextmanager
+def _driver(device: str) -> Iterator[tuple[Any, Any]]:
+    """NVML and the device's handle in it; None where there is no driver or no such device."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        yield pynvml, None
+        return
+    try:
+        yield pynvml, _handle(pynvml, int(device.partition(":")[2] or 0))
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _handle(nvml: Any, number: int) -> Any:
+    """CUDA counts only the devices it was told to see, by number or by name."""
+    visible = [v.strip() for v in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if v]
+    name = visible[number] if number < len(visible) else str(number)
+    try:
+        if name.isdigit():
+            return nvml.nvmlDeviceGetHandleByIndex(int(name))
+        return nvml.nvmlDeviceGetHandleByUUID(name)
+    except nvml.NVMLError:
+        return None
 
 
 def resident_mb(pid: int | str, field: str = "VmRSS") -> float:
