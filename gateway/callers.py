@@ -20,7 +20,7 @@ from shared.wiring import Parts
 #: Where keys are asked for; a page is for whoever sits at the machine.
 API = "/v1/"
 #: What nobody needs a key for: whether we live, and what the API is.
-OPEN = frozenset({"/healthz", "/openapi.json"})
+OPEN = frozenset({"/healthz", "/openapi.json", "/metrics"})
 #: Sent with a permit of its own (`gateway.signatures`), by whoever was given it.
 PERMITTED = ("PUT", "/v1/uploads/")
 LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -79,14 +79,25 @@ def caller(request: Request) -> Caller:
     method, path = request.method, request.url.path
     if path in OPEN or (method == PERMITTED[0] and path.startswith(PERMITTED[1])):
         return Caller()
-    text = _bearer(request.headers)
+    found = keyed(parts, request.headers, Right.READ if method in LOOKING else Right.WRITE)
+    if found.key and not path.startswith(API):
+        raise Forbidden("A key opens the API under /v1/, not the page.")
+    return found
+
+
+def keyed(parts: Parts, headers: Headers, right: Right) -> Caller:
+    """Who holds the key in these headers; whoever sits here, where none is needed.
+
+    Raises:
+        InvalidApiKey: it is none of ours or was revoked, or there is none and one is needed.
+        Forbidden: the key lacks `right`.
+    """
+    text = _bearer(headers)
     if not required(parts.settings) and (text is None or not looks_like_one(text)):
         # Clients of OpenAI's API cannot be made without any key: theirs, or `unused`, is none.
         return Caller()
     key = held(parts, text or "")
-    if not path.startswith(API):
-        raise Forbidden("A key opens the API under /v1/, not the page.")
-    if not key.may(Right.READ if method in LOOKING else Right.WRITE):
+    if not key.may(right):
         raise Forbidden("This key may only look. Make one with `--scope write`.")
     return Caller(key)
 

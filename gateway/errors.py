@@ -89,6 +89,15 @@ def answer(request: Request, error: e.EarwitnessError) -> Response:
     return _response(request, status, str(error), error.code, headers=dict(FURTHER.get(status, {})))
 
 
+def plain(error: e.EarwitnessError) -> JSONResponse:
+    """The same for a program whose line is not open yet."""
+    status = status_of(error)
+    kind = TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    detail = ErrorDetail(message=str(error), type=kind, param=None, code=error.code)
+    headers = dict(FURTHER.get(status, {}))
+    return JSONResponse(ErrorBody(error=detail).model_dump(), status, headers)
+
+
 def known(request: Request, error: Exception) -> Response:
     """The answer to a failure of ours, which is logged too."""
     assert isinstance(error, e.EarwitnessError)

@@ -8,17 +8,20 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway import (
+    analyses,
     audio,
     callers,
     dead_letters,
     errors,
     events,
     health,
+    metrics,
     openai_api,
     page,
     recordings,
     search,
     static,
+    stream,
     transcripts,
     uploads,
 )
@@ -28,13 +31,14 @@ from gateway.sessions import Sessions
 from gateway.upstream import Upstream
 from shared import logs, wiring
 from shared.domain.testimony import VERSION
+from shared.exchanges import Observed
 from shared.settings import Settings
 
 #: Seconds from SIGTERM until open answers are cut; the platform kills after 10 s.
 GRACE_S = 5
 ROUTERS = (
     *(recordings, transcripts, audio, uploads, search, dead_letters, events, openai_api),
-    *(health, page),
+    *(analyses, stream, metrics, health, page),
 )
 SUMMARY = "Recordings in, testimony out."
 
@@ -87,6 +91,8 @@ def described() -> FastAPI:
     # The last one added is met first.
     app.add_middleware(callers.Keyholder)
     app.add_middleware(Doorkeeper)
+    app.state.metrics = metrics.Metrics()
+    app.add_middleware(Observed, seen=app.state.metrics.exchanged)
     return app
 
 
@@ -119,5 +125,6 @@ def server(app: FastAPI, host: str, port: int) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
+        **stream.LINES,
     )
     return _Server(config, app.state.changes)

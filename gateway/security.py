@@ -17,7 +17,7 @@ from shared.errors import EarwitnessError, Forbidden
 MAX_BODY = 64 << 10
 #: Where bodies are counted against their permit instead of MAX_BODY, and where by the line to
 #: the GPU service.
-STREAMED = (("PUT", "/v1/uploads/"), ("POST", "/v1/audio/"))
+STREAMED = (("PUT", "/v1/uploads/"), ("POST", "/v1/audio/"), ("POST", "/v1/analyses"))
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 HTTP_PORT = 80
 TOKEN_HEADER, TOKEN_FIELD = "X-Earwitness-Token", "token"

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastapi import APIRouter
+from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gpu_service.house import House
@@ -239,7 +240,7 @@ async def stream(line: WebSocket) -> None:
     except e.EarwitnessError as error:
         say(log, error)
         streams.ended[error.code] += 1
-        await line.send_denial_response(failures.answer(error))
+        await _deny(line, failures.answer(error))
 
 
 async def _served(streams: Streams, line: WebSocket, tenant: str) -> tuple[int, str]:
@@ -287,3 +288,10 @@ async def _opening(line: WebSocket) -> Config | Resume:
     if text is None or len(text) > MAX_OPENING:
         raise e.InvalidStream("The first message must be a short JSON text.")
     return protocol.opening(text)
+
+
+async def _deny(line: WebSocket, answer: Response) -> None:
+    await line.send_denial_response(answer)
+    # uvicorn 0.54 takes a refused handshake for an unfinished one, and logs an error, unless the
+    # line is gone before we return: it goes in the loop's next turn.
+    await asyncio.sleep(0)
