@@ -5,11 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 
-from gpu_service.engines.registry import DEFAULTS, EngineSettings, build, parse
+from gpu_service.engines.host import EngineHost
+from gpu_service.engines.interpreters import needs_torch
+from gpu_service.engines.registry import DEFAULTS, KINDS, EngineSettings, build, kind_of, parse
 from shared.domain.answers import Task
 from shared.errors import InvalidSettings
+from tests.engines.speech import clip, silence
 
 TASKS = {
     "whisper": {Task.TRANSCRIBE},
@@ -114,3 +117,77 @@ def test_naming_and_parsing_engines_loads_no_model_library() -> None:
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
     assert (out.returncode, out.stdout.strip()) == (0, "")
+
+
+NEW_KIND = """
+from gpu_service.engines.echo import Echo, spoken
+from shared.domain.answers import Answer, Task
+
+class Shout(Echo):
+    def infer(self, task, batch):
+        return [Answer(self.name, task, text="LOUD", words=spoken(1.0)) for _ in batch]
+"""
+
+
+def test_a_new_kind_is_one_file_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its own process, as the service runs it."""
+    (tmp_path / "shout_engine.py").write_text(NEW_KIND)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(KINDS, "shout", "shout_engine:Shout")
+
+    settings = parse({"loud": {"kind": "shout"}})["loud"]
+
+    assert build("loud", settings, cache=tmp_path).capabilities().tasks == TASKS["echo"]
+    # The child reads the table anew, so there the line is the class itself.
+    host = EngineHost("loud", EngineSettings(kind=KINDS["shout"]), cache=tmp_path)
+    host.start()
+    try:
+        assert host.infer(Task.TRANSCRIBE, [clip(silence(1.0))])[0].text == "LOUD"
+    finally:
+        host.stop()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_named_kind_is_there_and_says_whether_it_needs_torch(kind: str) -> None:
+    settings = EngineSettings(kind=kind)
+
+    assert issubclass(kind_of(settings).options, BaseModel)
+    assert needs_torch(settings) is (kind in {"wav2vec2", "qwen2_audio", "whisper_hf", "ast"})
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"kind": "whisper", "dtype": "float31"}, "dtype: 'float31' is not known to the kind"),
+        ({"kind": "wav2vec2", "dtype": "int16"}, "use one of bfloat16, float16, float32, int8"),
+        ({"kind": "whisper", "checkpoint": "/no/where"}, "checkpoint: there is no /no/where"),
+        ({"kind": "whisper", "checkpoint": "./none"}, "checkpoint: there is no ./none"),
+        ({"kind": "wav2vec2", "checkpoint": "gs://bucket"}, "write gs://BUCKET/PREFIX"),
+        ({"kind": "whisper", "checkpoint": "gs://b/w"}, "only kinds on torch read from a bucket"),
+        ({"kind": "echo", "device": "cuda:x"}, "device: "),
+        ({"kind": "echo", "device": "tpu"}, "device: "),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_entry_is_refused_before_anything_is_loaded(
+    entry: dict[str, object], said: str
+) -> None:
+    with pytest.raises(InvalidSettings, match="engine x: ") as refusal:
+        parse({"x": entry})
+
+    assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"kind": "wav2vec2", "checkpoint": "gs://bucket/models/w2v"},
+        {"kind": "wav2vec2", "checkpoint": "facebook/wav2vec2-base-960h"},
+        {"kind": "whisper", "checkpoint": "small", "dtype": "float16", "device": "cuda:1"},
+    ],
+    ids=["bucket", "hub", "whisper"],
+)
+def test_what_may_be_there_is_taken(entry: dict[str, object]) -> None:
+    assert parse({"x": entry})["x"].checkpoint == entry["checkpoint"]
