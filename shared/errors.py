@@ -264,6 +264,10 @@ class DeviceUnavailable(
     """The GPU the engine is set to is absent or failed. Set `device` to cpu, or repair the GPU."""
 
 
+#: In the context of an EngineUnavailable: others met the same, so it is not the sound's fault.
+OUTAGE = "outage"
+
+
 class EngineDied(EarwitnessError, layer=Layer.EXECUTION, severity=Severity.ERROR, retryable=True):
     """The engine's process died while it listened to this recording."""
 

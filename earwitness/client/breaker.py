@@ -26,6 +26,7 @@ class Breaker:
             failure_rate=1.0,
             slow_rate=2.0,
             open_s=cool_s,
+            open_most_s=cool_s,
             jitter=0.0,
             probes=1,
         )

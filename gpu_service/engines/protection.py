@@ -9,6 +9,11 @@ from shared.domain.breaker import Breaker, Policy, Position
 from shared.domain.retry_budget import MAX_TRIES, RetryBudget, wait_s
 from shared.errors import BreakerOpen, EngineUnavailable, OutOfMemory
 
+#: Of an engine. Three calls, because a job has four attempts: whoever is alone with an engine
+#: that is down must be left one when that is known. Ten minutes, because a redelivery takes up to
+#: that long.
+POLICY = Policy(minimum=3, window_s=600.0)
+
 
 class Protection:
     """One engine's; safe to share between threads."""

@@ -22,13 +22,13 @@ from gpu_service.engines.bisection import Settlement, is_the_engines_fault
 from gpu_service.engines.bound import Bound
 from gpu_service.engines.engine import Capabilities, Clip
 from gpu_service.engines.host import State, check
-from gpu_service.engines.protection import Protection
+from gpu_service.engines.protection import POLICY, Protection
 from gpu_service.engines.remote import Host
 from shared.domain.answers import Answer, Task
 from shared.domain.breaker import Policy, Position
 from shared.domain.lanes import Lane
 from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
-from shared.errors import BreakerOpen, EngineDied, EngineUnavailable, OutOfMemory
+from shared.errors import OUTAGE, BreakerOpen, EngineDied, EngineUnavailable, OutOfMemory
 
 #: Windows of audio in a batch of an engine whose pace is not known yet: four take Whisper base
 #: about 5 s on two cores. No batch is bounded more tightly for the sake of time, or a machine
@@ -67,6 +67,7 @@ class _Course:
     slow: bool = False
     lost_s: float = float("inf")  #: the smallest cost with which the engine died
     faulty: bool = False  #: a clip failed, and it was not the clip's own fault
+    failed: list[tuple[_Item, Exception]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -101,9 +102,7 @@ class Server:
         self._host, self._window_s, self._room_mb, self._clock = host, window_s, room_mb, clock
         self._budget_s = BUDGET_WINDOWS * window_s
         self._learnt = Bound(float("inf"), float("inf"))
-        self.protection = Protection(
-            host.name, policy=policy or Policy(), clock=clock, chance=chance
-        )
+        self.protection = Protection(host.name, policy=policy or POLICY, clock=clock, chance=chance)
         self.figures = Figures()
         self._waiting: list[_Item] = []
         self._in_hand: set[_Item] = set()
@@ -310,6 +309,11 @@ class Server:
             self._learnt = self._learnt.exhausted(course.lost_s)
         fine = settlement.answers > 0 or not course.faulty
         self.protection.report(fine=fine, slow=course.slow)
+        down = not fine and self.protection.position is not Position.CLOSED
+        for item, error in course.failed:
+            if down and isinstance(error, EngineUnavailable):
+                error.context[OUTAGE] = True
+            _give(item, error)
 
     def _ask(self, course: _Course, items: Sequence[_Item]) -> Sequence[Answer]:
         sound_s = cost_s([item.seconds for item in items], self.capabilities().padding)
@@ -340,7 +344,7 @@ class Server:
             figures.paid_s += paid_s
 
     def _failed(self, course: _Course, item: _Item, error: Exception) -> None:
-        """Tell its caller, unless the engine said when to come back and the budget allows it."""
+        """Note it, unless the engine said when to come back and the budget allows it."""
         course.faulty |= is_the_engines_fault(error)
         item.tries += 1
         wait_s = None if item.gone else self.protection.again_in_s(error, item.tries)
@@ -351,7 +355,7 @@ class Server:
                 self.figures.retried += 1
                 self._change.notify()
                 return
-        _give(item, error)
+        course.failed.append((item, error))
 
 
 def _give(item: _Item, said: Answer | Exception) -> None:

@@ -24,6 +24,7 @@ class Policy:
     failure_rate: float = 0.5  #: opens at this share of failed calls
     slow_rate: float = 0.8  #: opens at this share of slow calls; above 1 = never
     open_s: float = 10.0  #: the first probe is let through after so long
+    open_most_s: float = 60.0  #: each probe that fails doubles that, up to so long
     jitter: float = 0.5  #: and up to this share longer, so that instances do not knock together
     probes: int = 2  #: calls let through half-open; all must be fine to close
 
@@ -39,6 +40,7 @@ class Breaker:
     policy: Policy = field(default_factory=Policy)
     _ended: deque[tuple[float, bool, bool]] = field(default_factory=deque)  #: at, failed, slow
     _open_until_s: float | None = None  #: None while closed
+    _reopened: int = 0  #: times a probe failed since it last closed
     _probing: int = 0  #: probes let through
     _probes_fine: int = 0
     _probes_until_s: float = 0.0  #: who has not reported by then is not waited for
@@ -83,15 +85,18 @@ class Breaker:
 
     def _found_out(self, now_s: float, fine: bool, chance: float) -> None:
         if not fine:
+            self._reopened += 1
             self._open(now_s, chance)
             return
         self._probes_fine += 1
         if self._probes_fine >= self.policy.probes:
-            self._open_until_s = None
+            self._open_until_s, self._reopened = None, 0
             self._ended.clear()
 
     def _open(self, now_s: float, chance: float) -> None:
-        self._open_until_s = now_s + self.policy.open_s * (1.0 + self.policy.jitter * chance)
+        # Bounded before it is raised: 2 ** 1024 is no float.
+        full_s = min(self.policy.open_most_s, self.policy.open_s * 2.0 ** min(self._reopened, 30))
+        self._open_until_s = now_s + full_s * (1.0 + self.policy.jitter * chance)
         self._probing = self._probes_fine = 0
 
     def _tripped(self, now_s: float) -> bool:

@@ -25,6 +25,7 @@ from shared.domain.tenants import Tenant, Tier
 from shared.domain.testimony import Testimony, measurements, outcome, rendered, testify
 from shared.domain.word_times import with_times
 from shared.errors import (
+    OUTAGE,
     EarwitnessError,
     InvalidWish,
     Layer,
@@ -154,7 +155,7 @@ class Work:
         blamed = error.context.get("engine")
         cause = Failure(error.code, str(error), str(blamed) if blamed else None)
         say(log, error)
-        around = error.layer in (Layer.CONTEXT, Layer.RESOURCE)
+        around = error.layer in (Layer.CONTEXT, Layer.RESOURCE) or OUTAGE in error.context
         # Memory that this very sound needs does not come back by waiting.
         if around and not isinstance(error, OutOfMemory):
             # The fault lies around the work, not in the sound: no attempt is spent.

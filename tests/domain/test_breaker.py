@@ -14,6 +14,7 @@ POLICY = Policy(
     failure_rate=0.5,
     slow_rate=0.75,
     open_s=10.0,
+    open_most_s=25.0,
     jitter=0.5,
     probes=2,
 )
@@ -30,6 +31,7 @@ class AgainstModel(RuleBasedStateMachine):
         self.open_for_s = 0.0
         self.let_through: list[float] = []  # when, of the probes of this round
         self.fine = 0
+        self.reopened = 0
 
     @property
     def modelled(self) -> Position:
@@ -83,11 +85,12 @@ class AgainstModel(RuleBasedStateMachine):
         self.breaker.report(self.now_s, fine=fine, slow=slow, chance=chance)
 
         if not fine or slow:
+            self.reopened += 1
             self._opened(chance)
             return
         self.fine += 1
         if self.fine == POLICY.probes:
-            self.open_from, self.reports = None, []
+            self.open_from, self.reports, self.reopened = None, [], 0
 
     @precondition(lambda self: self.modelled is Position.OPEN)
     @rule(fine=st.booleans())
@@ -96,7 +99,8 @@ class AgainstModel(RuleBasedStateMachine):
 
     def _opened(self, chance: float) -> None:
         self.open_from = self.now_s
-        self.open_for_s = POLICY.open_s * (1 + POLICY.jitter * chance)
+        full_s = [10.0, 20.0, 25.0][min(self.reopened, 2)]
+        self.open_for_s = full_s * (1 + POLICY.jitter * chance)
         self.let_through, self.fine = [], 0
 
     @invariant()
