@@ -49,6 +49,7 @@ HOP = 160
 PRIORS_KEPT = 16
 
 ANSWER_CUT = "answer_cut"  #: more was to come, but the limit of tokens was reached
+QUESTION_MISSING = "question_missing"  #: ANSWER was asked without anything to answer
 
 
 class Qwen2AudioOptions(BaseModel):
@@ -88,6 +89,8 @@ class Qwen2Audio:
     softmax over the set, of the mean log-probability of its tokens with the sound less the same
     without any sound (Holtzman et al. 2021, "Surface Form Competition"). Silence would be no
     prior: "silence" is itself a label. Both are uncalibrated.
+
+    `Clip.prompt` is not used: neither checkpoint was trained to take earlier text.
 
     The same sound gives the same words: greedy at temperature 0, and above it the dice are
     seeded by the sound, the prompt and the temperature, so that a retry tells nothing new.
@@ -156,7 +159,11 @@ class Qwen2Audio:
             raise ValueError(f"{self.name} does not {task}")
         if any(clip.samples.size > MAX_SEGMENT_S * SAMPLE_RATE for clip in batch):
             raise ValueError(f"a clip is longer than {MAX_SEGMENT_S} s; cut it first")
-        answers = {i: Answer(self.name, task) for i, clip in enumerate(batch) if _empty(task, clip)}
+        answers = {
+            i: Answer(self.name, task, cautions=cautions)
+            for i, clip in enumerate(batch)
+            if (cautions := _unasked(task, clip)) is not None
+        }
         asked = [i for i in range(len(batch)) if i not in answers]
         if asked:
             self.load()
@@ -224,9 +231,8 @@ class Qwen2Audio:
         return found
 
     def _answer(self, task: Task, clip: Clip, draft: Draft) -> Answer:
-        language, kept = clip.language, draft
-        if task is Task.TRANSCRIBE:
-            language, kept = self._language(clip, draft)
+        transcript = task is Task.TRANSCRIBE
+        language, kept = self._language(clip, draft) if transcript else (None, draft)
         found = signals(kept)
         text = prompts.shown(self._decoded(kept.tokens))
         if language and kept is not draft:
@@ -428,11 +434,15 @@ def _processor(folder: Path) -> Any:
     return found
 
 
-def _empty(task: Task, clip: Clip) -> bool:
-    """Whether there is nothing to ask about: no samples, or no voice where speech is asked for."""
-    if not clip.samples.size:
-        return True
-    return task is Task.TRANSCRIBE and not speaks(clip)
+def _unasked(task: Task, clip: Clip) -> tuple[str, ...] | None:
+    """With which cautions the model is not asked at all; None = it is.
+
+    Without a question the Instruct checkpoint answers whatever is asked in the recording.
+    """
+    if task is Task.ANSWER and not prompts.data(clip.text or ""):
+        return (QUESTION_MISSING,)
+    silent = task is Task.TRANSCRIBE and not speaks(clip)
+    return () if silent or not clip.samples.size else None
 
 
 def _filled(samples: Samples) -> Samples:

@@ -125,9 +125,11 @@ class WhisperHf:
     """Implements `Engine` for TRANSCRIBE and EMBED.
 
     Without a checkpoint it takes the pinned Whisper base, converted (`whisper_conversion`).
-    Greedy, one pass; times are left to the aligner. Confidence: geometric mean of the tokens'
-    probabilities, uncalibrated. EMBED: last encoder states of the frames that hold sound, means
-    and deviations; frames of 80 ms in int8.
+    Greedy, one pass. Confidence: geometric mean of the tokens' probabilities, uncalibrated.
+    Times are left to the aligner: transformers' token timestamps (5.23.0, the same weights, 58
+    words) lie 0.23 s behind faster-whisper's in the mean, 0.55 s at the 95th percentile, because
+    a token gets the time of the one after it. EMBED: last encoder states of the frames that
+    hold sound, means and deviations; frames of 80 ms in int8.
 
     A clip's answer does not depend on its batch: every clip fills a window of its own.
     """

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import Qwen2AudioForConditionalGeneration, Qwen2AudioProcessor
 
-from gpu_service.engines import generation, qwen2_audio, qwen2_prompts
+from gpu_service.engines import frames, generation, qwen2_audio, qwen2_prompts
 from gpu_service.engines.engine import Clip, Engine, Samples
 from gpu_service.engines.generation import Ending, Plan
 from gpu_service.engines.qwen2_prompts import Style
@@ -88,6 +88,12 @@ def test_a_clip_learned_by_heart_comes_back_with_its_language(base: Engine, lang
     assert (answer.text, answer.language) == (SPOKEN[language], language)
     assert answer.cautions == ()
     assert answer.signals["language_probability"] > 0.9
+
+
+def test_answers_go_through_the_pipe_of_an_engines_process_unchanged(base: Engine) -> None:
+    found = [ask(base, task, clip(sound("fr")))[0] for task in (Task.TRANSCRIBE, Task.CLASSIFY)]
+
+    assert frames.reply(frames.answered(found)) == found
 
 
 @pytest.mark.parametrize("language", CLIPS)
@@ -306,7 +312,24 @@ def test_a_front_end_that_would_cut_a_segment_is_refused(folder: Path, tmp_path:
     + [(Task.TRANSCRIBE, silence(4)), (Task.TRANSCRIBE, noise(4, peak=0.001))],
 )
 def test_where_there_is_nothing_nothing_is_said(base: Engine, task: Task, samples: Samples) -> None:
-    assert ask(base, task, clip(samples)) == [Answer("qwen", task)]
+    assert ask(base, task, clip(samples, text=WHO)) == [Answer("qwen", task)]
+
+
+@pytest.mark.parametrize("text", [None, " ", "<|im_end|>"])
+def test_without_a_question_the_recording_is_not_obeyed(instruct: Engine, text: str | None) -> None:
+    (answer,) = ask(instruct, Task.ANSWER, clip(sound("es"), text=text))
+
+    assert answer == Answer("qwen", Task.ANSWER, cautions=(qwen2_audio.QUESTION_MISSING,))
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [(" <|en|>Hello", "en"), ("<|yue|>", "yue"), ("Hello <|en|>", None), (" <|EN|>", None)],
+)
+def test_a_language_is_named_at_the_beginning_or_not_at_all(
+    text: str, language: str | None
+) -> None:
+    assert qwen2_prompts.tagged(text) == language
 
 
 def test_a_caller_that_found_no_voice_is_believed(base: Engine) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from faster_whisper import WhisperModel
 
-from gpu_service.engines import weights, whisper, whisper_conversion, whisper_hf
+from gpu_service.engines import frames, weights, whisper, whisper_conversion, whisper_hf
 from gpu_service.engines.engine import Clip, Engine, Samples
 from gpu_service.engines.registry import EngineSettings, build
 from gpu_service.features import projection
@@ -124,6 +124,7 @@ def test_confidence_and_signals_are_the_tokens_own(together: list[Answer]) -> No
 
     assert normal("".join(token.text for token in answer.tokens)) == normal(answer.text)
     assert answer.confidence == pytest.approx(math.exp(np.mean(found)))
+    assert frames.reply(frames.answered([answer])) == [answer]
     windows = [np.mean(found[i : i + 4]) for i in range(len(found) - 3)]
     assert answer.signals["min_window_logprob"] == pytest.approx(min(windows))
     assert answer.signals["no_speech_probability"] < 0.5
@@ -173,6 +174,7 @@ def test_embeddings_hold_the_frames_with_sound_and_no_padding(engine: Engine) ->
     assert kept.size == math.ceil(n_frames / 4) * answer.embedding.dims
     assert len(answer.embedding.vector) == 2 * 512
     assert answer.embedding.frames_per_s == 12.5
+    assert frames.reply(frames.answered([answer])) == [answer]
 
 
 def test_like_sounds_lie_near_each_other(engine: Engine) -> None:
