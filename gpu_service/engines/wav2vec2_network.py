@@ -10,14 +10,17 @@ Weights and modules are those of transformers; only the order of work is ours:
   the mean of channel w is w·m, its variance wᵀCw. They are taken over the valid windows of each
   clip in float64 and folded into the weights of the clip; no pass over 512 channels is needed.
 - The convolutions have no padding of their own, so a frame sees its 400 samples and no more:
-  they run on pieces of time, and their memory does not grow with the length of a clip.
+  they run clip by clip on pieces of time, and their memory does not grow with the length.
+- They are matrix products on (time, channels): the taps of one stride lie side by side in
+  memory, so nothing is copied. One thread, 10 s of a second layer, beside torch's conv1d:
+  0.15 for 0.21 CPU seconds in float32 (the speed of a square matmul), 0.026 for 0.148 in bfloat16.
 - Everything later looks at valid frames only: hidden states beyond the end are zero before the
   convolution that tells positions (as transformers does with a mask), and attention is masked.
 """
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,9 +33,9 @@ if TYPE_CHECKING:
 
 #: Added to the variance of a clip before the root; transformers' Wav2Vec2FeatureExtractor.
 LEVEL_EPSILON = 1e-7
-#: Frames (of 20 ms, all clips of a batch together) whose convolutions run at once. 512 channels
-#: at 3,200 Hz are 6.5 MB a second in float32: a piece of 10 s and its copies stay under 200 MB.
-PIECE_FRAMES = {"cpu": 500, "cuda": 20_000}
+#: Frames (of 20 ms) of a clip whose convolutions run at once. 512 channels at 3,200 Hz are
+#: 6.5 MB a second in float32.
+PIECE_FRAMES = {"cpu": 100, "cuda": 2_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class Network:
         self._normalises = normalises
         self._config = model.config
         self.geometry = Geometry(tuple(self._config.conv_kernel), tuple(self._config.conv_stride))
+        self._convolutions = [_convolution(c) for c in self._trunk.feature_extractor.conv_layers]
         places = self._trunk.encoder.pos_conv_embed.conv
         if parametrize.is_parametrized(places):
             # Weight norm makes the weight anew at every call, and it never changes here.
@@ -125,75 +129,50 @@ class Network:
             return _apart(hidden.float(), frames)
 
     def _encoded(self, clips: Sequence[Samples], upto: int) -> tuple["torch.Tensor", list[int]]:
-        frames = [self.geometry.frames(clip.size) for clip in clips]
-        waves, valid = self._padded(clips), self._valid(frames)
-        features = self._convolved(waves, [clip.size for clip in clips], max(frames))
-        hidden, _ = self._trunk.feature_projection(features)  # (batch, n_frames, hidden_size)
-        if valid is not None:
-            hidden = hidden * valid[:, :, None]
-        return self._layered(hidden, valid, upto), frames
-
-    def _padded(self, clips: Sequence[Samples]) -> "torch.Tensor":
-        """Float32, (batch, n_samples), zeros behind the shorter ones."""
-        padded = np.zeros((len(clips), max(clip.size for clip in clips)), np.float32)
-        for row, clip in zip(padded, clips, strict=True):
-            row[: clip.size] = level(clip) if self._normalises else clip
-        return self._torch.from_numpy(padded).to(self._trunk.device)
-
-    def _valid(self, frames: Sequence[int]) -> "torch.Tensor | None":
-        """True where a clip has a frame, (batch, n_frames); None if all have all."""
+        torch = self._torch
+        features = [self._features(clip) for clip in clips]
+        frames = [len(rows) for rows in features]
+        padded = torch.nn.utils.rnn.pad_sequence(features, batch_first=True)
+        hidden, _ = self._trunk.feature_projection(padded)  # (batch, n_frames, hidden_size)
         if min(frames) == max(frames):
-            return None
-        counts = self._torch.tensor(frames, device=self._trunk.device)
-        steps = self._torch.arange(max(frames), device=self._trunk.device)
-        return steps[None, :] < counts[:, None]
+            return self._layered(hidden, None, upto), frames
+        steps = torch.arange(max(frames), device=hidden.device)
+        valid = steps[None, :] < torch.tensor(frames, device=hidden.device)[:, None]
+        return self._layered(hidden * valid[:, :, None], valid, upto), frames
 
-    def _convolved(
-        self, waves: "torch.Tensor", lengths: Sequence[int], n_frames: int
-    ) -> "torch.Tensor":
-        """Features of shape (batch, n_frames, channels), computed in pieces of time."""
-        first = self._first(waves, lengths)
+    def _features(self, clip: Samples) -> "torch.Tensor":
+        """What the convolutions make of a clip, (n_frames, channels)."""
+        ready = level(clip) if self._normalises else clip
+        wave = self._torch.from_numpy(ready).to(self._trunk.device)
+        first = self._first(wave)
         hop, field = self.geometry.hop, self.geometry.field
-        size = max(1, PIECE_FRAMES[waves.device.type] // len(lengths))
+        n_frames, size = self.geometry.frames(clip.size), PIECE_FRAMES[wave.device.type]
         pieces = []
         for at in range(0, n_frames, size):
             end = min(at + size, n_frames)
-            piece = first(waves[:, at * hop : (end - 1) * hop + field])
-            for layer in self._trunk.feature_extractor.conv_layers[1:]:
-                piece = layer(piece)
-            pieces.append(piece.transpose(1, 2))
-        return self._torch.cat(pieces, dim=1)
+            rows = first.of(wave[at * hop : (end - 1) * hop + field, None])
+            for convolution in self._convolutions[1:]:
+                rows = convolution.of(rows)
+            pieces.append(rows)
+        return self._torch.cat(pieces)
 
-    def _first(self, waves: "torch.Tensor", lengths: Sequence[int]) -> Any:
-        """The first convolution with its norm, as a function of a piece (batch, n_samples)."""
-        layer = self._trunk.feature_extractor.conv_layers[0]
-        dtype = layer.conv.weight.dtype
+    def _first(self, wave: "torch.Tensor") -> "_Convolution":
+        """The first convolution; with the statistics of `wave` in its weights if it needs them."""
+        plain = self._convolutions[0]
         if self._config.feat_extract_norm != "group":
-            return lambda piece: layer(piece[:, None].to(dtype))
-        kernel, stride = self.geometry.kernels[0], self.geometry.strides[0]
-        folded = [self._folded(row[:n]) for row, n in zip(waves, lengths, strict=True)]
-        weights = self._torch.stack([weight for weight, _ in folded]).to(dtype)
-        biases = self._torch.stack([bias for _, bias in folded])[:, :, None].to(dtype)
-
-        def convolved(piece: "torch.Tensor") -> "torch.Tensor":
-            windows = piece.to(dtype).unfold(1, kernel, stride)  # (batch, n, kernel)
-            return layer.activation(biases.baddbmm(weights, windows.transpose(1, 2)))
-
-        return convolved
-
-    def _folded(self, wave: "torch.Tensor") -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Weights (channels, kernel) and biases (channels,) that convolve and normalise `wave`."""
-        layer = self._trunk.feature_extractor.conv_layers[0]
-        norm = layer.layer_norm
+            return plain
+        norm = self._trunk.feature_extractor.conv_layers[0].layer_norm
         windows = wave.double().unfold(0, self.geometry.kernels[0], self.geometry.strides[0])
         mean = windows.mean(dim=0)  # (kernel,)
         centred = windows - mean
         covariance = centred.T @ centred / len(windows)
-        weight = layer.conv.weight[:, 0].double()  # (channels, kernel)
-        variance = ((weight @ covariance) * weight).sum(dim=1)
+        weight = plain.weight.double()  # (kernel, channels)
+        variance = ((covariance @ weight) * weight).sum(dim=0)
         gain = norm.weight.double() * (variance + norm.eps).rsqrt()
         # A bias of the convolution itself would move its mean and be taken out again.
-        return weight * gain[:, None], norm.bias.double() - gain * (weight @ mean)
+        bias = norm.bias.double() - gain * (mean @ weight)
+        dtype = plain.weight.dtype
+        return replace(plain, weight=(weight * gain).to(dtype), bias=bias.to(dtype), norm=None)
 
     def _layered(
         self, hidden: "torch.Tensor", valid: "torch.Tensor | None", upto: int
@@ -206,6 +185,52 @@ class Network:
         for layer in encoder.layers[:upto]:
             hidden = layer(hidden, attention_mask=mask)
         return hidden
+
+
+@dataclass(frozen=True, slots=True)
+class _Convolution:
+    """A convolution over time, its norm and its activation, on rows of channels."""
+
+    weight: "torch.Tensor"  # (kernel * channels in, channels out)
+    bias: "torch.Tensor"  # (channels out,)
+    kernel: int
+    stride: int
+    norm: Any  #: a LayerNorm over the channels, or None
+    activation: Any
+
+    def of(self, rows: "torch.Tensor") -> "torch.Tensor":
+        """(n, channels in) to (as many as fit, channels out).
+
+        The kernel is taken in slices of at most one stride, because rows that overlap in memory
+        are no matrix to BLAS and would be copied.
+        """
+        rows = rows.to(self.weight.dtype)
+        n, width = (len(rows) - self.kernel) // self.stride + 1, rows.shape[1]
+        out = None
+        for tap in range(0, self.kernel, self.stride):
+            taps = min(self.stride, self.kernel - tap)
+            start = rows.storage_offset() + tap * width
+            side = rows.as_strided((n, taps * width), (self.stride * width, 1), start)
+            weight = self.weight[tap * width : (tap + taps) * width]
+            out = self.bias.addmm(side, weight) if out is None else out.addmm_(side, weight)
+        normed = out if self.norm is None else self.norm(out)
+        return self.activation(normed)
+
+
+def _convolution(layer: Any) -> _Convolution:
+    """The same arithmetic as a convolutional layer of transformers, less its group norm."""
+    weight = layer.conv.weight.detach()  # (channels out, channels in, kernel)
+    out, _, kernel = weight.shape
+    bias = layer.conv.bias
+    norm = getattr(layer, "layer_norm", None)
+    return _Convolution(
+        weight.permute(2, 1, 0).reshape(-1, out).contiguous(),
+        weight.new_zeros(out) if bias is None else bias.detach(),
+        kernel,
+        layer.conv.stride[0],
+        None if hasattr(norm, "num_groups") else norm,
+        layer.activation,
+    )
 
 
 def _apart(values: "torch.Tensor", frames: Sequence[int]) -> list[NDArray[np.float32]]:

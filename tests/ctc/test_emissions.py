@@ -58,9 +58,8 @@ def test_confidence_is_the_geometric_mean_of_the_letters_frames() -> None:
 
 
 def test_signals_are_those_of_the_emitted_letters_only() -> None:
-    rows = np.concatenate(
-        [frames("-", 0.97), *(frames("A-", p) for p in (0.9, 0.8, 0.7, 0.6, 0.5))]
-    )
+    sure = (0.9, 0.8, 0.7, 0.6, 0.5)
+    rows = np.concatenate([frames("-", 0.97), *(frames("A-", p) for p in sure)])
     found = emissions.signals(rows, emissions.greedy(rows, LETTERS))
 
     logs = [math.log(p) for p in sure]
