@@ -16,9 +16,12 @@ import torch
 from transformers import Wav2Vec2ForCTC
 
 from gpu_service.engines import checkpoints, streamed
+from gpu_service.engines.host import EngineHost
 from gpu_service.engines.loading import Part, Stopwatch, measured
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.engines.streamed import CloudStorage, Stored
+from gpu_service.engines.warming import warm_clip
+from shared.domain.answers import Task
 from shared.errors import EngineUnavailable, WeightsRefused
 from tests.emulators import reached
 from tests.models.checkpoints import ctc_model, saved
@@ -119,6 +122,26 @@ def test_locating_again_makes_the_same_folder_and_another_version_another(
 
     assert first == again
     assert checkpoints.located(settings(where)) != first
+
+
+def test_an_engine_in_its_process_hears_the_same_from_a_bucket(
+    put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = saved(ctc_model("group"), tmp_path / "heard")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    heard = []
+    for where in (str(folder), put(folder)):
+        host = EngineHost("w", settings(where, options={"layer": 1}), cache=tmp_path)
+        host.start()
+        try:
+            heard.append(host.infer(Task.EMBED, [warm_clip(Task.EMBED, 2.0)])[0].embedding)
+            told = host.status().loaded
+        finally:
+            host.stop()
+
+    assert heard[0] == heard[1] is not None
+    assert told is not None
+    assert told.parts_s.keys() >= {"start", "locate", "read", "verify", "import", "build"}
 
 
 class Flipping(CloudStorage):
