@@ -78,9 +78,10 @@ class Conversation:
         workers: Workers,
         bounds: Bounds,
         signed: Callable[[Claim], str],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._line, self._session, self._heard = line, session, heard
-        self._workers, self._bounds, self._signed = workers, bounds, signed
+        self._workers, self._bounds, self._signed, self._now = workers, bounds, signed, now
         self.mail = Mailbox()
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(session.config.max_queue_chunks)
         self._heard_more, self._asked_more = asyncio.Event(), asyncio.Event()
@@ -182,7 +183,7 @@ class Conversation:
         config = self._session.config
         if config.live:
             seconds = size / config.frame_bytes / config.sample_rate
-            pace = self._rates.heard(seconds, time.monotonic())
+            pace = self._rates.heard(seconds, self._now())
             if pace is not None:
                 said = MISPACED.format(pace=pace)
                 self._session.cautions.setdefault("rate_mismatch", said)

@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import itertools
+import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -139,7 +142,7 @@ def workers():
     pools.ask.shutdown()
 
 
-def conversation(line, session, workers, reader_s):
+def conversation(line, session, workers, reader_s, now=time.monotonic):
     def heard(session, piece, alive):
         return Answer("echo", Task.TRANSCRIBE, text=f"{piece.index}"), 0
 
@@ -150,6 +153,7 @@ def conversation(line, session, workers, reader_s):
         workers=workers,
         bounds=Bounds(stream_s=3600, idle_s=60, reader_s=reader_s),
         signed=lambda claim: "token",
+        now=now,
     )
 
 
@@ -186,3 +190,33 @@ async def test_a_reader_that_does_not_come_back_in_time_is_left(workers):
 
     assert session.claim().segment == 0  # nothing counts as told
     assert [r["segment"] for r in session.again(0)] == [0]
+
+
+class Told:
+    """A socket whose client sends all it has, ends, and reads everything."""
+
+    def __init__(self, frames):
+        self.frames, self.replies = [*frames, None], []
+
+    async def receive(self):
+        if not self.frames:
+            await asyncio.Event().wait()
+        frame = self.frames.pop(0)
+        end = {"text": '{"type": "end"}'}
+        return {"type": "websocket.receive", **(end if frame is None else {"bytes": frame})}
+
+    async def send_text(self, text):
+        self.replies.append(json.loads(text))
+
+
+@pytest.mark.parametrize(("live", "warnings"), [(True, ["rate_mismatch"]), (False, [])])
+async def test_live_sound_at_another_rate_than_declared_is_warned_of_once(workers, live, warnings):
+    """The clock moves 0.2 s for each look at 1 to 4 chunks of 0.1 s: whatever the pace, not 1."""
+    line = Told([bytes(3200)] * 250)  # its queue is never full: we stop nobody
+    session = Session("s", "demo", Config(live=live, max_queue_chunks=256))
+    clock = itertools.count(0.0, 0.2)
+    talk = conversation(line, session, workers, 60, lambda: next(clock))
+
+    await talk.run([])
+
+    assert [r["code"] for r in line.replies if r["type"] == "warning"] == warnings
