@@ -115,7 +115,7 @@ export interface paths {
         put?: never;
         /**
          * Mint
-         * @description Ask for the address of one upload. Needs the page's token in X-Earwitness-Token.
+         * @description Ask for the address of one upload. Needs a key, or the page's token in X-Earwitness-Token.
          */
         post: operations["mint_v1_uploads_post"];
         delete?: never;
@@ -196,6 +196,8 @@ export interface paths {
         /**
          * List Causes
          * @description How often jobs died, by UTC day and cause; replayed and discarded ones too.
+         *
+         *     Of all tenants together: a key needs the scope `operator`.
          */
         get: operations["list_causes_v1_dead_letters_causes_get"];
         put?: never;
@@ -284,6 +286,114 @@ export interface paths {
         get: operations["events_v1_events_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audio/transcriptions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Transcriptions
+         * @description Hear one file of up to 25 minutes now; nothing of it is kept.
+         *
+         *     As OpenAI's, and any client of theirs works: point its `base_url` here. Longer sound, and
+         *     sound that shall be found again, goes through POST /v1/uploads. Engines that cost money
+         *     are not asked.
+         */
+        post: operations["transcriptions_v1_audio_transcriptions_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audio/translations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Translations
+         * @description Refused with the reason: no engine here translates. OpenAI retires this address, too.
+         */
+        post: operations["translations_v1_audio_translations_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Models
+         * @description The engines, as models: with `tasks`, `languages`, `state` and `aliases`.
+         */
+        get: operations["list_models_v1_models_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{model}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Model
+         * @description One engine, by its name or an alias.
+         */
+        get: operations["show_model_v1_models__model__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analyses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Analyse
+         * @description Hear some files now and do to each what `operations` say; nothing is kept.
+         *
+         *     Each file and each operation is answered or fails by itself: an entry of `data` has `results`
+         *     by operation, each with its `error` or null. `accepted` says whether a calibrated confidence
+         *     reaches `accept_at`, and is null where nothing is calibrated.
+         */
+        post: operations["analyse_v1_analyses_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -523,7 +633,7 @@ export interface components {
         Description: {
             /**
              * Text
-             * @description The description.
+             * @description The description: that of every part, in order of time.
              */
             text: string;
             /**
@@ -531,6 +641,43 @@ export interface components {
              * @description Share of its claims that another engine's hearing bears out; null where not checked.
              */
             support: number | null;
+            /**
+             * Parts
+             * @description The stretches that were described; a warning says if something was left out.
+             * @default []
+             */
+            parts: components["schemas"]["DescriptionPart"][];
+        };
+        /**
+         * DescriptionPart
+         * @description A stretch of the recording described in words.
+         */
+        DescriptionPart: {
+            /**
+             * Start S
+             * @description Start of the stretch, from the beginning of the recording.
+             */
+            start_s: number;
+            /**
+             * End S
+             * @description End of the stretch.
+             */
+            end_s: number;
+            /**
+             * Engine
+             * @description The engine that described it.
+             */
+            engine: string;
+            /**
+             * Text
+             * @description The description of the stretch.
+             */
+            text: string;
+            /**
+             * Confidence
+             * @description How sure the engine was; null where it gives no number.
+             */
+            confidence: number | null;
         };
         /** ErrorBody */
         ErrorBody: {
@@ -595,9 +742,24 @@ export interface components {
             dims: number;
             /**
              * Vector Ref
-             * @description Where it lies.
+             * @description Where it lies: a file beside the result, .npy, float32; means, then deviations.
              */
             vector_ref: string;
+            /**
+             * Frames Ref
+             * @description The file of what it sounds like over time, .npy, int8, a row a frame; null if none.
+             */
+            frames_ref: string | null;
+            /**
+             * Frame Dims
+             * @description Numbers a frame.
+             */
+            frame_dims: number | null;
+            /**
+             * Frames Per S
+             * @description Frames a second; frame i begins at i / frames_per_s.
+             */
+            frames_per_s: number | null;
         };
         /**
          * Format
@@ -971,7 +1133,7 @@ export interface components {
             verdict: components["schemas"]["Verdict"];
             /**
              * Reason
-             * @description confident, uncalibrated, low_confidence, or the code of a failure.
+             * @description confident, uncalibrated, low_confidence, aligned, unplaced, or the code of a failure.
              */
             reason: string;
             /**
@@ -1162,7 +1324,7 @@ export interface components {
             confidence: number | null;
             /**
              * Source
-             * @description Who placed the word in time: engine, or the aligner's name.
+             * @description Who placed the word in time: engine (the one that wrote it), or the aligner's name.
              */
             source: string;
         };
@@ -1236,14 +1398,14 @@ export interface operations {
     list_recordings_v1_recordings_get: {
         parameters: {
             query?: {
-                /** @description Only this tenant's; all if left out. */
-                tenant?: string | null;
                 /** @description Only these states; all if left out. */
                 state?: components["schemas"]["State"][];
                 /** @description `next` of a page. */
                 before?: string | null;
                 /** @description Rows of the page. */
                 limit?: number;
+                /** @description Only this tenant's; all that the key opens if left out. */
+                tenant?: string | null;
             };
             header?: never;
             path?: never;
@@ -1504,9 +1666,9 @@ export interface operations {
             query?: {
                 /** @description Words; in double quotes a phrase: "second of May". */
                 q?: string;
-                /** @description Only this tenant's; all if left out. */
-                tenant?: string | null;
                 limit?: number;
+                /** @description Only this tenant's; all that the key opens if left out. */
+                tenant?: string | null;
             };
             header?: never;
             path?: never;
@@ -1537,9 +1699,9 @@ export interface operations {
     list_dead_letters_v1_dead_letters_get: {
         parameters: {
             query?: {
-                /** @description Only this tenant's; all if left out. */
-                tenant?: string | null;
                 limit?: number;
+                /** @description Only this tenant's; all that the key opens if left out. */
+                tenant?: string | null;
             };
             header?: never;
             path?: never;
@@ -1721,6 +1883,206 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": unknown;
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    transcriptions_v1_audio_transcriptions_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /**
+                     * Format: binary
+                     * @description The sound: WAV, FLAC, MP3 ...
+                     */
+                    file: string;
+                    /** @description An engine of GET /v1/models, or one of its aliases. */
+                    model: string;
+                    /** @description ISO 639-1; detected if left out. */
+                    language?: string;
+                    /** @description Languages it may be in. */
+                    "languages[]"?: string[];
+                    /** @description Names or earlier text, for engines that take any. */
+                    prompt?: string;
+                    /**
+                     * @default json
+                     * @enum {unknown}
+                     */
+                    response_format?: "json" | "text" | "srt" | "verbose_json" | "vtt" | "diarized_json";
+                    /** @default 0 */
+                    temperature?: number;
+                    /** @description With verbose_json only; with word alone, segments are left out. */
+                    "timestamp_granularities[]"?: ("word" | "segment")[];
+                    /** @description json only. */
+                    "include[]"?: "logprobs"[];
+                    /** @default false */
+                    stream?: boolean;
+                    /** @enum {unknown} */
+                    chunking_strategy?: "auto";
+                };
+            };
+        };
+        responses: {
+            /** @description What was said. `x-earwitness-engine` names the engines that answered. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "text/plain": string;
+                    "text/vtt": string;
+                    "text/event-stream": string;
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    translations_v1_audio_translations_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description Never: no engine here translates. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_models_v1_models_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: Record<string, never>[];
+                    };
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    show_model_v1_models__model__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    analyse_v1_analyses_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /** @description The sounds; several are a batch. */
+                    file: string[];
+                    /** @description What is asked of each file; also as one list with commas. */
+                    operations: ("transcribe" | "classify" | "describe" | "answer")[];
+                    /** @description What `answer` answers. */
+                    question?: string;
+                    /** @description ISO 639-1; detected if left out. */
+                    language?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
                 };
             };
             /** @description Why the request failed. */
