@@ -22,6 +22,15 @@ from shared.errors import (
 from shared.ports import Clock, Hearing, Spending, Tenants
 
 ANSWER = TypeAdapter(Answer)
+#: What a dead letter says where nobody else answered, and what to do about it.
+WITHHELD = {
+    Refusal.NOT_OPTED_IN: "costs money and the tenant has not agreed: `earwitness tenants set"
+    " NAME --fallback on`.",
+    Refusal.OVER_BUDGET: "would cost more than is left of the tenant's day; replay it tomorrow or"
+    " raise the limit with `--fallback-usd-a-day`.",
+    Refusal.UNRESOLVED: "was asked in this attempt and may have been paid; the next attempt asks.",
+    Refusal.CALLED: "was asked and paid in this attempt without an answer; the next attempt asks.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,4 +272,5 @@ def _unpaid(error: EarwitnessError) -> bool:
 def _withheld(still: Sequence[_Open], step: _Step, why: Refusal) -> EarwitnessError:
     for o in still:
         o.note(step, Verdict.ESCALATE, why.value)
-    return PaidCallWithheld(engine=step.engine, reason=why.value)
+    told = f"The engine {step.engine} {WITHHELD[why]} No other engine answered."
+    return PaidCallWithheld(told, engine=step.engine, reason=why.value)

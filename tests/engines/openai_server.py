@@ -53,6 +53,7 @@ class Call:
     fields: dict[str, Any]
     sound_s: float
     sound_format: str
+    headers: dict[str, str] = field(default_factory=dict)  #: names in small letters
 
 
 class OpenAiServer:
@@ -111,6 +112,7 @@ def _handler(server: OpenAiServer) -> type[BaseHTTPRequestHandler]:
             except (AssertionError, KeyError, ValueError) as wrong:
                 server.refused.append(repr(wrong))
                 return Reply(refusal(None, f"We do not take {wrong!r}."), 400)
+            call.headers = {name.lower(): value for name, value in self.headers.items()}
             server.calls.append(call)
             if server.replies:
                 return server.replies.popleft()

@@ -94,6 +94,19 @@ def test_a_transcript_is_asked_for_in_lossless_sound(made: Made, server: OpenAiS
     assert answer.cost_usd == pytest.approx(3 / 60 * 0.0045)
 
 
+def test_a_call_may_be_silent_for_longer_the_longer_its_sound(
+    made: Made, server: OpenAiServer
+) -> None:
+    """The client says its read timeout in a header."""
+    engine = made(wait_s=30.0, wait_per_s=0.5)
+    engine.infer(Task.TRANSCRIBE, [clip(), Clip(NOISE[:16_000], "acme")])
+    engine.infer(Task.DESCRIBE, [clip()])
+
+    said = [float(call.headers["x-stainless-read-timeout"]) for call in server.calls]
+    assert said == [31.5, 30.5, 31.5]
+    assert {call.headers["x-stainless-retry-count"] for call in server.calls} == {"0"}
+
+
 def test_a_description_costs_what_the_vendor_counted(made: Made, server: OpenAiServer) -> None:
     [answer] = made().infer(Task.DESCRIBE, [clip()])
 

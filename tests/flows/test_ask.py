@@ -156,7 +156,7 @@ class TestPaying:
         terms = Terms(price=Price(as_of=NOW.date(), source="us", minute_usd=6.0))
         ears = SmallEars(survey(1), plainly, paid={"paid": terms})
 
-        with pytest.raises(PaidCallWithheld) as withheld:
+        with pytest.raises(PaidCallWithheld, match=r"paid costs money.*--fallback on") as withheld:
             Ask()(ears, TASK, ears.survey.speech, ["paid"])
 
         assert withheld.value.context == {"engine": "paid", "reason": "not_opted_in"}
