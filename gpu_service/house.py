@@ -108,6 +108,7 @@ class House:
         """Let go of every job without spending an attempt, then end the children."""
         self.stopping = True
         self._ended.set()
+        self.fleet.stop()
         for lease in self.work.held():
             try:
                 self.parts.jobs.hand_over(lease, self.parts.now())

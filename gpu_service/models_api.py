@@ -79,7 +79,7 @@ def portrait(house: House, name: str) -> dict[str, Any]:
     """
     now, settings = house.fleet.status(name), house.engines[name]
     desired = house.fleet.desired(name)
-    capabilities = house.hosts[name].capabilities()
+    capabilities, server = house.hosts[name].capabilities(), house.servers[name]
     languages = capabilities.languages
     return {
         "engine": name,
@@ -89,6 +89,8 @@ def portrait(house: House, name: str) -> dict[str, Any]:
         "versions": capabilities.versions,
         "concurrency": capabilities.concurrency,
         **asdict(now),
+        "breaker": server.position.value,
+        "waiting": server.waiting,
         "wanted": asdict(desired) if desired else None,
     }
 

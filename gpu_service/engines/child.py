@@ -44,7 +44,7 @@ def live(pipe: Connection, name: str, settings: EngineSettings, cache: Path) -> 
     while (header := _next(pipe)) is not None:
         sound = b"" if header == LOAD else pipe.recv_bytes()
         try:
-            if engine is None or header == LOAD:
+            if engine is None:
                 engine, answer = _load(name, settings, cache)
             else:
                 task, clips = frames.requested(header, sound)

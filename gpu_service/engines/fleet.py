@@ -84,6 +84,7 @@ class Fleet:
         self._berths = {name: _Berth() for name in hosts}
         self._room = Condition()
         self._preload = preload
+        self._stopping = False
         self._to_preload = set(preload)
 
     @property
@@ -93,12 +94,19 @@ class Fleet:
 
     def start(self) -> None:
         """Load what is to be loaded from the start, aside; a failure is said and left to calls."""
+        self._stopping = False
         for name, berth in self._berths.items():
             desired = self._asked(name)
             if desired and desired.wanted is Wanted.UNLOADED:
                 berth.obeyed = desired.at  # nothing of ours was loaded when that was wished
         for name in sorted(self._preload):
             self._aside(partial(self._preloaded, name))
+
+    def stop(self) -> None:
+        """Let nobody wait for room any longer; `start` lets them again."""
+        with self._room:
+            self._stopping = True
+            self._room.notify_all()
 
     def status(self, name: str) -> Status:
         """Raises ModelNotFound: there is no such engine."""
@@ -139,7 +147,7 @@ class Fleet:
             berth.reserved_on = None
             until = self._now() + self._patience_s
             while not self._made_room(name, device, berth.needs_mb):
-                if self._now() >= until:
+                if self._stopping or self._now() >= until:
                     raise self._full(name, berth.needs_mb)
                 self._room.wait(LOOK_S)
             berth.reserved_on = device

@@ -282,8 +282,8 @@ class EngineHost:
             raise
         finally:
             with self._guard:
-                self._calls -= 1
-            self._used_at = self._now()
+                # Together: whoever sees no call must also see when the last one ended.
+                self._calls, self._used_at = self._calls - 1, self._now()
 
     def _marked(self, answers: list[Answer]) -> list[Answer]:
         if self._fallback is None:

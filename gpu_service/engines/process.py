@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from gpu_service.engines.registry import EngineSettings
+from shared.errors import LibraryMissing
 
 #: Seconds an idle child gets to leave by itself before it is killed.
 LEAVE_S = 2.0
@@ -32,15 +33,18 @@ class EngineProcess:
     """
 
     def __init__(self, python: Path, name: str, settings: EngineSettings, cache: Path) -> None:
+        """Raises LibraryMissing: this Python cannot be started."""
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
-                [str(python), "-c", BOOT, json.dumps(module_path(python)), str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                # What a library prints must not stand in the payload of a command.
-                stdout=2,
-            )
+            try:
+                self._process = _started(python, theirs.fileno())
+            except OSError as error:
+                ours.close()
+                raise LibraryMissing(
+                    f"The Python for this kind of engine cannot be started ({error.strerror})."
+                    " Correct EARWITNESS_MODELS_PYTHON, or run `make env-models`.",
+                    kind=settings.kind,
+                ) from error
         self.pipe = Connection(ours.detach())
         said = {"name": name, "settings": settings.model_dump(mode="json"), "cache": str(cache)}
         with suppress(OSError):  # dead already: the first exchange sees it and says how
@@ -73,6 +77,16 @@ class EngineProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _started(python: Path, pipe: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [str(python), "-c", BOOT, json.dumps(module_path(python)), str(pipe)],
+        pass_fds=[pipe],
+        stdin=subprocess.DEVNULL,
+        # What a library prints must not stand in the payload of a command.
+        stdout=2,
+    )
 
 
 def module_path(python: Path) -> Sequence[str]:

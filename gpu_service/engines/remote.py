@@ -149,8 +149,8 @@ class RemoteHost:
             raise
         finally:
             with self._guard:
-                self._calls -= 1
-            self._used_at = self._now()
+                # Together: whoever sees no call must also see when the last one ended.
+                self._calls, self._used_at = self._calls - 1, self._now()
 
     def _ready(self) -> None:
         if not self._open:

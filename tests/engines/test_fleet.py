@@ -179,6 +179,31 @@ def test_each_device_has_its_own_budget() -> None:
     assert not same_device("cuda", "cuda:1")
 
 
+def test_who_waits_for_room_is_let_go_when_everything_stops() -> None:
+    w = world(patience_s=1e9)
+    w.barns["c"].load()  # so that its size is known
+    w.barns["a"].begin()
+    w.barns["b"].begin()
+    w.fleet.stop()
+
+    with pytest.raises(EngineUnavailable, match="others are at work"):
+        w.barns["c"].load()
+
+
+def test_room_that_comes_free_in_time_is_taken() -> None:
+    """The wait looks again by itself; here the other is done before its first look."""
+    w = world(patience_s=1e9)
+    w.barns["c"].load()  # so that its size is known
+    w.barns["a"].begin()
+    w.barns["b"].begin()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(w.barns["c"].load)
+        w.barns["b"].end()
+        waiting.result(60)
+
+    assert w.states() == "a c"
+
+
 def test_without_a_budget_all_are_let_in() -> None:
     w = world(memory_mb=None)
     for barn in w.barns.values():

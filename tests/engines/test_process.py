@@ -63,6 +63,18 @@ def test_without_torch_anywhere_the_remedy_is_named(hosting: Hosting, tmp_path: 
     assert host.status().error == "library_missing"
 
 
+def test_a_python_that_cannot_be_started_is_said_and_leaves_nothing_open(
+    hosting: Hosting, tmp_path: Path
+) -> None:
+    (tmp_path / "python").touch(mode=0o600)
+    host = hosting(ON_TORCH, models_python=tmp_path / "python")
+    before = open_files()
+
+    with pytest.raises(LibraryMissing, match="cannot be started"):
+        host.load()
+    assert (host.state, open_files()) == (State.FAILED, before)
+
+
 def test_other_kinds_stay_with_our_python() -> None:
     assert python_of(EngineSettings(kind="echo"), None) == Path(sys.executable)
 
