@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gpu_service.engines import checkpoints
 from gpu_service.engines.engine import Capabilities, Clip, Samples
+from gpu_service.engines.generation import OVERFLOWED
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.engines.versions import computed, installed
 from shared.domain.answers import Answer, SoundEvent, Task
@@ -183,6 +184,8 @@ class Ast:
 
     def _answer(self, clip: Clip, starts: Sequence[int], found: Probabilities) -> Answer:
         assert self._loaded is not None
+        if not np.isfinite(found).all():
+            return Answer(self.name, Task.CLASSIFY, cautions=(OVERFLOWED,))
         o, labels = self._options, self._loaded.labels
         wanted = {name: o.bars.get(name, o.bar) for name in clip.labels or labels if name in labels}
         spans = [

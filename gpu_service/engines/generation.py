@@ -30,6 +30,8 @@ LONGEST_TURN = 64
 #: Tokens whose mean is `min_window_logprob`.
 WINDOW = 4
 
+OVERFLOWED = "numbers_overflowed"  #: the model gave no number; a float16 that is too small
+
 
 class Ending(StrEnum):
     """Why a text went no further."""
@@ -56,6 +58,11 @@ class Draft:
     logprobs: list[float] = field(default_factory=list)  #: natural, of the tokens chosen
     entropies: list[float] = field(default_factory=list)  #: nats, of what could have been chosen
     ending: Ending | None = None
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether the model gave something that is no number; then its words mean nothing."""
+        return not all(map(math.isfinite, (*self.logprobs, *self.entropies)))
 
     def note(self, token: int, logprob: float, entropy: float, limit: int) -> None:
         """Take one more token, unless it is one too many."""

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gpu_service.engines import checkpoints
 from gpu_service.engines import qwen2_prompts as prompts
 from gpu_service.engines.engine import Capabilities, Clip, Samples
-from gpu_service.engines.generation import Draft, Ending, Plan, generate, seed, signals
+from gpu_service.engines.generation import OVERFLOWED, Draft, Ending, Plan, generate, seed, signals
 from gpu_service.engines.qwen2_prompts import Style
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.engines.silence import speaks
@@ -231,6 +231,8 @@ class Qwen2Audio:
         return found
 
     def _answer(self, task: Task, clip: Clip, draft: Draft) -> Answer:
+        if draft.overflowed:
+            return Answer(self.name, task, cautions=(OVERFLOWED,))
         transcript = task is Task.TRANSCRIBE
         language, kept = self._language(clip, draft) if transcript else (None, draft)
         found = signals(kept)
@@ -297,6 +299,8 @@ class Qwen2Audio:
 
     def _named(self, clip: Clip, labels: Sequence[str], shares: Sequence[float]) -> Answer:
         end, bar = clip.samples.size / SAMPLE_RATE, 0.0 if clip.labels else self._options.label_bar
+        if not all(map(math.isfinite, shares)):
+            return Answer(self.name, Task.CLASSIFY, cautions=(OVERFLOWED,))
         ranked = sorted(zip(labels, shares, strict=True), key=lambda pair: -pair[1])
         events = tuple(SoundEvent(label, 0.0, end, p) for label, p in ranked if p >= bar)
         return Answer(self.name, Task.CLASSIFY, confidence=ranked[0][1], events=events)

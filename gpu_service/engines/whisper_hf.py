@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from gpu_service.engines import checkpoints, weights, whisper_conversion
 from gpu_service.engines.engine import Capabilities, Clip, Samples
-from gpu_service.engines.generation import Draft, Ending, Plan, generate, seed, signals
+from gpu_service.engines.generation import OVERFLOWED, Draft, Ending, Plan, generate, seed, signals
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.engines.silence import speaks
 from gpu_service.engines.versions import computed, installed
@@ -335,6 +336,8 @@ class WhisperHf:
         return mask
 
     def _answer(self, clip: Clip, spoken: _Language, quiet: float | None, draft: Draft) -> Answer:
+        if draft.overflowed:
+            return Answer(self.name, Task.TRANSCRIBE, cautions=(OVERFLOWED,))
         found = signals(draft)
         sure = found.get("mean_logprob", 0.0) >= LOG_PROBABILITY_BAR
         if quiet is not None:
@@ -372,6 +375,8 @@ class WhisperHf:
         return [self._felt(hidden[: -(-clip.samples.size // FRAME)]) for clip, hidden in rows]
 
     def _felt(self, hidden: Hidden) -> Answer:
+        if not np.isfinite(hidden).all():
+            return Answer(self.name, Task.EMBED, cautions=(OVERFLOWED,))
         small = self._ready.projection(thinned(hidden, THINNED))  # (n_frames / 4, 64)
         kept = base64.b64encode(small.tobytes()).decode("ascii")
         rate = SAMPLE_RATE / FRAME / THINNED

@@ -11,6 +11,7 @@ from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
 from gpu_service.engines import ast, frames
 from gpu_service.engines.engine import Clip, Engine, Samples
+from gpu_service.engines.generation import OVERFLOWED
 from gpu_service.engines.registry import EngineSettings, build
 from shared.domain.answers import Answer, Task
 from shared.domain.sound import SAMPLE_RATE
@@ -82,6 +83,16 @@ def test_a_checkpoint_of_one_label_at_a_time_gives_shares(folder: Path) -> None:
 
     assert labels(answer)[0] == "speech"
     assert sum(event.confidence or 0 for event in answer.events) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_model_that_gives_no_numbers_hears_nothing(folder: Path) -> None:
+    broken = engine(folder, bar=0.0)
+    broken.load()
+    broken._loaded.model.classifier.dense.bias.data[0] = np.nan  # type: ignore[attr-defined]
+
+    (answer,) = ask(broken, noise(1))
+
+    assert (answer.events, answer.cautions) == ((), (OVERFLOWED,))
 
 
 def test_batched_answers_equal_single_ones(folder: Path) -> None:

@@ -315,6 +315,19 @@ def test_where_there_is_nothing_nothing_is_said(base: Engine, task: Task, sample
     assert ask(base, task, clip(samples, text=WHO)) == [Answer("qwen", task)]
 
 
+@pytest.mark.parametrize("task", [Task.TRANSCRIBE, Task.CLASSIFY])
+def test_a_model_that_gives_no_numbers_says_nothing(engine_of: Asker, task: Task) -> None:
+    broken = engine_of(style="base")
+    broken.load()
+    broken._model.lm_head.weight.data[0] = math.nan  # type: ignore[attr-defined]
+
+    (answer,) = ask(broken, task, clip(sound("fr")))
+
+    assert dataclasses.replace(answer, seconds=0.0) == Answer(
+        "qwen", task, cautions=(generation.OVERFLOWED,)
+    )
+
+
 @pytest.mark.parametrize("text", [None, " ", "<|im_end|>"])
 def test_without_a_question_the_recording_is_not_obeyed(instruct: Engine, text: str | None) -> None:
     (answer,) = ask(instruct, Task.ANSWER, clip(sound("es"), text=text))

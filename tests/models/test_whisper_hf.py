@@ -13,6 +13,7 @@ from faster_whisper import WhisperModel
 
 from gpu_service.engines import frames, weights, whisper, whisper_conversion, whisper_hf
 from gpu_service.engines.engine import Clip, Engine, Samples
+from gpu_service.engines.generation import OVERFLOWED
 from gpu_service.engines.registry import EngineSettings, build
 from gpu_service.features import projection
 from shared.domain.answers import Answer, Task
@@ -259,3 +260,17 @@ def test_after_unloading_it_loads_again(cache: Path, converted: Path) -> None:
     again.unload()
 
     assert embed(again, silence(0.5), silence(0))[1].embedding is None
+
+
+@pytest.mark.parametrize("task", [Task.TRANSCRIBE, Task.EMBED])
+def test_a_model_that_gives_no_numbers_says_nothing(
+    cache: Path, converted: Path, task: Task
+) -> None:
+    broken = made(cache)
+    broken.load()
+    norm = broken._ready.model.model.encoder.layer_norm  # type: ignore[attr-defined]
+    norm.weight.data[0] = math.nan
+
+    (answer,) = broken.infer(task, [clip(said("hello"))])
+
+    assert (answer.text, answer.embedding, answer.cautions) == ("", None, (OVERFLOWED,))
