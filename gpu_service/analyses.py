@@ -18,6 +18,7 @@ from gpu_service.analysis.wanted import Wanted, engines, wanted
 from gpu_service.openai_api import failures
 from gpu_service.openai_api.callers import tenant_of, verified
 from gpu_service.openai_api.calls import Call, CallerGone
+from gpu_service.openai_api.engines import check_languages
 from gpu_service.openai_api.forms import MAX_FIELD, MAX_FIELDS, OVERHEAD, NoForm, counted
 from gpu_service.openai_api.routes import GONE, Api, unless_gone
 from shared.domain.answers import Task
@@ -99,6 +100,9 @@ async def _answered(
         limits=Limits(min(own.max_seconds, s.api_max_seconds), min(own.max_bytes, s.api_max_bytes)),
         seconds=s.analysis_seconds,
     )
+    if want.language and Task.TRANSCRIBE in want.operations:
+        first = house.settings.cascade.transcribe[0]
+        await run_in_threadpool(check_languages, house, first, [want.language])
     told = await unless_gone(request, _all(api, analysing, files))
     if len(files) == 1 and isinstance(told[0], EarwitnessError):
         return _refused(told[0])

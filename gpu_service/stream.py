@@ -126,7 +126,7 @@ class Streams:
 
     def engines(self, config: Config) -> tuple[str, ...]:
         cascade = self._house.settings.cascade.transcribe
-        return asking.chosen(config.engine, cascade, self._house.servers)
+        return asking.chosen(config.engine, config.language, cascade, self._house.servers)
 
     async def talk(self, line: WebSocket, session: Session, again: list[Reply]) -> None:
         """Talk until it is over; a session that is not stays for its client to come back.
@@ -152,7 +152,7 @@ class Streams:
             self.parked.put(session.stream, session)
             await _last_word(talk, error)
             raise
-        except (Gone, asyncio.CancelledError):
+        except BaseException:  # gone, cancelled or unforeseen: the client may come back
             self.parked.put(session.stream, session)
             raise
         finally:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from gpu_service.engines.engine import Clip
 from gpu_service.engines.serving import Server
 from shared.domain.answers import Answer, Task
+from shared.domain.sound import MAX_SEGMENT_S
 from shared.errors import EngineDied, EngineUnavailable, InvalidStream
 
 #: Times each engine is asked about a piece before the stream is told.
@@ -12,28 +13,36 @@ ROUNDS = 2
 
 
 def chosen(
-    wished: str | None, cascade: Sequence[str], servers: Mapping[str, Server]
+    wished: str | None,
+    language: str | None,
+    cascade: Sequence[str],
+    servers: Mapping[str, Server],
 ) -> tuple[str, ...]:
     """The engines of a stream: the cascade, with the wished one in place of the first choice.
 
     Raises:
-        InvalidStream: there is no such engine, or it does not transcribe, or none is set.
+        InvalidStream: there is no such engine, or none that takes this language for nothing.
     """
     engines = tuple(cascade) if wished is None else (wished, *cascade[1:])
-    fit = [name for name in engines if _transcribes(servers.get(name))]
+    fit = [name for name in engines if _suits(servers.get(name), language)]
+    tongue = f" ({language})" if language else ""
     if wished is not None and wished not in fit:
-        raise InvalidStream(f"The first message is wrong: no engine {wished} transcribes here.")
+        raise InvalidStream(f"No engine {wished} transcribes live sound{tongue} here.")
     if not fit:
-        raise InvalidStream("No engine transcribes here. Set EARWITNESS_CASCADE__TRANSCRIBE.")
+        raise InvalidStream(
+            f"No engine transcribes live sound{tongue} here. See EARWITNESS_CASCADE__TRANSCRIBE."
+        )
     return tuple(fit)
 
 
-def _transcribes(server: Server | None) -> bool:
-    """Whether it does, for nothing: a stream belongs to no recording that could be charged."""
+def _suits(server: Server | None, language: str | None) -> bool:
+    """Whether it takes our segments, for nothing: there is no recording that could be charged."""
     if server is None:
         return False
     able = server.capabilities()
-    return Task.TRANSCRIBE in able.tasks and not able.paid
+    knows = language is None or able.languages is None or language in able.languages
+    long_enough = able.max_duration_s >= MAX_SEGMENT_S
+    return Task.TRANSCRIBE in able.tasks and not able.paid and knows and long_enough
 
 
 def heard(

@@ -53,6 +53,11 @@ class Listener:
         self._padding = 0  # silence that fills up the last window of all
 
     @property
+    def held_s(self) -> float:
+        """Sound in memory."""
+        return self._n_held / SAMPLE_RATE
+
+    @property
     def settled_s(self) -> float:
         """All before is silence, or lies in a piece that was told."""
         return max(self._base / SAMPLE_RATE, self._floor_s)

@@ -1,6 +1,7 @@
 """One stream, whoever is connected: what was heard, what waits to be asked, what was told."""
 
 from collections import deque
+from dataclasses import replace
 from threading import Lock
 
 from gpu_service.engines.engine import Clip
@@ -11,7 +12,7 @@ from gpu_service.streaming.protocol import Config, Reply
 from gpu_service.streaming.resuming import Claim
 from gpu_service.streaming.samples import Intake
 from shared.domain.answers import Answer
-from shared.domain.sound import MAX_SEGMENT_S
+from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
 
 #: Seconds of ended speech that may wait for an engine; then no more sound is taken. With the
 #: open segment a stream holds at most 86 s, 5.5 MB.
@@ -46,6 +47,12 @@ class Session:
     def seconds(self) -> float:
         """Sound taken in this stream."""
         return self._intake.received / self.config.sample_rate
+
+    @property
+    def held_s(self) -> float:
+        """Sound kept in memory: around the open segment, waiting to be asked about, and told."""
+        pieces = [*self.asking, *(piece for piece, _ in self._told)]
+        return self._listener.held_s + sum(p.samples.size for p in pieces) / SAMPLE_RATE
 
     @property
     def full(self) -> bool:
@@ -101,7 +108,8 @@ class Session:
         offset_s = self.config.start_sample / self.config.sample_rate
         timed = moved(answer, piece.start_s + offset_s)
         reply = protocol.final(piece.index, self._span(piece), timed)
-        self._told.append((piece, reply))
+        # Without its sound: this is kept for a client that may ask again for the words only.
+        self._told.append((replace(piece, samples=piece.samples[:0].copy()), reply))
         return reply
 
     def sent(self, reply: Reply) -> None:

@@ -19,6 +19,7 @@ class OracleOptions(BaseModel):
     confidence: float = 0.9
     calibrated: bool = True
     silent: bool = False  #: never answers
+    languages: frozenset[str] | None = None
 
 
 class Oracle:
@@ -31,8 +32,12 @@ class Oracle:
         self._options = OracleOptions.model_validate(settings.options)
 
     def capabilities(self) -> Capabilities:
-        tasks = frozenset({Task.DESCRIBE, Task.ANSWER})
-        return Capabilities(tasks, max_duration_s=28.0, versions={"checkpoint": "oracle/1"})
+        return Capabilities(
+            frozenset({Task.TRANSCRIBE, Task.DESCRIBE, Task.ANSWER}),
+            max_duration_s=28.0,
+            languages=self._options.languages,
+            versions={"checkpoint": "oracle/1"},
+        )
 
     def load(self) -> None:
         return

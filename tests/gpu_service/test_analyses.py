@@ -178,6 +178,16 @@ async def test_more_files_or_bytes_than_are_taken_are_refused_at_once(tmp_path):
     assert none.status_code == 415
 
 
+async def test_a_language_the_engine_does_not_know_is_refused(tmp_path):
+    spanish = oracle(languages=["es"])
+    async with serving(tmp_path, spanish, {"transcribe": ["oracle"]}) as client:
+        refused = await analysed(client, LONG, operations="transcribe", language="en")
+        known = await analysed(client, LONG, operations="transcribe", language="es")
+
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "language")
+    assert known.status_code == 200
+
+
 async def test_only_the_gateway_may_ask(tmp_path):
     async with serving(tmp_path) as client:
         client.headers["authorization"] = "Bearer x"

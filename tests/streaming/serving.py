@@ -123,4 +123,5 @@ def vouched(settings: Settings, tenant: str = "demo") -> dict[str, str]:
 def connected(up: "Running", **options: object):
     """As the gateway calls."""
     headers = vouched(up.app.state.house.settings)
-    return connect(up.url, ping_interval=None, additional_headers=headers, **options)
+    options = {"ping_interval": None, "open_timeout": 60} | options
+    return connect(up.url, additional_headers=headers, **options)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gpu_service.streaming.conversation import Bounds, Conversation, Workers
+from gpu_service.streaming.listening import CAPACITY
 from gpu_service.streaming.mailbox import ROOM
 from gpu_service.streaming.protocol import Config
 from gpu_service.streaming.session import MAX_WAITING_S, Session
@@ -177,6 +178,7 @@ async def test_a_slow_reader_costs_a_bounded_number_of_answers(workers):
     waiting_s = sum(p.duration_s for p in session.asking)
     assert waiting_s < MAX_WAITING_S + 2 * WORD.size / 16_000  # a batch of chunks ends one or two
     assert next(line.frames, None) is not None  # the rest was not even read
+    assert session.held_s < CAPACITY / 16_000 + waiting_s + 1e-3  # what was told is not kept
     told = [r["segment"] for r in session.again(0)]
     assert told == list(range(ROOM + 2))  # one is being sent, one being posted, ROOM wait
 

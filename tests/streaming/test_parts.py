@@ -99,12 +99,12 @@ def test_a_pause_of_ours_is_no_fault_of_the_client():
 class Fails:
     """A server that fails so often before it answers."""
 
-    def __init__(self, name, times, error=EngineDied, tasks=(Task.TRANSCRIBE,)):
+    def __init__(self, name, times, error=EngineDied, tasks=(Task.TRANSCRIBE,), **able):
         self.name, self.times, self.error, self.asked = name, times, error, 0
-        self.tasks = frozenset(tasks)
+        self.able = Capabilities(frozenset(tasks), **{"max_duration_s": 28.0} | able)
 
     def capabilities(self):
-        return Capabilities(self.tasks, max_duration_s=28.0)
+        return self.able
 
     def infer(self, task, clips, *, alive):
         self.asked += 1
@@ -134,11 +134,39 @@ def test_the_last_failure_says_how_often_it_was_tried():
     assert failed.value.context == {"engine": "b", "retry_count": 3}
 
 
-def test_the_wished_engine_comes_first_and_the_deaf_are_left_out():
-    servers = {"a": Fails("a", 0), "b": Fails("b", 0), "deaf": Fails("d", 0, tasks=())}
+ABLE = {
+    "any": Fails("any", 0),
+    "spanish": Fails("spanish", 0, languages=frozenset({"es"})),
+    "deaf": Fails("deaf", 0, tasks=()),
+    "paid": Fails("paid", 0, paid=True),
+    "short": Fails("short", 0, max_duration_s=27.9),
+}
 
-    assert asking.chosen(None, ["a", "deaf"], servers) == ("a",)
-    assert asking.chosen("b", ["a", "a"], servers) == ("b", "a")
-    for wished, cascade in (("deaf", ["a"]), ("none", ["a"]), (None, ["deaf"]), (None, [])):
-        with pytest.raises(InvalidStream):
-            asking.chosen(wished, cascade, servers)
+
+@pytest.mark.parametrize(
+    ("wished", "language", "cascade", "engines"),
+    [
+        (None, None, ["any", "deaf", "paid", "short"], ("any",)),
+        ("spanish", None, ["any", "any"], ("spanish", "any")),
+        (None, "es", ["spanish", "any"], ("spanish", "any")),
+        (None, "en", ["spanish", "any"], ("any",)),
+    ],
+)
+def test_engines_that_do_not_suit_a_stream_are_left_out(wished, language, cascade, engines):
+    assert asking.chosen(wished, language, cascade, ABLE) == engines
+
+
+@pytest.mark.parametrize(
+    ("wished", "language", "cascade"),
+    [
+        ("none", None, ["any"]),
+        ("deaf", None, ["any"]),
+        ("paid", None, ["any"]),
+        ("spanish", "en", ["any"]),
+        (None, "en", ["spanish"]),
+        (None, None, []),
+    ],
+)
+def test_where_none_suits_the_stream_is_refused(wished, language, cascade):
+    with pytest.raises(InvalidStream):
+        asking.chosen(wished, language, cascade, ABLE)
