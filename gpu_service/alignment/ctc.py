@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,12 +81,12 @@ def align(
     """
     if np.isnan(log_probabilities).any():
         raise ValueError("the log-probabilities hold NaN")
-    lattice = _lattice(log_probabilities, tokens, blank, borders, star_cost)
-    needed = len(tokens) + int((~lattice.skips[3::2]).sum())
-    if len(log_probabilities) < needed:
+    # Before anything is made of their size: a text may be as long as somebody pleases.
+    if len(log_probabilities) < len(tokens) + sum(not apart for apart in _apart(tokens)):
         return None
     if not len(log_probabilities):
         return Alignment((), None, 0.0, 0)
+    lattice = _lattice(log_probabilities, tokens, blank, borders, star_cost)
     path = _best_path(lattice)
     return _alignment(lattice, path, tokens, log_probabilities, blank)
 
@@ -109,9 +110,16 @@ def _lattice(
     if borders is not None:
         chosen[::2][np.asarray(borders, np.bool_)] = n_tokens + 1
     skips = np.zeros(len(chosen), np.bool_)
-    # Two stars in a row need nothing between them: where one ends is for the frames to say.
-    skips[3::2] = (spelled[1:] != spelled[:-1]) | (spelled[1:] == STAR)
+    skips[3::2] = _apart(tokens)
     return _Lattice(columns[:, chosen], skips)
+
+
+def _apart(tokens: Sequence[int]) -> list[bool]:
+    """Of each token after the first: whether it may follow the one before without a blank.
+
+    Two stars in a row may: where one ends is for the frames to say.
+    """
+    return [token == STAR or token != before for before, token in pairwise(tokens)]
 
 
 def _star(blank: NDArray[np.float32]) -> NDArray[np.float32]:

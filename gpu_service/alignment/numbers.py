@@ -3,17 +3,27 @@
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import cache
 
-#: Languages whose rules are below; in others a plain number is said as num2words says it.
+#: Languages whose rules are below.
 KNOWN = ("en", "es", "fr")
+#: Languages in which num2words may be asked for a plain number: those it says, or refuses to
+#: say, in no time (tested). Amharic it says for ever from 234,000,000 on.
+SAYABLE = frozenset(
+    "ar az be bn ca cs cy da de en eo es fa fi fr he hu id is it ja ko lt lv nl no pl"  # noqa: SIM905  # a list is 38 lines
+    " pt ro ru sk sl sr sv th tr uk vi".split()
+)
 #: More digits in a row than this are read one by one: telephone numbers, identifiers.
 MOST_DIGITS = 6
+#: Characters of a number with marks in it (a quadrillion); a longer one is read digit by digit.
+LONGEST_NUMBER = 16
 #: A bare number of four digits in here is said like a year: nineteen ninety.
 YEARS = range(1100, 2100)
 #: Characters of a word. No number that is longer is said as one; and the rules look ahead as
 #: far as a word goes from each of its characters, so their time grows with its square.
 LONGEST = 64
 
+MINUS = {"en": "minus", "es": "menos", "fr": "moins"}
 SYMBOLS: Mapping[str, Mapping[str, str]] = {
     "%": {"en": "percent", "es": "por ciento", "fr": "pour cent"},
     "&": {"en": "and", "es": "y", "fr": "et"},
@@ -55,7 +65,7 @@ def spoken(text: str, language: str | None) -> str:
     """
     language = language or "en"
     if len(text) > LONGEST:
-        return re.sub(r"\d", lambda found: f" {_cardinal(found[0], language)} ", text)
+        return re.sub(r"\d", lambda found: f" {_digit(found[0], language)} ", text)
     for pattern, say in _rules(language):
         text = re.sub(pattern, lambda found, say=say: f" {say(found, language)} ", text)
     return _signs(text, language)
@@ -136,10 +146,12 @@ def _number(found: re.Match[str], language: str) -> str:
     plain = _plain(written, language)
     whole, _, rest = plain.partition(".")
     if rest or (len(whole) > MOST_DIGITS and not written.isdecimal()):
-        return _said(Decimal(sign + plain), language) or _cardinal(whole + rest, language)
-    if not sign and len(written) == 4 and int(whole) in YEARS:
+        said = len(plain) <= LONGEST_NUMBER and _said(Decimal(sign + plain), language)
+        return said or _cardinal(whole + rest, language)
+    year = language in KNOWN and not sign and len(written) == 4
+    if year and int(whole) in YEARS:
         return _year(whole, language)
-    less = (_said(-1, language) or "").split(" ")[0] if sign else ""
+    less = MINUS.get(language, "") if sign else ""
     return f"{less} {_cardinal(whole, language)}"
 
 
@@ -159,8 +171,14 @@ def _plain(written: str, language: str) -> str:
 def _cardinal(digits: str, language: str) -> str:
     """Digit by digit where people do: after a leading zero, and where there are many."""
     one_by_one = len(digits) > MOST_DIGITS or (len(digits) > 1 and digits.startswith("0"))
-    parts = list(digits) if one_by_one else [digits]
-    return " ".join(_said(int(part), language) or part for part in parts)
+    if one_by_one:
+        return " ".join(_digit(digit, language) for digit in digits)
+    return _said(int(digits), language) or digits
+
+
+@cache  # ten a language: a text may hold thousands, and each would cost 35 us
+def _digit(digit: str, language: str) -> str:
+    return _said(int(digit), language) or digit
 
 
 #: Ways to write that only one language has.
@@ -168,10 +186,17 @@ PARTICULAR: Mapping[str, tuple[Rule, ...]] = {"en": ((DECADE, _decade),), "fr": 
 
 
 def _said(number: int | Decimal, language: str, to: str = "cardinal") -> str | None:
-    """As num2words says it; None in a language, or of a number, it does not know."""
+    """As num2words says it; None in a language, or of a number, it does not know.
+
+    Its languages, each of another author, fail each in its own way: Polish on -1 with
+    ValueError, Azerbaijani on large numbers with KeyError, Turkish by answering None.
+    """
+    if language not in SAYABLE:
+        return None
     from num2words import num2words  # 40 ms of imports, only where a number is met
 
     try:
-        return str(num2words(number, lang=language, to=to))
-    except (NotImplementedError, OverflowError):
+        said = num2words(number, lang=language, to=to)
+    except (NotImplementedError, ArithmeticError, LookupError, TypeError, ValueError):
         return None
+    return said if isinstance(said, str) else None

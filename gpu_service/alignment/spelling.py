@@ -1,8 +1,9 @@
 """From a text to the tokens of an aligner's vocabulary, and back to its own words."""
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 
 from gpu_service.alignment.ctc import STAR
@@ -75,9 +76,12 @@ def spell(text: str, vocabulary: Vocabulary, language: str | None) -> Spelling:
 
 def _parts(said: str) -> list[str]:
     """Hyphens, dashes and slashes stand between spoken words as blanks do."""
-    kinds = {"Pd", "Zs"}
-    parted = (" " if unicodedata.category(c) in kinds or c in "/⁄\\_" else c for c in said)
-    return "".join(parted).split()
+    return "".join(" " if _parts_words(c) else c for c in said).split()
+
+
+@lru_cache(4096)
+def _parts_words(character: str) -> bool:
+    return unicodedata.category(character) in ("Pd", "Zs") or character in "/⁄\\_"
 
 
 def _columns(part: str, vocabulary: Vocabulary) -> list[int]:
@@ -93,9 +97,10 @@ def _character(character: str, columns: Mapping[str, int]) -> list[int]:
     return []
 
 
-def _writings(character: str) -> Iterator[str]:
+@lru_cache(4096)
+def _writings(character: str) -> tuple[str, ...]:
     bare = "".join(
         c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c)
     )
-    for form in (character, bare, LIGATURES.get(character, character)):
-        yield from (form, form.upper(), form.lower(), form.casefold())
+    forms = (character, bare, LIGATURES.get(character, character))
+    return tuple(w for form in forms for w in (form, form.upper(), form.lower(), form.casefold()))

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_service.alignment.ctc import FLOOR, STAR, align
@@ -61,6 +61,7 @@ def cases(draw):
     return np.log(shares).astype(np.float32), tokens, borders, draw(st.floats(0.0, 4.0))
 
 
+@settings(deadline=None)
 @given(cases())
 def test_no_labelling_of_the_frames_is_more_probable(case):
     log_probabilities, tokens, borders, star_cost = case
@@ -73,6 +74,7 @@ def test_no_labelling_of_the_frames_is_more_probable(case):
         assert found.log_probability == pytest.approx(best, abs=1e-4)
 
 
+@settings(deadline=None)
 @given(cases())
 def test_the_spans_are_those_of_that_path(case):
     """In order, apart, inside; and labelling the frames by them costs what the path costs."""
@@ -103,6 +105,7 @@ def relabelled(found, log_probabilities, tokens, borders, star_cost):
     return total
 
 
+@settings(deadline=None)
 @given(cases())
 def test_the_score_counts_the_frames_of_spelled_tokens_only(case):
     log_probabilities, tokens, borders, star_cost = case

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_service.alignment.placing import place
@@ -78,6 +78,11 @@ def test_a_text_too_long_for_the_sound_has_no_times():
     assert placed("WORD " * 100, hears("WORD")) is None
 
 
+def test_a_text_of_any_length_takes_no_memory_by_the_frame():
+    """28 s of sound and 300,000 letters would be a lattice of 3 GB."""
+    assert placed("1" * 100_000, np.zeros((1_400, N_TOKENS), np.float32)) is None
+
+
 def test_no_text_has_no_words():
     assert placed("  ", hears("A")).words == ()
 
@@ -91,6 +96,7 @@ def test_no_word_ends_after_the_clip():
 WORDS = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=8)
 
 
+@settings(deadline=None)
 @given(st.lists(WORDS, max_size=8), st.integers(0, 2**32 - 1), st.integers(1, 400))
 def test_every_word_lies_in_order_inside_the_clip(words, seed, n_frames):
     chance = np.random.default_rng(seed)

@@ -1,8 +1,9 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_service.alignment.ctc import STAR
+from gpu_service.alignment.numbers import SAYABLE
 from gpu_service.alignment.spelling import NOBODY, Vocabulary, spell
 
 LOWER = "abcdefghijklmnopqrstuvwxyz'"
@@ -69,6 +70,7 @@ SAID = [
     ("fr", "10h30", "dix heures trente"),
     ("fr", "10:30", "dix heures trente"),
     ("de", "21", "einundzwanzig"),
+    ("de", "2001", "zweitausendeins"),
 ]
 
 
@@ -120,6 +122,7 @@ def test_sound_outside_the_text_may_lie_between_words_not_inside_them():
     assert spelling.owners[1] == NOBODY and NOBODY not in spelling.owners[2:]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.sampled_from(["en", "es", "fr", "de", "xx", None]))
 def test_every_word_of_any_text_has_its_tokens_in_order(text, language):
     vocabulary = Vocabulary({c: i + 2 for i, c in enumerate(LOWER)}, blank=0, delimiter=1)
@@ -132,11 +135,22 @@ def test_every_word_of_any_text_has_its_tokens_in_order(text, language):
     assert len(spelling.borders) == len(spelling.tokens) + 1
 
 
-@given(st.text("0123456789.,:$€%-°h", max_size=80), st.sampled_from(["en", "es", "fr", "de", "pl"]))
+@settings(deadline=None)
+@given(st.text("0123456789.,:$€%-°h", max_size=80), st.sampled_from(sorted(SAYABLE)))
 def test_any_jumble_of_digits_and_signs_is_spelled(text, language):
     vocabulary = Vocabulary({c: i + 2 for i, c in enumerate(LOWER)}, blank=0, delimiter=1)
 
     assert len(spell(text, vocabulary, language).words) == len(text.split())
+
+
+@pytest.mark.parametrize("language", [*sorted(SAYABLE), "am", "xx"])
+def test_no_language_breaks_on_a_number_or_takes_for_ever(language):
+    vocabulary = Vocabulary({c: i + 2 for i, c in enumerate(LOWER)}, blank=0, delimiter=1)
+    whole = [str(10**k) for k in range(60)] + [f"{2340**k:,}" for k in range(12)]
+
+    spelling = spell(" ".join([*whole, "-1", "3.14", "9.999.999,5", "0.005"]), vocabulary, language)
+
+    assert len(spelling.words) == 76
 
 
 def test_a_hundred_thousand_digits_are_read_one_by_one():

@@ -3,7 +3,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.answers import Answer, Embedding, Task
@@ -32,6 +32,7 @@ def rows(n, value):
     return np.full((n, DIMS), value, np.int8)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 40), min_size=1, max_size=5))
 def test_the_vector_is_that_of_all_the_sound_at_once(seed, sizes):
     """Windows of n hidden states, one a second: pooled by window or whole, it is the same."""

@@ -2,12 +2,13 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.npy import ALIGNMENT, MAGIC, float32, npy
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(width=32, allow_nan=False), max_size=50))
 def test_numpy_reads_a_row_of_numbers_back(numbers):
     read = np.load(io.BytesIO(float32(numbers)))
@@ -26,6 +27,7 @@ def test_numpy_reads_rows_of_bytes_back(shape):
     np.testing.assert_array_equal(read, wanted)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 10**12), max_size=6))
 def test_the_data_begins_where_it_can_be_mapped(shape):
     header = npy("|i1", shape, b"")
