@@ -17,6 +17,7 @@ from gpu_service.openai_api.routes import ROUND_S
 from gpu_service.slots import Slots
 from local.push_keys import PushKeys
 from shared.adapters.embedded.home_identity import read_key
+from shared.domain.lanes import Lane
 from shared.errors import EngineDied, EngineUnavailable, InvalidSettings
 from shared.flows.ask import Ask
 from shared.flows.listen import Listen
@@ -168,6 +169,24 @@ async def test_a_caller_that_hangs_up_costs_no_further_question(service, api, ur
     ears.go.set()
     await asyncio.to_thread(until, lambda: house.slots.taken == 0)
     assert len(ears.asked) == 1
+    assert house.admission.inside_s == 0.0
+
+
+async def test_a_caller_that_hangs_up_in_line_leaves_the_line(service, url):
+    house, before = service.app.state.house, service.app.state.house.slots
+    house.slots = slots = Slots(0, patience_s=60)
+    try:
+        async with httpx.AsyncClient() as client:
+            call = asyncio.create_task(
+                client.post(f"{url}/v1/audio/transcriptions", files=FILE, data={"model": "echo"})
+            )
+            await asyncio.to_thread(until, lambda: slots.waits(Lane.HIGH))
+            call.cancel()
+            await asyncio.wait([call])
+        await asyncio.to_thread(until, lambda: not slots.waits(Lane.HIGH))
+    finally:
+        house.slots = before
+
     assert house.admission.inside_s == 0.0
 
 
