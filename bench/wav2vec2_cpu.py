@@ -47,6 +47,8 @@ PEAK = "--peak"
 def run() -> bool:
     if not find_spec("torch"):
         return _elsewhere()
+    # As the engine sets it; torch reads it when it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with TemporaryDirectory() as name:
         folder = _base(Path(name) / "base")
         met = _speed(folder)

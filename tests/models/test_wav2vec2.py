@@ -340,6 +340,14 @@ def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None
         engine(folder)
 
 
+def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
+    folder = saved(ctc_model("group"), tmp_path / "hurt")
+    (folder / "model.safetensors").write_bytes(b"\x20" + b"garbage")
+
+    with pytest.raises(WeightsRefused, match="not safetensors"):
+        engine(folder)
+
+
 def test_a_layer_the_model_has_not_is_named(untaught: Path) -> None:
     with pytest.raises(InvalidSettings, match="`layer` 8 of a model with 2"):
         engine(untaught, layer=8)
