@@ -83,6 +83,18 @@ def model_weights(settings: Settings) -> Finding:
     return Finding("weights", True, f"{folder.name}, digests as pinned")
 
 
+def engines(settings: Settings) -> Finding:
+    """Whether every engine could be built, and has a Python that its libraries are in."""
+    # numpy comes along; the other checks must not wait for it.
+    from gpu_service.engines.interpreters import python_of
+    from gpu_service.engines.registry import parse
+
+    configured = parse(settings.engines)
+    for engine in configured.values():
+        python_of(engine, settings.models_python)
+    return Finding("engines", True, ", ".join(configured))
+
+
 def disk(settings: Settings) -> Finding:
     there = next(p for p in (settings.home, *settings.home.parents) if p.exists())
     free = shutil.disk_usage(there).free
@@ -136,6 +148,7 @@ CHECKS: tuple[Check, ...] = (
     sqlite,
     sandbox,
     model_weights,
+    engines,
     disk,
     home,
     store,

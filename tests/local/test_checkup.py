@@ -48,6 +48,24 @@ def test_weights_do_not_matter_where_nobody_asks_for_them(settings, tmp_path):
     assert checkup.model_weights(settings(weights=tmp_path, cascade=cascade)).ok
 
 
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"kind": "wisper"}, "the kind 'wisper' is unknown"),
+        ({"kind": "tests.engines.kinds:OnTorch"}, "make env-models"),
+    ],
+    ids=["unknown", "torch"],
+)
+def test_engines_that_cannot_be_built_are_said(settings, tmp_path, entry, said):
+    given = settings(engines={"mine": entry}, models_python=tmp_path / "python")
+
+    found = next(f for f in checkup.findings(given) if f.what == "engines")
+
+    assert not found.ok
+    assert said in found.said
+    assert checkup.engines(settings()).said == "whisper, sounds, echo"
+
+
 def test_new_home_is_fine(settings):
     assert checkup.home(settings()).ok
     assert checkup.disk(settings()).ok
