@@ -38,9 +38,11 @@ LEAST_BYTES_PER_S = 750
 class Upstream:
     """One connection pool; used on one event loop."""
 
-    def __init__(self, settings: Settings, identity: Identity | None) -> None:
+    def __init__(
+        self, settings: Settings, identity: Identity | None, *, patience_s: float = PATIENCE_S
+    ) -> None:
         """`identity` None: no service is known, and every call is answered so."""
-        self._settings, self._identity = settings, identity
+        self._settings, self._identity, self._patience_s = settings, identity, patience_s
         self._client = httpx.AsyncClient(base_url=settings.service_url, trust_env=False)
 
     @property
@@ -87,11 +89,11 @@ class Upstream:
         upstream = self._client.build_request(
             request.method,
             # As it came: decoded, a `?` in a name would begin a query.
-            request.scope["raw_path"].decode("ascii"),
+            request.scope["raw_path"].decode("latin-1"),
             params=str(request.query_params),
             headers=told | await self.vouched(tenant),
             content=body.stream() if request.method == "POST" else None,
-            timeout=self._timeout(body.claimed),
+            timeout=self._timeout(body.at_most),
         )
         return await body.unless_gone(self._sent(upstream))
 
@@ -107,10 +109,10 @@ class Upstream:
             raise ServiceUnreachable("The GPU service does not take the gateway's word.")
         return answer
 
-    def _timeout(self, claimed: int | None) -> httpx.Timeout:
-        size = self._settings.api_max_bytes if claimed is None else claimed
-        longest_s = min(self._settings.api_max_seconds, size / LEAST_BYTES_PER_S)
-        return httpx.Timeout(PATIENCE_S + longest_s, connect=CONNECT_S, write=WRITE_S)
+    def _timeout(self, at_most: int) -> httpx.Timeout:
+        """For a body of at most so many bytes."""
+        longest_s = min(self._settings.api_max_seconds, at_most / LEAST_BYTES_PER_S)
+        return httpx.Timeout(self._patience_s + longest_s, connect=CONNECT_S, write=WRITE_S)
 
 
 class _Body:
@@ -121,7 +123,9 @@ class _Body:
         claimed = request.headers.get("content-length", "")
         self.claimed = int(claimed) if claimed.isdecimal() else None
         self._read = asyncio.Event()
+        self.at_most = most if self.claimed is None else self.claimed
         if request.method != "POST":
+            self.at_most = 0
             self._read.set()
 
     async def stream(self) -> AsyncIterator[bytes]:

@@ -11,7 +11,10 @@ import jwt
 import msgspec
 import openai
 import pytest
+from fastapi.testclient import TestClient
 
+from gateway.main import create_app
+from gateway.upstream import Upstream
 from gpu_service.openai_api.calls import CallerGone
 from gpu_service.openai_api.routes import ROUND_S
 from gpu_service.slots import Slots
@@ -328,3 +331,38 @@ def test_a_signing_key_is_needed_where_it_is_named(settings, tmp_path):
         assert read_key(path) is None
         with pytest.raises(InvalidSettings, match="SIGNING_KEY"):
             gateway_identity(msgspec.structs.replace(settings, signing_key=path))
+
+
+def test_a_service_that_says_nothing_is_a_timeout(settings):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()  # it takes the line, and never a word
+        found = with_service(settings, f"127.0.0.1:{silent.getsockname()[1]}")
+        app = create_app(found)
+        app.state.upstream = Upstream(found, gateway_identity(found), patience_s=0.1)
+        with TestClient(app, base_url="http://127.0.0.1:8080") as client:
+            answer = client.get("/v1/models")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "service_silent")
+
+
+def test_an_upload_that_breaks_off_leaves_nothing_behind(service, url):
+    address = httpx.URL(url)
+    with socket.create_connection((address.host, address.port)) as line:
+        head = (
+            f"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: {address.netloc.decode()}\r\n"
+            "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000\r\n\r\n"
+        )
+        line.sendall(head.encode() + b"--b\r\n")
+
+    assert hear(url).status_code == 200
+    assert service.app.state.house.admission.inside_s == 0.0
+
+
+def test_a_strange_path_is_no_server_error(url):
+    strange = [b"/v1/models/%00", b"/v1/models/%ff", b"/v1/models/..", b"/v1/models/a%3Fb%23c"]
+    asked = [httpx.URL(url).copy_with(raw_path=path) for path in strange]
+
+    statuses = [httpx.get(one).status_code for one in asked]
+
+    assert set(statuses) <= {404, 200}
