@@ -17,7 +17,7 @@ from gpu_service.engines.loading import Part, Stopwatch, measured
 from gpu_service.engines.registry import EngineSettings, build
 from shared.domain.answers import Task
 from shared.domain.sound import SAMPLE_RATE
-from shared.errors import EarwitnessError, Layer
+from shared.errors import DeviceUnavailable, EarwitnessError, Layer
 
 #: Tenant of the clips nobody asked about.
 NOBODY = "warm-up"
@@ -58,6 +58,7 @@ def loaded(
 
     Raises:
         WeightsRefused, InvalidSettings: it cannot be loaded.
+        DeviceUnavailable: torch sees no such GPU.
     """
     meter = _meter(settings.device)
     with measured(watch):
@@ -95,6 +96,16 @@ def _import_libraries(settings: EngineSettings) -> None:
         transformers.utils.logging.disable_progress_bar()  # nobody watches a child's stderr
         if settings.threads:
             torch.set_num_threads(settings.threads)
+        if settings.device != "cpu" and not _is_there(settings.device, torch.cuda.device_count()):
+            # Before a model is built for it, which may take minutes.
+            raise DeviceUnavailable(
+                f"There is no {settings.device} here: torch sees {torch.cuda.device_count()} GPUs.",
+                device=settings.device,
+            )
+
+
+def _is_there(device: str, gpus: int) -> bool:
+    return int(device.partition(":")[2] or 0) < gpus
 
 
 def _warmed_up(engine: Engine, warm_up_s: dict[str, float], meter: "Meter") -> Footprint:

@@ -50,6 +50,18 @@ def test_a_kind_that_needs_torch_runs_where_torch_is(hosting: Hosting) -> None:
     assert list(loaded.warm_up_s) == ["transcribe"]
 
 
+@needs_models
+def test_a_gpu_that_torch_does_not_see_is_said_before_anything_is_built(tmp_path: Path) -> None:
+    settings = EngineSettings(kind=ON_TORCH, device="cuda:63", warm_up=False)
+    host = EngineHost("e", settings, cache=tmp_path)
+    host.start(preload=True)
+    status = host.status()
+    host.stop()
+
+    assert status.device == "cpu"
+    assert "There is no cuda:63 here: torch sees" in (status.fallback or "")
+
+
 def test_capabilities_need_no_torch(hosting: Hosting) -> None:
     assert hosting(ON_TORCH).capabilities().tasks == {Task.TRANSCRIBE}
 
