@@ -1,6 +1,7 @@
 """Wav2Vec2 through the engine: small checkpoints of the true architecture, taught three texts."""
 
 import base64
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from transformers import Wav2Vec2Config, Wav2Vec2CTCTokenizer, Wav2Vec2ForCTC, Wav2Vec2Model
 
 from gpu_service.engines.engine import Clip, Engine, Samples
+from gpu_service.engines.host import EngineHost
 from gpu_service.engines.registry import EngineSettings, build
 from gpu_service.engines.wav2vec2 import Wav2Vec2
 from gpu_service.engines.wav2vec2_network import Network, level
@@ -331,13 +333,67 @@ def test_without_a_tokenizer_text_is_refused(tmp_path: Path) -> None:
         engine(mute)
 
 
-def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
-    folder = saved(ctc_model("group"), tmp_path / "other")
-    config = folder / "config.json"
-    config.write_text(config.read_text().replace('"wav2vec2"', '"hubert"'))
+@pytest.mark.parametrize(
+    "name, key, value, reason",
+    [
+        ("config.json", "add_adapter", True, "adapters"),
+        ("config.json", "adapter_attn_dim", 16, "adapters"),
+        ("config.json", "model_type", "hubert", "hubert, not a wav2vec2"),
+        ("processor_config.json", "sampling_rate", 8_000, "hears 8000 Hz"),
+    ],
+)
+def test_a_checkpoint_that_is_not_for_this_kind_says_why(
+    tmp_path: Path, name: str, key: str, value: object, reason: str
+) -> None:
+    path = saved(ctc_model("group"), tmp_path / "other") / name
+    said = json.loads(path.read_text())
+    said.get("feature_extractor", said)[key] = value
+    path.write_text(json.dumps(said))
 
-    with pytest.raises(WeightsRefused, match="hubert, not a wav2vec2"):
+    with pytest.raises(WeightsRefused, match=reason):
+        engine(path.parent)
+
+
+def test_without_a_front_end_nobody_knows_how_it_hears(tmp_path: Path) -> None:
+    folder = saved(ctc_model("group"), tmp_path / "deaf")
+    (folder / "processor_config.json").unlink()
+
+    with pytest.raises(WeightsRefused, match=r"no preprocessor_config\.json"):
         engine(folder)
+
+
+def test_older_checkpoints_keep_their_front_end_in_a_file_of_its_own(tmp_path: Path) -> None:
+    folder = saved(ctc_model("group"), tmp_path / "older")
+    kept = json.loads((folder / "processor_config.json").read_text())["feature_extractor"]
+    newer = engine(folder).infer(Task.EMBED, [clip(noise(1.0))])
+    (folder / "processor_config.json").unlink()
+    (folder / "preprocessor_config.json").write_text(json.dumps(kept))
+
+    older = engine(folder).infer(Task.EMBED, [clip(noise(1.0))])
+    assert older[0].embedding == newer[0].embedding
+
+
+def test_in_a_process_of_its_own_it_answers_the_same(tmp_path: Path) -> None:
+    folder = saved(learned("group"), tmp_path)
+    settings = EngineSettings(
+        kind="wav2vec2",
+        checkpoint=str(folder),
+        dtype="float32",
+        threads=1,
+        options={"layer": 2, "language": ["en"]},
+    )
+    sound = [clip(said(TEXTS[0]))]
+    host = EngineHost("letters", settings, cache=folder)
+    host.start()
+    try:
+        heard = [host.infer(task, sound)[0] for task in (Task.TRANSCRIBE, Task.EMBED)]
+    finally:
+        host.stop()
+
+    assert (heard[0].text, heard[0].language) == (TEXTS[0], "en")
+    here = engine(folder).infer(Task.EMBED, sound)[0].embedding
+    assert heard[1].embedding and here
+    np.testing.assert_allclose(heard[1].embedding.vector, here.vector, atol=1e-4)
 
 
 def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
