@@ -164,18 +164,35 @@ def located(checkpoint: str, sha256: str | None = None, reader: Reader | None = 
     bucket, _, prefix = checkpoint.removeprefix(SCHEME).partition("/")
     found = reader.objects(bucket, prefix.rstrip("/"))
     digest = hashlib.sha256(json.dumps([asdict(one) for one in found]).encode()).hexdigest()
-    name = prefix.rstrip("/").rpartition("/")[2]
-    folder = Path(tempfile.gettempdir()) / f"earwitness-{digest[:16]}" / name
+    name = prefix.rstrip("/").rpartition("/")[2].strip(".") or "checkpoint"
+    above = Path(tempfile.gettempdir()) / f"earwitness-{digest[:16]}"
     shards = [one for one in found if one.name.endswith(ENDING)]
     if not shards:
         raise _refused(checkpoint, "has no *.safetensors; pickled weights are never read")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = _own(above) / name
+    folder.mkdir(exist_ok=True)
     small = {one.name: _whole(reader, one) for one in found if _is_small(one)}
     _pinned(small, {one.name: one for one in shards}, sha256)
     for file, content in small.items():
-        (folder / file).write_bytes(content)
+        _put(folder / file, content)
     _keep_heads(folder, _proven_by(small, shards, sha256), reader)
     return folder
+
+
+def _own(folder: Path) -> Path:
+    """The folder, made if need be; a place others can write to may hold one of theirs."""
+    folder.mkdir(exist_ok=True, mode=0o700)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise _refused(folder.name, "is somebody else's folder among the temporary files")
+    return folder
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write a file that appears whole: another process may be reading the one before."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+    with os.fdopen(handle, "wb") as out:
+        out.write(content)
+    Path(temporary).replace(path)
 
 
 def is_streamed(folder: Path) -> bool:
@@ -375,9 +392,9 @@ def _keep_heads(folder: Path, shards: Sequence[Stored], reader: Reader) -> None:
         if not 0 < n_header <= min(MOST_HEADER, shard.size - 8):
             raise _refused(shard.name, "is not safetensors")
         head = _bytes(reader, shard, 0, 8 + n_header)
-        (folder / shard.name).write_bytes(head + shard.crc32c.encode())
+        _put(folder / shard.name, head + shard.crc32c.encode())
     marker = json.dumps({"shards": [asdict(shard) for shard in shards]})
-    (folder / MARKER).write_text(marker)
+    _put(folder / MARKER, marker.encode())
 
 
 def _pinned(small: Mapping[str, bytes], shards: Mapping[str, Stored], sha256: str | None) -> None:

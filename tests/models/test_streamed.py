@@ -144,6 +144,16 @@ def test_an_engine_in_its_process_hears_the_same_from_a_bucket(
     assert told.parts_s.keys() >= {"start", "locate", "read", "verify", "import", "build"}
 
 
+def test_a_folder_that_is_not_ours_is_not_used(put: Put, checkpoint: Path, tmp_path: Path) -> None:
+    where = put(checkpoint)
+    ours = checkpoints.located(settings(where)).parent
+    ours.rename(tmp_path / "planted")
+    ours.symlink_to(tmp_path / "planted")
+
+    with pytest.raises(WeightsRefused, match="somebody else's"):
+        checkpoints.located(settings(where))
+
+
 class Flipping(CloudStorage):
     """Turns one bit of one weight on the way, as a broken cable or cache does."""
 
