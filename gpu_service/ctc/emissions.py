@@ -66,7 +66,7 @@ def words(
     so words come out shorter than they were said; alignment is better where times matter.
     Confidence: geometric mean of the posteriors of the frames that emitted the word's letters,
     blanks left out (a blank says nothing of the word; with them every slow word would score
-    high). Source: the choice of frames is Kürzinger et al. 2020, "CTC-Segmentation", section 2.3,
+    high). Source: the choice of frames is Kürzinger et al. 2020, "CTC-Segmentation", section 2,
     who average log posteriors over the frames of an utterance; ours leaves the blanks out.
     """
     return tuple(

@@ -65,9 +65,10 @@ def levelled(hidden: Frames) -> Frames:
 def random(hidden_size: int) -> Projection:
     """A projection that needs no data: random orthonormal axes, the same for everybody.
 
-    Distances survive it in expectation; with 64 of 768 axes their relative error has a standard
-    deviation of about sqrt(2 / 64) = 18 % (Johnson and Lindenstrauss 1984; Dasgupta and Gupta
-    2003, section 2). A fitted one is better; this one is honest and always there. Of a frame of
+    Distances survive it in expectation; with 64 axes the squared ones have a relative deviation
+    of about sqrt(2 / 64) = 18 %, they themselves half of that (Johnson and Lindenstrauss 1984;
+    Dasgupta and Gupta 2003). A fitted one is better where frames have few directions; this one
+    needs nothing and is always there. Of a frame of
     length sqrt(hidden_size) each number has mean square 1 over random axes, hence the scale.
     """
     dims = min(DIMS, hidden_size)

@@ -40,7 +40,10 @@ def test_under_a_lexicon_it_is_the_most_probable_of_its_texts(frames: NDArray[np
 
 
 def test_the_sum_over_paths_may_beat_the_best_path() -> None:
-    """Graves 2012, figure 7.4: blank is likeliest in both frames, yet "a" is the likelier text."""
+    """Blank is likeliest in both frames (0.36 together), yet three paths say "a" (0.64).
+
+    Source: Graves 2012, "Supervised Sequence Labelling", chapter 7, on best path decoding.
+    """
     frames = np.log(np.array([[0.6, 1e-9, 0.4, 1e-9], [0.6, 1e-9, 0.4, 1e-9]], np.float32))
 
     assert Search(SMALL, size=8)(frames) == (2,)
