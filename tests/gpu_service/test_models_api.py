@@ -114,6 +114,7 @@ async def test_a_fallback_is_said(service):
     assert "Found no NVIDIA driver" in said["fallback"]
     assert said["kind"] == ON_CUDA
     assert said["memory_mb"] > 1
+    assert (said["breaker"], said["waiting"], said["concurrency"]) == ("closed", 0, 1)
 
 
 async def test_health_is_ill_after_a_failed_load(service):
