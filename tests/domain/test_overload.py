@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.lanes import Lane
@@ -20,6 +20,7 @@ backlogs = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(backlogs, st.sampled_from(Lane))
 def test_pro_is_never_put_off_while_free_is_taken_in(backlog: Backlog, pro_lane: Lane) -> None:
     free, pro = shed(Tier.FREE, Lane.LOW, backlog, NOW), shed(Tier.PRO, pro_lane, backlog, NOW)
@@ -28,11 +29,13 @@ def test_pro_is_never_put_off_while_free_is_taken_in(backlog: Backlog, pro_lane:
     assert pro is None or free is None or pro.until <= free.until
 
 
+@settings(deadline=None)
 @given(backlogs, st.sampled_from(Lane))
 def test_enterprise_is_never_put_off(backlog: Backlog, lane: Lane) -> None:
     assert shed(Tier.ENTERPRISE, lane, backlog, NOW) is None
 
 
+@settings(deadline=None)
 @given(backlogs, waiting, st.floats(1.0, 100.0), st.sampled_from([Tier.FREE, Tier.PRO]))
 def test_more_that_waits_or_a_slower_pace_never_promises_sooner(
     backlog: Backlog, more_s: float, slower: float, tier: Tier
@@ -45,6 +48,7 @@ def test_more_that_waits_or_a_slower_pace_never_promises_sooner(
     assert before is None or (after is not None and after.until >= before.until)
 
 
+@settings(deadline=None)
 @given(backlogs, st.sampled_from([Tier.FREE, Tier.PRO]), st.sampled_from(Lane))
 def test_a_promise_is_when_what_waits_is_worked_off_and_at_most_a_day_ahead(
     backlog: Backlog, tier: Tier, lane: Lane

@@ -3,7 +3,7 @@
 import heapq
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.breaker import Breaker, Policy
@@ -13,6 +13,7 @@ from shared.domain.retry_budget import CAP_S, MAX_TRIES, SAVED, SHARE, RetryBudg
 DOWN_S, MOST_CALLS = 600.0, 1.2
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=400), st.integers(0, 400), st.integers(0, 400))
 def test_in_any_stretch_retries_are_a_share_of_calls(
     wishes: list[bool], start: int, end: int
@@ -27,6 +28,7 @@ def test_in_any_stretch_retries_are_a_share_of_calls(
     assert sum(stretch) <= SAVED + SHARE * len(stretch) + 1e-9
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20), st.floats(0.0, 1.0), st.none() | st.floats(0.0, 1e4))
 def test_nobody_comes_back_sooner_than_asked_nor_much_later(
     tries: int, chance: float, asked_s: float | None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_service.engines.batches import EPSILON_S, Waiting, choose, cost_s, cut
@@ -36,6 +36,7 @@ def partitions(items: Sequence[float]) -> Iterator[list[list[float]]]:
             yield [*rest[:i], [items[0], *rest[i]], *rest[i + 1 :]]
 
 
+@settings(deadline=None)
 @given(st.lists(lengths, max_size=7), st.floats(0.0, 60.0), st.floats(28.0, 120.0))
 def test_no_way_to_share_out_is_cheaper(
     given_s: list[float], call_s: float, bound_s: float
@@ -55,6 +56,7 @@ def test_no_way_to_share_out_is_cheaper(
     assert [i for a, b in ranges for i in range(a, b)] == list(range(len(ordered)))
 
 
+@settings(deadline=None)
 @given(st.lists(clips, max_size=60), st.integers(0, 40), st.sampled_from(["none", "batch"]))
 def test_a_batch_is_of_one_kind_within_its_bound_and_holds_who_waited_longest(
     waiting: list[Waiting], turn: int, padding: str
@@ -74,6 +76,7 @@ def test_a_batch_is_of_one_kind_within_its_bound_and_holds_who_waited_longest(
     assert (of_lane or [0])[0] in batch
 
 
+@settings(deadline=None)
 @given(st.lists(clips, max_size=60), st.integers(0, 40))
 def test_the_other_lane_never_makes_a_padded_batch_larger(
     waiting: list[Waiting], turn: int
@@ -81,6 +84,7 @@ def test_the_other_lane_never_makes_a_padded_batch_larger(
     assert len({waiting[i].lane for i in chosen(waiting, turn)}) <= 1
 
 
+@settings(deadline=None)
 @given(st.lists(lengths, min_size=1, max_size=8), st.lists(lengths, max_size=8))
 def test_low_clips_only_fill_windows_that_high_ones_pay_for(
     high_s: list[float], low_s: list[float]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import ceil, log2
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_service.engines.bisection import Settlement
@@ -43,6 +43,7 @@ class Machine:
 errors = st.sampled_from([EngineDied, InvalidWish, OutOfMemory])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.data(), errors)
 def test_one_guilty_item_fails_alone_within_2_log2_n_more_calls(
     count: int, data: st.DataObject, error: type[EarwitnessError]
@@ -66,6 +67,7 @@ def test_a_guilty_item_at_the_end_costs_log2_n_more_calls() -> None:
     assert machine.calls == [64, 32, 16, 8, 4, 2, 1, 1]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 64), st.sets(st.integers(0, 63), max_size=4), errors)
 def test_every_item_is_answered_or_failed_exactly_once_and_only_the_guilty_fail(
     count: int, guilty: set[int], error: type[EarwitnessError]
@@ -78,6 +80,7 @@ def test_every_item_is_answered_or_failed_exactly_once_and_only_the_guilty_fail(
     assert len(machine.answered) + len(machine.failed) == count
 
 
+@settings(deadline=None)
 @given(st.integers(1, 100), st.integers(1, 100))
 def test_memory_for_fewer_answers_everybody_in_smaller_batches(count: int, room: int) -> None:
     machine = Machine(set())

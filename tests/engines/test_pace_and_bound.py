@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_service.engines.bound import FULL, LEAST_S, PROBE_AFTER, PROBE_BY, Bound
@@ -19,6 +19,7 @@ def learnt(calls: list[tuple[float, float]]) -> Pace:
     return pace
 
 
+@settings(deadline=None)
 @given(st.floats(0.001, 2.0), st.floats(0.001, 2.0))
 def test_a_pace_is_found_again(call_s: float, per_s: float) -> None:
     calls = [(float(s), call_s + per_s * s) for s in range(1, 30)]
@@ -34,6 +35,7 @@ def test_an_engine_that_became_slower_is_known_to_be_after_a_while() -> None:
     assert learnt(fast + slow).expected_s(10.0) == pytest.approx(5.0, rel=0.05)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.0, 500.0), st.floats(0.0, 500.0)), max_size=60), costs)
 def test_limits_are_always_usable_and_grow_with_the_sound(
     calls: list[tuple[float, float]], sound_s: float
@@ -54,6 +56,7 @@ def test_equal_lengths_alone_do_not_tell_call_and_pace_apart() -> None:
     assert learnt([(10.0, 5.0)] * 20).expected_s(10.0) == pytest.approx(5.0, rel=1e-3)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), costs), max_size=300))
 def test_a_bound_never_exceeds_its_most_nor_half_of_what_was_lost_last(
     course: list[tuple[bool, float]],

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from io import BytesIO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_service.admission import LOOK_BACK_S, LOW_SHARE, MOST_AWAY_S, Admission, expected_s
@@ -79,6 +79,7 @@ async def test_the_time_to_come_back_follows_from_what_was_heard_of_late() -> No
     assert refusal.value.context["retry_after_s"] == 10
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.0, 500.0), st.sampled_from(Lane)), max_size=30))
 def test_what_is_inside_never_exceeds_the_bound_unless_it_came_alone(
     callers: list[tuple[float, Lane]],
