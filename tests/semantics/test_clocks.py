@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from shared.adapters.embedded.sqlite_database import Database
@@ -58,6 +58,7 @@ def test_leap_days(received, until):
     assert kept_until(at, TIERS[Tier.PRO]).isoformat() == f"{until}+00:00"
 
 
+@settings(deadline=None)
 @given(some.lists(some.integers(-100_000, 100_000), min_size=60, max_size=80))
 def test_a_clock_that_jumps_never_grants_more_than_a_days_quota_a_day(jumps_s):
     """However the clock jumps about, no day's files pass the free tier's 50."""
