@@ -141,6 +141,23 @@ def test_earlier_text_decides_a_spelling(engine: Engine) -> None:
     assert "Kathryn" in second.text
 
 
+def test_what_the_checkpoint_forbids_is_not_written(cache: Path, converted: Path) -> None:
+    """Everything but one token forbidden at the beginning, and one word everywhere."""
+    told = made(cache)
+    told.load()
+    ready = told._ready  # type: ignore[attr-defined]
+    first, never = (ready.words.encode(w, add_special_tokens=False)[0] for w in (" So", " heavy"))
+    others = tuple(set(range(ready.vocabulary.no_timestamps)) - {first})
+    rules = dataclasses.replace(ready.vocabulary, forbidden=(never,), forbidden_first=others)
+    told._loaded = dataclasses.replace(ready, vocabulary=rules)  # type: ignore[attr-defined]
+
+    (answer,) = transcribe(told, clip(said(*SPOKEN[0]), language="en"))
+
+    assert answer.text.startswith("So")
+    assert "heavy" not in answer.text
+    assert "promised" in answer.text
+
+
 def test_a_language_the_model_lacks_is_said_and_detection_helps(engine: Engine) -> None:
     (answer,) = transcribe(engine, clip(said(*SPOKEN[0]), language="xx"))
 
