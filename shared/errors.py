@@ -362,7 +362,7 @@ class EmulatorStopped(
 
 
 class NotRunning(EarwitnessError, layer=Layer.CONTEXT, severity=Severity.INFO, retryable=False):
-    """Nothing runs here. Start it with `earwitness up` in another window, then ask again."""
+    """No Earwitness runs here. Start it with `earwitness up` in another window, then ask again."""
 
 
 class AlreadyRunning(

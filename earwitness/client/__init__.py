@@ -11,7 +11,6 @@ from earwitness.client.breaker import Breaker
 from earwitness.client.errors import (
     CircuitOpen,
     ConnectionLost,
-    NotRunning,
     NotUnderstood,
     Refused,
     RequestTooLarge,
@@ -29,7 +28,7 @@ from earwitness.client.uploading import Uploaded
 from shared.domain.api import HistoryLine, Hit, Listed
 from shared.domain.result import Result
 from shared.domain.states import State
-from shared.errors import EarwitnessError
+from shared.errors import EarwitnessError, NotRunning
 
 __all__ = [
     "AsyncEarwitness",

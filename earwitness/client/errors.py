@@ -44,10 +44,6 @@ class SourceChanged(
     """The file changed while it was uploaded. Upload it again once it is written completely."""
 
 
-class NotRunning(EarwitnessError, layer=Layer.CONTEXT, severity=Severity.WARNING, retryable=False):
-    """No Earwitness runs on this machine. Start it with `earwitness up`, or give its address."""
-
-
 class NotUnderstood(EarwitnessError, layer=Layer.CONTEXT, severity=Severity.ERROR, retryable=False):
     """The answer is not one of Earwitness's. Check the address, and what stands in between."""
 

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from earwitness.client.errors import NotRunning
+from shared.errors import NotRunning
 
 
 @dataclass(frozen=True, slots=True)
