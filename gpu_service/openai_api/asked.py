@@ -29,6 +29,8 @@ class Granularity(StrEnum):
 
 #: Formats whose words can be told one after another.
 STREAMED = frozenset({Format.JSON, Format.TEXT, Format.DIARIZED_JSON})
+#: Formats that tell no times: nobody is asked to place their words.
+TIMELESS = frozenset({Format.JSON, Format.TEXT})
 #: Characters. OpenAI's models read 224 tokens of a prompt; more is a mistake, not a hint.
 MAX_PROMPT = 4_000
 MAX_LANGUAGES = 20
@@ -58,6 +60,11 @@ class Asked:
     logprobs: bool = False
     stream: bool = False
     unheeded: tuple[str, ...] = ()  #: fields that were sent and change nothing here
+
+    @property
+    def tells_times(self) -> bool:
+        """Whether the answer says when something was said."""
+        return self.format not in TIMELESS
 
     @property
     def language(self) -> str | None:

@@ -44,7 +44,7 @@ class Telling:
             # What the deltas say, one after another, is what the end says.
             delta = f" {told.text}" if self.text else told.text
             self.text += delta
-            yield self._delta(delta, decided)
+            yield self._delta(delta, told.decided)
         if self.witness.asked.format is Format.DIARIZED_JSON:
             for segment in told.segments:
                 yield diarized(segment, self.segments)
@@ -66,7 +66,7 @@ class Telling:
         }
         if self.witness.asked.logprobs:
             known = whole.logprobs_source != "none"
-            event["logprobs"] = logprobs([d.answer for d in self.decided]) if known else []
+            event["logprobs"] = logprobs([d.answer for d in whole.decided]) if known else []
         return event | ({"warnings": whole.warnings} if whole.warnings else {})
 
 

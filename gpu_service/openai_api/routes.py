@@ -51,7 +51,7 @@ class Api:
 
 def build(house: House) -> Api:
     """Raises InvalidSettings: the gateway's keys cannot be read."""
-    listen = Listen(house.work.ears, house.work.ask)
+    listen = Listen(house.work.ears, house.work.ask, house.work.align)
     began_s = int(house.parts.now().timestamp())
     return Api(house, gateway_tokens(house.settings), listen, began_s)
 
@@ -142,7 +142,8 @@ def _hearing(
     s, own = api.house.settings, tenant.limits
     limits = Limits(min(own.max_seconds, s.api_max_seconds), min(own.max_bytes, s.api_max_bytes))
     at_a_time_s = 0.0 if wanted.stream else ROUND_S
-    listening = Listening(tenant.id, wishes(wanted), limits, names, at_a_time_s)
+    aligners = tuple(s.cascade.align) if wanted.tells_times else ()
+    listening = Listening(tenant.id, wishes(wanted), limits, names, at_a_time_s, aligners)
     return lambda sound, alive: api.listen(sound, listening, alive)
 
 

@@ -15,6 +15,7 @@ from shared.domain.states import State
 from shared.domain.tenants import Tenant
 from shared.domain.testimony import Testimony, testify
 from shared.domain.wishes import Wishes
+from shared.domain.word_times import with_times
 
 #: The bucket of a sound that lies in none.
 PASSING = "request"
@@ -30,16 +31,24 @@ class Witness:
     at: datetime
 
     def transcript(self, decided: Sequence[Decided]) -> Transcript:
-        """The transcript of what was decided so far."""
+        """The transcript of what was decided so far, its words where an aligner placed them."""
+        said = of(Task.TRANSCRIBE, decided)
+        heard = {Task.TRANSCRIBE: said, Task.ALIGN: of(Task.ALIGN, decided)}
         testimony = Testimony(
             recording=passing(self.tenant, self.asked, self.at),
             survey=self.survey,
-            heard={Task.TRANSCRIBE: decided},
+            heard=with_times(heard),
             sha256=None,
             timings_s={},
             versions={},
         )
-        return Transcript(self.asked, self.survey, decided, testify(testimony))
+        # Probabilities are told of what the engine said, not of where its words were placed.
+        return Transcript(self.asked, self.survey, said, testify(testimony))
+
+
+def of(task: Task, decided: Sequence[Decided]) -> list[Decided]:
+    """What was decided of one task."""
+    return [d for d in decided if d.answer.task is task]
 
 
 def wishes(asked: Asked) -> Wishes:

@@ -1,15 +1,16 @@
-"""open -> survey -> [ask -> tell]*: one caller waits and is told each segment as it is decided."""
+"""open -> survey -> [ask -> align -> tell]*: one caller waits, and is told what is decided."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from shared.domain.answers import Task
 from shared.domain.cascade import Decided
 from shared.domain.sound import Limits, Segment, Survey
 from shared.domain.wishes import Wishes
+from shared.flows.align import Align
 from shared.flows.ask import Ask
-from shared.ports import Ears
+from shared.ports import Ears, Hearing
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Listening:
     engines: tuple[str, ...]
     #: Seconds of sound asked for together. More packs better; less is told sooner.
     at_a_time_s: float
+    #: Who may place the words in time; empty where nobody wants to know when they were said.
+    aligners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,15 @@ class Listen:
 
     ears: Ears
     ask: Ask
+    align: Align = field(default_factory=Align)
 
     def __call__(
         self, sound: BinaryIO, wanted: Listening, alive: Callable[[], None]
     ) -> Iterator[Survey | tuple[Decided, ...]]:
         """The survey, then what was decided of the speech, in the order of time.
+
+        Of each run first what was said, then where an aligner placed it (`Task.ALIGN`); an
+        aligner that fails leaves its reason there and fails nothing.
 
         `alive` is called while decoding and before each question; what it raises ends the
         listening. So does closing the iterator.
@@ -50,7 +57,14 @@ class Listen:
             yield hearing.survey
             for segments in parted(hearing.survey.speech, wanted.at_a_time_s):
                 alive()
-                yield tuple(self.ask(hearing, Task.TRANSCRIBE, segments, wanted.engines))
+                yield tuple(self._heard(hearing, segments, wanted))
+
+    def _heard(
+        self, hearing: Hearing, segments: Sequence[Segment], wanted: Listening
+    ) -> list[Decided]:
+        said = self.ask(hearing, Task.TRANSCRIBE, segments, wanted.engines)
+        texts = {d.segment: d.answer for d in said}
+        return said + self.align(hearing, segments, texts, wanted.aligners)
 
 
 def parted(segments: Sequence[Segment], at_most_s: float) -> Iterator[list[Segment]]:
