@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.measuring import goal
-from gpu_service.engines.batches import Waiting, choose, cost_s
+from gpu_service.serving.batches import Waiting, choose, cost_s
 from shared.domain.lanes import Lane
 
 SEED, CLIPS = 20261121, 4_000

@@ -26,11 +26,11 @@ import soundfile
 from bench.measuring import REPEATS, Series, goal, interleaved
 from gpu_service.decoding.decoder import Decoder
 from gpu_service.engines.engine import Samples
-from gpu_service.engines.host import EngineHost
 from gpu_service.engines.registry import EngineSettings
-from gpu_service.engines.serving import Server
-from gpu_service.engines.weights import whisper_base
 from gpu_service.hearing.ears import LocalEars
+from gpu_service.hosting.host import EngineHost
+from gpu_service.serving.server import Server
+from gpu_service.weights.pinned import whisper_base
 from shared.domain.answers import Task
 from shared.domain.sound import SAMPLE_RATE, Limits
 from shared.domain.wishes import Wishes

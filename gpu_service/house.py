@@ -14,18 +14,19 @@ import msgspec
 
 from gpu_service.admission import Admission
 from gpu_service.decoding.decoder import Decoder
-from gpu_service.engines import elsewhere, weights
-from gpu_service.engines.desired import Desires
-from gpu_service.engines.fleet import Fleet
-from gpu_service.engines.host import EngineHost
-from gpu_service.engines.interpreters import python_of
+from gpu_service.engines import elsewhere
 from gpu_service.engines.registry import EngineSettings, read
-from gpu_service.engines.remote import Host, RemoteHost, is_remote
-from gpu_service.engines.serving import Server
 from gpu_service.hearing.ears import LocalEars
 from gpu_service.hearing.throughput import Throughput
+from gpu_service.hosting.desired import Desires
+from gpu_service.hosting.fleet import Fleet
+from gpu_service.hosting.host import EngineHost
+from gpu_service.hosting.interpreters import python_of
+from gpu_service.hosting.remote import Host, RemoteHost, is_remote
 from gpu_service.push_tokens import PushTokens
+from gpu_service.serving.server import Server
 from gpu_service.slots import Slots
+from gpu_service.weights import pinned
 from shared import wiring
 from shared.domain.answers import Task
 from shared.domain.lanes import Lane
@@ -168,7 +169,7 @@ def _hosts(
     engines: Mapping[str, EngineSettings], settings: Settings, problems: list[str]
 ) -> dict[str, Host]:
     """A host for each engine that can be built; the others have a line in `problems`."""
-    cache, hosts = weights.folder(settings), dict[str, Host]()
+    cache, hosts = pinned.folder(settings), dict[str, Host]()
     for name, engine in engines.items():
         try:
             hosts[name] = _host(name, engine, cache, settings)

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import JSONResponse, Response
 
-from gpu_service.engines.desired import Wanted
-from gpu_service.engines.host import State
+from gpu_service.hosting.desired import Wanted
+from gpu_service.hosting.host import State
 from gpu_service.house import House
 from gpu_service.openai_api import failures
 from gpu_service.push_tokens import PushTokens

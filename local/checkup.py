@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from gpu_service.decoding.sandbox import seccomp_filter
-from gpu_service.engines import weights
+from gpu_service.weights import pinned
 from local.claim import NOTE, is_claimed, read_note
 from local.ports import is_free
 from local.stack import PAGE_PORT
@@ -69,15 +69,15 @@ def sandbox(settings: Settings) -> Finding:
 
 def model_weights(settings: Settings) -> Finding:
     """Looks, and assembles nothing."""
-    folder = weights.folder(settings) / f"whisper-base-{weights.BASE_REVISION[:8]}"
+    folder = pinned.folder(settings) / f"whisper-base-{pinned.BASE_REVISION[:8]}"
     if "whisper" not in settings.cascade.transcribe:
         return Finding("weights", True, "the cascade names no whisper")
     if not folder.is_dir():
-        if weights.packaged() is not None:
+        if pinned.packaged() is not None:
             return Finding("weights", True, "packaged; assembled at the first start")
         return Finding("weights", False, "missing; run `make env`, or connect to the network once")
     try:
-        weights.verify(folder, weights.BASE_DIGESTS)
+        pinned.verify(folder, pinned.BASE_DIGESTS)
     except WeightsRefused as error:
         return Finding("weights", False, f"{error} Remove {folder} to have it made anew.")
     return Finding("weights", True, f"{folder.name}, digests as pinned")
@@ -86,8 +86,8 @@ def model_weights(settings: Settings) -> Finding:
 def engines(settings: Settings) -> Finding:
     """Whether every engine could be built, and has a Python that its libraries are in."""
     # numpy comes along; the other checks must not wait for it.
-    from gpu_service.engines.interpreters import python_of
     from gpu_service.engines.registry import parse
+    from gpu_service.hosting.interpreters import python_of
 
     configured = parse(settings.engines)
     for engine in configured.values():

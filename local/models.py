@@ -26,7 +26,7 @@ from shared.wiring import gateway_identity
 
 if TYPE_CHECKING:
     from gpu_service.engines.registry import EngineSettings
-    from gpu_service.engines.remote import Host
+    from gpu_service.hosting.remote import Host
 
 #: Seconds for an answer: it reads the store once.
 TIMEOUT_S = 20.0
@@ -140,18 +140,18 @@ def check(settings: Settings, name: str) -> dict[str, Any]:
 
 
 def _host(name: str, engine: "EngineSettings", settings: Settings) -> "Host":
-    from gpu_service.engines import weights
-    from gpu_service.engines.host import EngineHost
-    from gpu_service.engines.remote import RemoteHost, is_remote
+    from gpu_service.hosting.host import EngineHost
+    from gpu_service.hosting.remote import RemoteHost, is_remote
+    from gpu_service.weights import pinned
 
-    cache = weights.folder(settings)
+    cache = pinned.folder(settings)
     if is_remote(name, engine, cache):
         return RemoteHost(name, engine, cache=cache)
     return EngineHost(name, engine, cache=cache, models_python=settings.models_python)
 
 
 def _heard(host: "Host") -> dict[str, Any]:
-    from gpu_service.engines.warming import warm_clip
+    from gpu_service.hosting.warming import warm_clip
 
     can = host.capabilities()
     task = sorted(can.tasks, key=lambda t: (t.value != "transcribe", t.value))[0]

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpu_service.engines import checkpoints
 from gpu_service.engines.engine import Capabilities, Clip, Samples
 from gpu_service.engines.generation import OVERFLOWED
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.engines.versions import computed, installed
+from gpu_service.weights import checkpoints
 from shared.domain.answers import Answer, SoundEvent, Task
 from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
 from shared.errors import InvalidSettings, WeightsRefused

@@ -48,6 +48,9 @@ class Capabilities:
     #: What a batch costs: `batch` where every clip is padded to the longest (n x longest), `none`
     #: where the engine packs clips into windows itself (their sum).
     padding: Literal["none", "batch"] = "none"
+    #: What of a clip's `prompt` and `temperature` it honours when it transcribes; whoever asked
+    #: for the other is told that it changed nothing.
+    heeds: frozenset[Literal["prompt", "temperature"]] = frozenset()
 
 
 class Engine(Protocol):

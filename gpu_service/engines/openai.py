@@ -119,6 +119,7 @@ class OpenAi:
             concurrency=8,
             paid=True,
             terms=terms,
+            heeds=frozenset({"prompt", "temperature"}),
         )
 
     def _terms_of_chat(self) -> Terms:

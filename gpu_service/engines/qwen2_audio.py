@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpu_service.engines import checkpoints
 from gpu_service.engines import qwen2_prompts as prompts
 from gpu_service.engines.engine import Capabilities, Clip, Samples
 from gpu_service.engines.generation import OVERFLOWED, Draft, Ending, Plan, generate, seed, signals
@@ -29,6 +28,7 @@ from gpu_service.engines.whisper import (
     REPETITION,
     UNEXPLAINED,
 )
+from gpu_service.weights import checkpoints
 from shared.domain.answers import Answer, SoundEvent, Task, Token
 from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
 from shared.errors import WeightsRefused
@@ -121,6 +121,7 @@ class Qwen2Audio:
             max_duration_s=MAX_SEGMENT_S,
             languages=frozenset(prompts.LANGUAGES),
             padding="batch",
+            heeds=frozenset({"temperature"}),
             versions={
                 "checkpoint": s.checkpoint or "",
                 "revision": s.revision or "",

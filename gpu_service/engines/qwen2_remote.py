@@ -80,6 +80,7 @@ class Qwen2Remote:
             languages=frozenset(prompts.LANGUAGES),
             versions={"checkpoint": self._options.model, "rules": "qwen2_remote/1"},
             concurrency=self._options.calls,
+            heeds=frozenset({"temperature"}),
         )
 
     def load(self) -> None:

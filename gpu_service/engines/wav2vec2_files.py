@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from gpu_service.ctc.vocabulary import Vocabulary
-from gpu_service.engines import checkpoints
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.engines.wav2vec2_network import Network
 from gpu_service.engines.wav2vec2_options import Wav2Vec2Options
+from gpu_service.weights import checkpoints
 from shared.domain.sound import SAMPLE_RATE
 from shared.errors import WeightsRefused
 

@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpu_service.engines import weights
 from gpu_service.engines.engine import Capabilities, Clip, Samples, Span
-from gpu_service.engines.loading import Part, part
 from gpu_service.engines.packing import Window, pack, split
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.hearing.voice_activity import VoiceActivity
+from gpu_service.weights import pinned
+from gpu_service.weights.loading import Part, part
 from shared.domain.answers import Answer, Task, Word
 from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
 
@@ -110,8 +110,8 @@ class Whisper:
             tasks=frozenset({Task.TRANSCRIBE}),
             max_duration_s=MAX_SEGMENT_S,
             versions={
-                "checkpoint": s.checkpoint or weights.BASE_REPOSITORY,
-                "revision": s.revision or ("" if s.checkpoint else weights.BASE_REVISION),
+                "checkpoint": s.checkpoint or pinned.BASE_REPOSITORY,
+                "revision": s.revision or ("" if s.checkpoint else pinned.BASE_REVISION),
                 "dtype": s.dtype,
                 "beam_size": str(self._options.beam_size),
                 "rules": "whisper/1",
@@ -167,11 +167,11 @@ class Whisper:
         """Where the model's files are, proven against every digest that was given."""
         s = self._settings
         if s.checkpoint is None:
-            return weights.whisper_base(self._cache)
+            return pinned.whisper_base(self._cache)
         path = Path(s.checkpoint).expanduser()
-        folder = path if path.is_dir() else weights.snapshot(hub_name(s.checkpoint), s.revision)
+        folder = path if path.is_dir() else pinned.snapshot(hub_name(s.checkpoint), s.revision)
         if s.sha256:
-            weights.verify(folder, {"model.bin": s.sha256})
+            pinned.verify(folder, {"model.bin": s.sha256})
         return folder
 
     def _together(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_service.engines import weights
+from gpu_service.weights import pinned
 from shared.errors import WeightsRefused
 
 #: sha256 of what the conversion of the pinned Whisper base must give, every time.
@@ -26,7 +26,7 @@ BASE_CONVERTED: Mapping[str, str] = {
     "config.json": "9364a6e6ad1a8f1f975493718ff8b16a3187c7a2676ea003cdd4d0bc0008185f",
     "generation_config.json": "05200579de41fcb47252b2835dc9eb46c6d370b4e706b580a7815737c5aa33f4",
     "preprocessor_config.json": "ef96f6ca1aee743cf4a5d2547539e2ef73d04a5f27558bb214081e829a8e67b9",
-    "tokenizer.json": weights.BASE_DIGESTS["tokenizer.json"],
+    "tokenizer.json": pinned.BASE_DIGESTS["tokenizer.json"],
     "tokenizer_config.json": "c1feefbd5b3d762e412d34c5a3c391c80850ea5dd62c6af9e23830cb035d54b8",
 }
 #: Types by the number that stands in the file (CTranslate2, `include/ctranslate2/types.h`).
@@ -68,14 +68,14 @@ def whisper_base(cache: Path) -> Path:
     Raises:
         WeightsRefused: the pinned weights cannot be had, or gave other bytes than pinned.
     """
-    folder = cache / f"whisper-base-{weights.BASE_REVISION[:8]}-transformers"
+    folder = cache / f"whisper-base-{pinned.BASE_REVISION[:8]}-transformers"
     if folder.is_dir():
-        weights.verified_once(folder, BASE_CONVERTED)
+        pinned.verified_once(folder, BASE_CONVERTED)
         return folder
     made = Path(tempfile.mkdtemp(dir=cache, prefix=f".{folder.name}."))
     try:
-        convert(weights.whisper_base(cache), made)
-        weights.verified_once(made, BASE_CONVERTED)
+        convert(pinned.whisper_base(cache), made)
+        pinned.verified_once(made, BASE_CONVERTED)
         _appear(made, folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)

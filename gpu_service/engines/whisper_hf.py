@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpu_service.engines import checkpoints, weights, whisper_conversion
+from gpu_service.engines import whisper_conversion
 from gpu_service.engines.engine import Capabilities, Clip, Samples
 from gpu_service.engines.generation import OVERFLOWED, Draft, Ending, Plan, generate, seed, signals
 from gpu_service.engines.registry import EngineSettings
@@ -35,6 +35,7 @@ from gpu_service.engines.whisper import (
 from gpu_service.features import projection
 from gpu_service.features.pooling import Hidden, pooled, thinned
 from gpu_service.features.projection import Projection
+from gpu_service.weights import checkpoints, pinned
 from shared.domain.answers import Answer, Embedding, Task, Token
 from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
 from shared.errors import WeightsRefused
@@ -152,9 +153,10 @@ class WhisperHf:
             tasks=frozenset({Task.TRANSCRIBE, Task.EMBED}),
             max_duration_s=MAX_SEGMENT_S,
             padding="batch",
+            heeds=frozenset({"prompt", "temperature"}),
             versions={
-                "checkpoint": s.checkpoint or weights.BASE_REPOSITORY,
-                "revision": s.revision or ("" if s.checkpoint else weights.BASE_REVISION),
+                "checkpoint": s.checkpoint or pinned.BASE_REPOSITORY,
+                "revision": s.revision or ("" if s.checkpoint else pinned.BASE_REVISION),
                 "library": f"transformers {installed('transformers')}",
                 "dtype": computed(s.dtype),
                 "projection": name,

@@ -12,12 +12,12 @@ from typing import BinaryIO
 
 from gpu_service.decoding.decoder import Decoder, Decoding
 from gpu_service.engines.engine import Clip, Span
-from gpu_service.engines.serving import Server
 from gpu_service.hearing.pcm import Pcm
 from gpu_service.hearing.quality import QualityMeter
 from gpu_service.hearing.segmentation import PLAN, cut, windows
 from gpu_service.hearing.throughput import Throughput
 from gpu_service.hearing.voice_activity import VoiceActivity
+from gpu_service.serving.server import Server
 from shared.domain.answers import Answer, Task
 from shared.domain.lanes import Lane
 from shared.domain.prices import Terms

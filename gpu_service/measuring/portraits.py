@@ -5,9 +5,9 @@ from enum import StrEnum
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from gpu_service.engines.host import State, Status
-from gpu_service.engines.serving import Server
+from gpu_service.hosting.host import State, Status
 from gpu_service.house import House
+from gpu_service.serving.server import Server
 from gpu_service.stream import Streams
 from shared.domain.breaker import Position
 from shared.domain.lanes import Lane

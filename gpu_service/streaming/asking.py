@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from gpu_service.engines.engine import Clip
-from gpu_service.engines.serving import Server
+from gpu_service.serving.server import Server
 from shared.domain.answers import Answer, Task
 from shared.domain.sound import MAX_SEGMENT_S
 from shared.errors import EngineDied, EngineUnavailable, InvalidStream

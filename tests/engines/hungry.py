@@ -10,9 +10,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel
 
-from gpu_service.engines.batches import cost_s
 from gpu_service.engines.engine import Capabilities, Clip
 from gpu_service.engines.registry import EngineSettings
+from gpu_service.serving.batches import cost_s
 from shared.domain.answers import Answer, Task
 from shared.domain.sound import SAMPLE_RATE
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu_service.engines.batches import EPSILON_S, Waiting, choose, cost_s, cut
+from gpu_service.serving.batches import EPSILON_S, Waiting, choose, cost_s, cut
 from shared.domain.lanes import LOW_FIRST_EVERY, Lane
 
 BOUND_S, WINDOW_S = 112.0, 28.0

@@ -13,7 +13,7 @@ from bench.batching import (
     ours,
     play,
 )
-from gpu_service.engines.batches import NEAREST
+from gpu_service.serving.batches import NEAREST
 
 CLIPS = lengths(1_000)
 

@@ -6,7 +6,7 @@ from math import ceil, log2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu_service.engines.bisection import Settlement
+from gpu_service.serving.bisection import Settlement
 from shared.errors import EarwitnessError, EngineDied, EngineUnavailable, InvalidWish, OutOfMemory
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gpu_service.engines.host import CPU_FALLBACK, EngineHost, State, on_cpu
 from gpu_service.engines.registry import EngineSettings
+from gpu_service.hosting.host import CPU_FALLBACK, EngineHost, State, on_cpu
 from shared.domain.answers import Answer, Task
 from shared.errors import DeviceUnavailable, EngineDied
 from tests.engines.kinds import ON_CUDA

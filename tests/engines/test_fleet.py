@@ -18,10 +18,10 @@ from hypothesis.stateful import (
     rule,
 )
 
-from gpu_service.engines.desired import Desires, Wanted
-from gpu_service.engines.fleet import RETRY_S, Fleet, same_device
-from gpu_service.engines.host import Admission, EngineHost, State, Status, Unbounded
 from gpu_service.engines.registry import EngineSettings
+from gpu_service.hosting.desired import Desires, Wanted
+from gpu_service.hosting.fleet import RETRY_S, Fleet, same_device
+from gpu_service.hosting.host import Admission, EngineHost, State, Status, Unbounded
 from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
 from shared.adapters.embedded.sqlite_database import Database
 from shared.domain.answers import Task

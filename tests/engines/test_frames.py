@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from gpu_service.engines import frames
+from gpu_service.hosting import frames
 from shared.domain.answers import Answer, SoundEvent, Task, Word
 from shared.errors import DiskFull, EngineUnavailable, WeightsRefused
 from tests.engines.speech import clip, noise, silence

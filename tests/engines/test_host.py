@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gpu_service.engines.host import EngineHost, State
 from gpu_service.engines.registry import EngineSettings
+from gpu_service.hosting.host import EngineHost, State
 from shared.domain.answers import Task
 from shared.errors import (
     EngineDied,
@@ -233,7 +233,7 @@ def test_what_the_engine_cannot_do_is_the_callers_mistake(
 ORPHAN = """
 import os, signal, sys
 from pathlib import Path
-from gpu_service.engines.host import EngineHost
+from gpu_service.hosting.host import EngineHost
 from gpu_service.engines.registry import EngineSettings
 from shared.domain.answers import Task
 from tests.engines.mortal import HANGS, doomed

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from gpu_service.engines.host import EngineHost
-from gpu_service.engines.loading import Part, Stopwatch, measured, part
 from gpu_service.engines.registry import EngineSettings
-from gpu_service.engines.warming import LONG_S, resident_mb, wants_warm_up, warm_clip
+from gpu_service.hosting.host import EngineHost
+from gpu_service.hosting.warming import LONG_S, resident_mb, wants_warm_up, warm_clip
+from gpu_service.weights.loading import Part, Stopwatch, measured, part
 from shared.domain.answers import Task
 from shared.domain.sound import SAMPLE_RATE
 from tests.engines.kinds import ON_CUDA, ON_TORCH, ROOMY

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from gpu_service.engines.host import EngineHost
 from gpu_service.engines.registry import EngineSettings
-from gpu_service.engines.serving import Server
+from gpu_service.hosting.host import EngineHost
+from gpu_service.serving.server import Server
 from shared.domain.answers import Task
 from shared.domain.breaker import Position
 from shared.errors import EngineDied, OutOfMemory

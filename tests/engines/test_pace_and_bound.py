@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu_service.engines.bound import FULL, LEAST_S, PROBE_AFTER, PROBE_BY, Bound
-from gpu_service.engines.pace import BASE_LIMIT_S, ENOUGH, HANGS, Pace
+from gpu_service.serving.bound import FULL, LEAST_S, PROBE_AFTER, PROBE_BY, Bound
+from gpu_service.serving.pace import BASE_LIMIT_S, ENOUGH, HANGS, Pace
 
 costs = st.floats(0.5, 500.0)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gpu_service.engines.host import EngineHost, State
-from gpu_service.engines.interpreters import BESIDE, python_of
-from gpu_service.engines.process import module_path
 from gpu_service.engines.registry import EngineSettings
+from gpu_service.hosting.host import EngineHost, State
+from gpu_service.hosting.interpreters import BESIDE, python_of
+from gpu_service.hosting.process import module_path
 from shared.domain.answers import Task
 from shared.errors import LibraryMissing
 from tests.engines.kinds import ON_TORCH

@@ -12,11 +12,11 @@ import pytest
 from pydantic import JsonValue
 
 from gpu_service.engines.engine import Clip
-from gpu_service.engines.host import EngineHost
-from gpu_service.engines.pace import Pace
 from gpu_service.engines.registry import EngineSettings
-from gpu_service.engines.remote import RemoteHost
-from gpu_service.engines.serving import Server
+from gpu_service.hosting.host import EngineHost
+from gpu_service.hosting.remote import RemoteHost
+from gpu_service.serving.pace import Pace
+from gpu_service.serving.server import Server
 from shared.domain.answers import Answer, Task
 from shared.domain.breaker import Policy, Position
 from shared.domain.lanes import Lane

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, JsonValue
 
-from gpu_service.engines.host import EngineHost
-from gpu_service.engines.interpreters import needs_torch
 from gpu_service.engines.registry import DEFAULTS, KINDS, EngineSettings, build, kind_of, parse
+from gpu_service.hosting.host import EngineHost
+from gpu_service.hosting.interpreters import needs_torch
 from shared.domain.answers import Task
 from shared.errors import InvalidSettings
 from tests.engines.speech import clip, silence

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gpu_service.engines.host import State
 from gpu_service.engines.registry import EngineSettings
-from gpu_service.engines.remote import RemoteHost, is_remote
+from gpu_service.hosting.host import State
+from gpu_service.hosting.remote import RemoteHost, is_remote
 from shared.domain.answers import Task
 from shared.errors import EngineUnavailable
 from tests.engines.kinds import DISTANT

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_service.engines.engine import Clip
-from gpu_service.engines.host import EngineHost
 from gpu_service.engines.registry import DEFAULTS, EngineSettings
-from gpu_service.engines.serving import Server, slices
+from gpu_service.hosting.host import EngineHost
+from gpu_service.serving.server import Server, slices
 from shared.domain.answers import Answer, Task
 from shared.errors import EngineDied, EngineUnavailable
 from tests.engines.mortal import CRASHES, FINE, KILLED, UNAVAILABLE, Gate, doomed

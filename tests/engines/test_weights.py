@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_service.engines import weights
+from gpu_service.weights import pinned
 from shared.errors import WeightsRefused
 
 
@@ -21,43 +21,43 @@ PINNED = {"config.json": sha(b"{}"), "model.bin": sha(b"first second")}
 
 
 @pytest.fixture
-def sources(tmp_path: Path) -> weights.Sources:
+def sources(tmp_path: Path) -> pinned.Sources:
     for name, data in {"c": b"{}", "1": b"first ", "2": b"second"}.items():
         (tmp_path / name).write_bytes(data)
     return {"config.json": [tmp_path / "c"], "model.bin": [tmp_path / "1", tmp_path / "2"]}
 
 
-def test_parts_are_joined_in_order(sources: weights.Sources, tmp_path: Path) -> None:
-    weights.assemble(sources, tmp_path / "m", PINNED)
+def test_parts_are_joined_in_order(sources: pinned.Sources, tmp_path: Path) -> None:
+    pinned.assemble(sources, tmp_path / "m", PINNED)
 
     assert (tmp_path / "m" / "model.bin").read_bytes() == b"first second"
-    assert {p.name for p in (tmp_path / "m").iterdir()} == {*PINNED, weights.MARKER}
+    assert {p.name for p in (tmp_path / "m").iterdir()} == {*PINNED, pinned.MARKER}
 
 
-def test_other_bytes_never_appear(sources: weights.Sources, tmp_path: Path) -> None:
+def test_other_bytes_never_appear(sources: pinned.Sources, tmp_path: Path) -> None:
     (tmp_path / "2").write_bytes(b"forged")
 
     with pytest.raises(WeightsRefused, match=r"model\.bin is not the one pinned"):
-        weights.assemble(sources, tmp_path / "m", PINNED)
+        pinned.assemble(sources, tmp_path / "m", PINNED)
     assert [p.name for p in (tmp_path / "m").iterdir()] == ["config.json"]
 
 
-def test_missing_part_is_refused_by_name(sources: weights.Sources, tmp_path: Path) -> None:
+def test_missing_part_is_refused_by_name(sources: pinned.Sources, tmp_path: Path) -> None:
     (tmp_path / "2").unlink()
 
     with pytest.raises(WeightsRefused, match="2 is missing") as refusal:
-        weights.assemble(sources, tmp_path / "m", PINNED)
+        pinned.assemble(sources, tmp_path / "m", PINNED)
     assert refusal.value.context == {"file": "2"}
 
 
-def test_assembling_again_repairs_a_damaged_file(sources: weights.Sources, tmp_path: Path) -> None:
+def test_assembling_again_repairs_a_damaged_file(sources: pinned.Sources, tmp_path: Path) -> None:
     folder = tmp_path / "m"
-    weights.assemble(sources, folder, PINNED)
+    pinned.assemble(sources, folder, PINNED)
     (folder / "model.bin").write_bytes(b"first secund")
 
-    weights.assemble(sources, folder, PINNED)
+    pinned.assemble(sources, folder, PINNED)
 
-    weights.verify(folder, PINNED)
+    pinned.verify(folder, PINNED)
 
 
 @pytest.mark.parametrize(
@@ -66,65 +66,65 @@ def test_assembling_again_repairs_a_damaged_file(sources: weights.Sources, tmp_p
     ids=["changed", "missing"],
 )
 def test_verify_names_the_file(
-    sources: weights.Sources, tmp_path: Path, name: str, data: bytes | None, said: str
+    sources: pinned.Sources, tmp_path: Path, name: str, data: bytes | None, said: str
 ) -> None:
     folder = tmp_path / "m"
-    weights.assemble(sources, folder, PINNED)
+    pinned.assemble(sources, folder, PINNED)
     (folder / name).unlink() if data is None else (folder / name).write_bytes(data)
 
     with pytest.raises(WeightsRefused, match=said) as refusal:
-        weights.verify(folder, PINNED)
+        pinned.verify(folder, PINNED)
     assert refusal.value.context["file"] == name
 
 
 def test_verified_once_hashes_again_only_after_a_change(
-    sources: weights.Sources, tmp_path: Path
+    sources: pinned.Sources, tmp_path: Path
 ) -> None:
     folder = tmp_path / "m"
-    weights.assemble(sources, folder, PINNED)
+    pinned.assemble(sources, folder, PINNED)
     kept = (folder / "model.bin").stat()
     (folder / "model.bin").write_bytes(b"FIRST SECOND")
 
     with pytest.raises(WeightsRefused):
-        weights.verified_once(folder, PINNED)
+        pinned.verified_once(folder, PINNED)
 
     # The stated trade: with size and time set back, the marker is believed.
     os.utime(folder / "model.bin", ns=(kept.st_atime_ns, kept.st_mtime_ns))
-    weights.verified_once(folder, PINNED)
+    pinned.verified_once(folder, PINNED)
 
 
 @pytest.mark.parametrize("marker", [None, "not json", "{}"], ids=["none", "broken", "other"])
 def test_without_a_good_marker_the_folder_is_hashed_and_marked(
-    sources: weights.Sources, tmp_path: Path, marker: str | None
+    sources: pinned.Sources, tmp_path: Path, marker: str | None
 ) -> None:
     folder = tmp_path / "m"
-    weights.assemble(sources, folder, PINNED)
-    kept = json.loads((folder / weights.MARKER).read_text())
-    (folder / weights.MARKER).unlink()
+    pinned.assemble(sources, folder, PINNED)
+    kept = json.loads((folder / pinned.MARKER).read_text())
+    (folder / pinned.MARKER).unlink()
     if marker is not None:
-        (folder / weights.MARKER).write_text(marker)
+        (folder / pinned.MARKER).write_text(marker)
 
-    weights.verified_once(folder, PINNED)
+    pinned.verified_once(folder, PINNED)
 
-    assert json.loads((folder / weights.MARKER).read_text()) == kept
+    assert json.loads((folder / pinned.MARKER).read_text()) == kept
 
 
 def test_whisper_base_is_assembled_with_the_official_digests(cache: Path) -> None:
-    folder = weights.whisper_base(cache)
+    folder = pinned.whisper_base(cache)
 
-    weights.verify(folder, weights.BASE_DIGESTS)
+    pinned.verify(folder, pinned.BASE_DIGESTS)
     before = (folder / "model.bin").stat().st_mtime_ns
-    assert weights.whisper_base(cache) == folder
+    assert pinned.whisper_base(cache) == folder
     assert (folder / "model.bin").stat().st_mtime_ns == before
 
 
 def test_a_damaged_cache_is_assembled_anew(cache: Path) -> None:
-    folder = weights.whisper_base(cache)
+    folder = pinned.whisper_base(cache)
     (folder / "vocabulary.txt").write_text("damaged")
 
-    weights.whisper_base(cache)
+    pinned.whisper_base(cache)
 
-    weights.verify(folder, weights.BASE_DIGESTS)
+    pinned.verify(folder, pinned.BASE_DIGESTS)
 
 
 ASSEMBLE = """
@@ -132,7 +132,7 @@ import sys
 from pathlib import Path
 for package in sys.argv[2:]:
     sys.modules[package] = None  # as if it were not installed
-from gpu_service.engines.weights import whisper_base
+from gpu_service.weights.pinned import whisper_base
 from shared.errors import WeightsRefused
 try:
     print(whisper_base(Path(sys.argv[1])).name)
@@ -158,18 +158,18 @@ def test_two_processes_at_once_both_get_whole_files(tmp_path: Path) -> None:
 
     assert len(names) == 1
     folder = tmp_path / names.pop()
-    weights.verify(folder, weights.BASE_DIGESTS)
-    assert {p.name for p in folder.iterdir()} == {*weights.BASE_DIGESTS, weights.MARKER}
+    pinned.verify(folder, pinned.BASE_DIGESTS)
+    assert {p.name for p in folder.iterdir()} == {*pinned.BASE_DIGESTS, pinned.MARKER}
 
 
 def test_without_packages_the_hub_revision_is_taken_under_the_same_digests(
     cache: Path, tmp_path: Path
 ) -> None:
     """The hub's own cache layout stands in for the network."""
-    whole = weights.whisper_base(cache)
+    whole = pinned.whisper_base(cache)
     snapshots = tmp_path / "hf/hub/models--Systran--faster-whisper-base/snapshots"
     snapshots.mkdir(parents=True)
-    (snapshots / weights.BASE_REVISION).symlink_to(whole)
+    (snapshots / pinned.BASE_REVISION).symlink_to(whole)
 
     process = assembling(
         tmp_path / "cache",
@@ -179,7 +179,7 @@ def test_without_packages_the_hub_revision_is_taken_under_the_same_digests(
     )
 
     assert process.communicate()[0].strip() == whole.name
-    weights.verify(tmp_path / "cache" / whole.name, weights.BASE_DIGESTS)
+    pinned.verify(tmp_path / "cache" / whole.name, pinned.BASE_DIGESTS)
 
 
 def test_with_neither_packages_nor_hub_the_refusal_says_what_to_do(tmp_path: Path) -> None:

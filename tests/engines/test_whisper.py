@@ -9,9 +9,9 @@ import pytest
 from gpu_service.engines import whisper
 from gpu_service.engines.engine import Clip, Engine
 from gpu_service.engines.registry import DEFAULTS, EngineSettings, build
-from gpu_service.engines.weights import BASE_DIGESTS, whisper_base
 from gpu_service.hearing.segmentation import cut
 from gpu_service.hearing.voice_activity import VoiceActivity
+from gpu_service.weights.pinned import BASE_DIGESTS, whisper_base
 from shared.domain.answers import Answer, Task, Word
 from shared.domain.sound import SAMPLE_RATE
 from shared.errors import WeightsRefused

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from gpu_service.decoding.decoder import Decoder
-from gpu_service.engines.host import EngineHost
 from gpu_service.engines.registry import EngineSettings, parse
-from gpu_service.engines.serving import Server
 from gpu_service.hearing import pcm
 from gpu_service.hearing.ears import LocalEars, inside
 from gpu_service.hearing.pcm import Pcm
+from gpu_service.hosting.host import EngineHost
+from gpu_service.serving.server import Server
 from shared.domain.answers import Answer, Task
 from shared.domain.sound import Limits, Segment
 from shared.domain.wishes import Wishes

@@ -7,7 +7,7 @@ import jwt
 import msgspec
 import pytest
 
-from gpu_service.engines.host import State
+from gpu_service.hosting.host import State
 from gpu_service.main import create_app
 from shared.errors import InvalidSettings
 from shared.settings import Cascade

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from gpu_service.decoding.decoder import Decoder
-from gpu_service.engines.host import EngineHost
 from gpu_service.engines.registry import EngineSettings
-from gpu_service.engines.remote import RemoteHost
-from gpu_service.engines.serving import Server
 from gpu_service.hearing.ears import LocalEars
+from gpu_service.hosting.host import EngineHost
+from gpu_service.hosting.remote import RemoteHost
+from gpu_service.serving.server import Server
 from shared import wiring
 from shared.domain.cascade import Uncalibrated
 from shared.domain.lanes import Lane

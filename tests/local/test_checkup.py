@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from gpu_service.engines import weights
+from gpu_service.weights import pinned
 from local import checkup
 from local.claim import Up, claim, write_note
 from shared.errors import StoreUnavailable
@@ -27,7 +27,7 @@ def test_sandbox_that_nobody_needs_is_no_problem(settings, monkeypatch):
 
 
 def test_damaged_weights_say_what_to_remove(settings, tmp_path):
-    folder = tmp_path / f"whisper-base-{weights.BASE_REVISION[:8]}"
+    folder = tmp_path / f"whisper-base-{pinned.BASE_REVISION[:8]}"
     folder.mkdir()
 
     found = checkup.model_weights(settings(weights=tmp_path))
@@ -39,7 +39,7 @@ def test_damaged_weights_say_what_to_remove(settings, tmp_path):
 def test_weights_not_assembled_yet_are_fine_where_they_are_packaged(settings, tmp_path):
     found = checkup.model_weights(settings(weights=tmp_path))
 
-    assert found.ok is (weights.packaged() is not None)
+    assert found.ok is (pinned.packaged() is not None)
 
 
 def test_weights_do_not_matter_where_nobody_asks_for_them(settings, tmp_path):

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
-from gpu_service.engines import ast, frames
+from gpu_service.engines import ast
 from gpu_service.engines.engine import Clip, Engine, Samples
 from gpu_service.engines.generation import OVERFLOWED
 from gpu_service.engines.registry import EngineSettings, build
+from gpu_service.hosting import frames
 from shared.domain.answers import Answer, Task
 from shared.domain.sound import SAMPLE_RATE
 from shared.errors import InvalidSettings, WeightsRefused

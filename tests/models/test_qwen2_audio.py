@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import Qwen2AudioForConditionalGeneration, Qwen2AudioProcessor
 
-from gpu_service.engines import frames, generation, qwen2_audio, qwen2_prompts
+from gpu_service.engines import generation, qwen2_audio, qwen2_prompts
 from gpu_service.engines.engine import Clip, Engine, Samples
 from gpu_service.engines.generation import Ending, Plan
 from gpu_service.engines.qwen2_prompts import Style
 from gpu_service.engines.registry import EngineSettings, build
+from gpu_service.hosting import frames
 from shared.domain.answers import Answer, Task
 from shared.domain.sound import SAMPLE_RATE
 from shared.errors import WeightsRefused

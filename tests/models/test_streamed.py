@@ -15,12 +15,12 @@ import pytest
 import torch
 from transformers import Wav2Vec2ForCTC
 
-from gpu_service.engines import checkpoints, streamed
-from gpu_service.engines.host import EngineHost
-from gpu_service.engines.loading import Part, Stopwatch, measured
 from gpu_service.engines.registry import EngineSettings
-from gpu_service.engines.streamed import CloudStorage, Stored
-from gpu_service.engines.warming import warm_clip
+from gpu_service.hosting.host import EngineHost
+from gpu_service.hosting.warming import warm_clip
+from gpu_service.weights import checkpoints, streamed
+from gpu_service.weights.loading import Part, Stopwatch, measured
+from gpu_service.weights.streamed import CloudStorage, Stored
 from shared.domain.answers import Task
 from shared.errors import EngineUnavailable, WeightsRefused
 from tests.emulators import reached
@@ -333,9 +333,9 @@ LOADER = """
 import sys, json
 import torch
 from transformers import Wav2Vec2ForCTC
-from gpu_service.engines import checkpoints
+from gpu_service.weights import checkpoints
 from gpu_service.engines.registry import EngineSettings
-from gpu_service.engines.warming import resident_mb
+from gpu_service.hosting.warming import resident_mb
 from google.cloud import storage
 import google_crc32c
 torch.ones(8, 8) @ torch.ones(8, 8)

@@ -12,12 +12,12 @@ import torch
 from transformers import Wav2Vec2Config, Wav2Vec2CTCTokenizer, Wav2Vec2ForCTC, Wav2Vec2Model
 
 from gpu_service.engines.engine import Clip, Engine, Samples
-from gpu_service.engines.host import EngineHost
 from gpu_service.engines.registry import EngineSettings, build
 from gpu_service.engines.wav2vec2 import Wav2Vec2
 from gpu_service.engines.wav2vec2_network import Network, level
 from gpu_service.engines.wav2vec2_options import ModelParameters
 from gpu_service.features import projection
+from gpu_service.hosting.host import EngineHost
 from shared.domain.answers import Answer, Task
 from shared.errors import InvalidSettings, WeightsRefused
 from tests.engines.speech import clip, noise, said, silence

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from faster_whisper import WhisperModel
 
-from gpu_service.engines import frames, weights, whisper, whisper_conversion, whisper_hf
+from gpu_service.engines import whisper, whisper_conversion, whisper_hf
 from gpu_service.engines.engine import Clip, Engine, Samples
 from gpu_service.engines.generation import OVERFLOWED
 from gpu_service.engines.registry import EngineSettings, build
 from gpu_service.features import projection
+from gpu_service.hosting import frames
+from gpu_service.weights import pinned
 from shared.domain.answers import Answer, Task
 from shared.domain.sound import SAMPLE_RATE
 from shared.errors import WeightsRefused
@@ -98,7 +100,7 @@ def test_encoder_states_are_those_of_ctranslate2(engine: Engine, cache: Path) ->
     """Number by number, float32 on both sides; so no tensor went to a wrong place."""
     import torch
 
-    model = WhisperModel(str(weights.whisper_base(cache)), compute_type="float32", cpu_threads=1)
+    model = WhisperModel(str(pinned.whisper_base(cache)), compute_type="float32", cpu_threads=1)
     samples = said(*SPOKEN[0])
     features = model.feature_extractor(samples)[:, :-1]
     padded = np.pad(features, ((0, 0), (0, 3000 - features.shape[1])))
@@ -253,7 +255,7 @@ def test_the_conversion_is_the_pinned_one_and_is_made_once(converted: Path, cach
 
 @pytest.mark.parametrize("size", [0, 3, 40, 1_000])
 def test_a_damaged_model_file_is_refused(tmp_path: Path, cache: Path, size: int) -> None:
-    whole = (weights.whisper_base(cache) / "model.bin").read_bytes()
+    whole = (pinned.whisper_base(cache) / "model.bin").read_bytes()
     (tmp_path / "model.bin").write_bytes(whole[:size])
 
     with pytest.raises(WeightsRefused, match="no CTranslate2 model"):

@@ -8,8 +8,8 @@ from io import BytesIO
 import pytest
 
 from gpu_service.engines.registry import EngineSettings
-from gpu_service.engines.remote import RemoteHost
-from gpu_service.engines.serving import Server
+from gpu_service.hosting.remote import RemoteHost
+from gpu_service.serving.server import Server
 from shared import wiring
 from shared.domain.lanes import Lane
 from shared.domain.states import State

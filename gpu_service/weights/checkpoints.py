@@ -5,9 +5,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpu_service.engines import loading, streamed, weights
-from gpu_service.engines.loading import Part
 from gpu_service.engines.registry import EngineSettings
+from gpu_service.weights import loading, pinned, streamed
+from gpu_service.weights.loading import Part
 from shared.errors import WeightsRefused
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def located(settings: EngineSettings) -> Path:
     if settings.sha256 and not streamed.is_streamed(folder):
         name = INDEX if (folder / INDEX).is_file() else SINGLE
         with loading.part(Part.VERIFY):
-            weights.verify(folder, {name: settings.sha256})
+            pinned.verify(folder, {name: settings.sha256})
     return folder
 
 
@@ -46,7 +46,7 @@ def _folder(checkpoint: str, settings: EngineSettings) -> Path:
     if checkpoint.startswith(streamed.SCHEME):
         return streamed.located(checkpoint, settings.sha256)
     path = Path(checkpoint).expanduser()
-    return path if path.is_dir() else weights.snapshot(checkpoint, settings.revision)
+    return path if path.is_dir() else pinned.snapshot(checkpoint, settings.revision)
 
 
 def check(folder: Path) -> None:

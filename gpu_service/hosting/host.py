@@ -11,13 +11,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
-from gpu_service.engines import frames
-from gpu_service.engines.child import LOAD
 from gpu_service.engines.engine import Capabilities, Clip
-from gpu_service.engines.interpreters import python_of
-from gpu_service.engines.process import EngineProcess
 from gpu_service.engines.registry import EngineSettings, build
-from gpu_service.engines.warming import Footprint, Loaded, resident_mb
+from gpu_service.hosting import frames
+from gpu_service.hosting.child import LOAD
+from gpu_service.hosting.interpreters import python_of
+from gpu_service.hosting.process import EngineProcess
+from gpu_service.hosting.warming import Footprint, Loaded, resident_mb
 from shared.domain.answers import Answer, Task
 from shared.errors import (
     DeviceUnavailable,

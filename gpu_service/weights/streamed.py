@@ -28,7 +28,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gpu_service.engines.loading import Part, part
+from gpu_service.weights.loading import Part, part
 from shared.errors import DeviceUnavailable, EngineUnavailable, WeightsRefused
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from gpu_service.engines.engine import Clip, Engine, Samples
-from gpu_service.engines.interpreters import needs_torch
-from gpu_service.engines.loading import Part, Stopwatch, measured
 from gpu_service.engines.registry import EngineSettings, build
+from gpu_service.hosting.interpreters import needs_torch
+from gpu_service.weights.loading import Part, Stopwatch, measured
 from shared.domain.answers import Task
 from shared.domain.sound import SAMPLE_RATE
 from shared.errors import DeviceUnavailable, EarwitnessError, Layer

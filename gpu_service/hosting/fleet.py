@@ -8,8 +8,8 @@ from functools import partial
 from threading import Condition, Thread
 from typing import Protocol
 
-from gpu_service.engines.desired import Desired, Desires, Wanted
-from gpu_service.engines.host import State, Status
+from gpu_service.hosting.desired import Desired, Desires, Wanted
+from gpu_service.hosting.host import State, Status
 from shared.errors import EarwitnessError, EngineUnavailable, ModelNotFound
 from shared.logs import say
 

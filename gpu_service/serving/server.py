@@ -17,13 +17,13 @@ from functools import partial
 from itertools import count
 from threading import Condition, Thread
 
-from gpu_service.engines.batches import Waiting, choose, cost_s
-from gpu_service.engines.bisection import Settlement, is_the_engines_fault
-from gpu_service.engines.bound import Bound
 from gpu_service.engines.engine import Capabilities, Clip
-from gpu_service.engines.host import State, check
-from gpu_service.engines.protection import POLICY, Protection
-from gpu_service.engines.remote import Host
+from gpu_service.hosting.host import State, check
+from gpu_service.hosting.remote import Host
+from gpu_service.serving.batches import Waiting, choose, cost_s
+from gpu_service.serving.bisection import Settlement, is_the_engines_fault
+from gpu_service.serving.bound import Bound
+from gpu_service.serving.protection import POLICY, Protection
 from shared.domain.answers import Answer, Task
 from shared.domain.breaker import Policy, Position
 from shared.domain.lanes import Lane

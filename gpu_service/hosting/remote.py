@@ -8,9 +8,9 @@ from pathlib import Path
 from threading import BoundedSemaphore, Lock
 
 from gpu_service.engines.engine import Capabilities, Clip, Engine
-from gpu_service.engines.host import EngineHost, State, Status, check
 from gpu_service.engines.registry import EngineSettings, build
-from gpu_service.engines.warming import Footprint
+from gpu_service.hosting.host import EngineHost, State, Status, check
+from gpu_service.hosting.warming import Footprint
 from shared.domain.answers import Answer, Task
 from shared.errors import EarwitnessError, EngineUnavailable
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpu_service.engines.engine import Clip, Samples
-from gpu_service.engines.warming import Footprint, Loaded
+from gpu_service.hosting.warming import Footprint, Loaded
 from shared.domain.answers import Answer, Embedding, SoundEvent, Task, Token, Word
 from shared.errors import EarwitnessError, EngineUnavailable, leaves
 

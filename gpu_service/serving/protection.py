@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from gpu_service.engines.pace import Pace
+from gpu_service.serving.pace import Pace
 from shared.domain.breaker import Breaker, Policy, Position
 from shared.domain.retry_budget import MAX_TRIES, RetryBudget, wait_s
 from shared.errors import BreakerOpen, EngineUnavailable, OutOfMemory

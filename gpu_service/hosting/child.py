@@ -8,11 +8,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Event, Thread
 
-from gpu_service.engines import frames
 from gpu_service.engines.engine import Engine
-from gpu_service.engines.loading import Stopwatch
 from gpu_service.engines.registry import EngineSettings
-from gpu_service.engines.warming import loaded
+from gpu_service.hosting import frames
+from gpu_service.hosting.warming import loaded
+from gpu_service.weights.loading import Stopwatch
 from shared.errors import DeviceUnavailable, EarwitnessError, OutOfMemory
 
 #: Header of the call that only loads.

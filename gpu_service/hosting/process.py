@@ -20,7 +20,7 @@ LEAVE_S = 2.0
 #: working directory or an installation.
 BOOT = (
     "import sys, json; sys.path[:0] = json.loads(sys.argv[1]); "
-    "from gpu_service.engines.child import main; main(int(sys.argv[2]))"
+    "from gpu_service.hosting.child import main; main(int(sys.argv[2]))"
 )
 
 
