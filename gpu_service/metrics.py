@@ -40,8 +40,10 @@ class ObservedAsk(Ask):
         segments: Sequence[Segment],
         engines: Sequence[str],
         purse: Purse | None = None,
+        *,
+        beside: bool = False,
     ) -> list[Decided]:
-        decided = Ask.__call__(self, hearing, task, segments, engines, purse)
+        decided = Ask.__call__(self, hearing, task, segments, engines, purse, beside=beside)
         self.seen(decided)
         return decided
 

@@ -457,6 +457,7 @@ class Hearing(Protocol):
 
         Raises:
             EngineUnavailable, EngineDied: none was answered; another engine may be.
+            WeightsRefused, LibraryMissing, InvalidSettings: the engine cannot be loaded.
         """
         ...
 

@@ -49,6 +49,11 @@ class Decided:
     def review(self) -> bool:
         return self.decisions[-1].verdict is Verdict.REVIEW
 
+    @property
+    def missing(self) -> bool:
+        """Nobody answered and nobody is left; the recording stands without it."""
+        return self.decisions[-1].verdict is Verdict.ESCALATE
+
 
 def judge(
     answer: Answer,

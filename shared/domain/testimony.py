@@ -360,6 +360,9 @@ CAUTIONS = {
     "speech_without_words": "Somebody seems to speak, but the engine found no words.",
     "answer_cut": "An engine had more to say than one answer holds.",
     "label_unlisted": "An engine named a sound that is none of those asked for.",
+    "prompt_ignored": "The engine that answered takes no prompt; it changed nothing.",
+    "prompt_cut": "The prompt is longer than the engine reads: only its end was read.",
+    "temperature_ignored": "The engine that answered knows no temperature; it changed nothing.",
     "answer_filtered": "An engine's vendor left out a part of its answer.",
 }
 
@@ -371,9 +374,12 @@ def _warnings(t: Testimony) -> Iterable[r.Warned]:
     for code in codes:
         yield r.Warned(code=code, message=CAUTIONS.get(code, code.replace("_", " ")))
     yield from _left_undescribed(t)
+    yield from _missing(t)
     failed = {
-        (s.engine, s.reason, d.decisions[-1].verdict is Verdict.ESCALATE)
-        for d in _all(t)
+        (s.engine, s.reason, d.missing)
+        for task, many in t.heard.items()
+        for d in many
+        if not (d.missing and task in MISSING)
         for s in d.decisions
         if s.verdict is Verdict.ESCALATE and s.reason not in ("low_confidence", "uncalibrated")
     }
@@ -391,8 +397,27 @@ PASSED_BY = {
     "already_called": "was not asked again: this attempt's answer was lost.",
     "no_words": "found no words where another one did.",
 }
-#: Only aligning can end with a failure: what was said stands without it.
+#: What is asked beside the transcript, which stands without it: code of the warning, name.
+MISSING = {
+    Task.CLASSIFY: ("sounds_missing", "sounds"),
+    Task.DESCRIBE: ("description_missing", "description"),
+    Task.EMBED: ("features_missing", "features"),
+}
+#: Aligning that ends with a failure: what was said keeps its times.
 UNPLACED = "some words keep the times of the engine that wrote them, or have none."
+
+
+def _missing(t: Testimony) -> Iterable[r.Warned]:
+    for task, (code, what) in MISSING.items():
+        gaps = [d for d in t.heard.get(task, ()) if d.missing]
+        if not gaps:
+            continue
+        plan = {s.index: s.duration_s for s in planned(t.survey, task)}
+        lost_s, asked_s = sum(plan[d.segment] for d in gaps), sum(plan.values())
+        steps = sorted({(s.engine, s.reason) for d in gaps for s in d.decisions})
+        why = " ".join(f"Engine {e} {PASSED_BY.get(w, f'failed ({w}).')}" for e, w in steps)
+        told = f"{lost_s:.0f} of {asked_s:.0f} seconds have no {what}. {why}"
+        yield r.Warned(code=code, message=f"{told} Mend that and upload the recording again.")
 
 
 def _left_undescribed(t: Testimony) -> Iterable[r.Warned]:

@@ -8,21 +8,12 @@ from dataclasses import dataclass, field
 from shared.domain.answers import Answer, Task
 from shared.domain.cascade import Decided, Decision, Verdict
 from shared.domain.sound import Segment
-from shared.errors import (
-    EarwitnessError,
-    EngineDied,
-    EngineUnavailable,
-    InvalidSettings,
-    LibraryMissing,
-    WeightsRefused,
-)
+from shared.errors import EarwitnessError
+from shared.flows.ask import FAILURES
 from shared.logs import say
 from shared.ports import Hearing
 
 log = logging.getLogger("earwitness.align")
-
-#: Ways an aligner fails. The text stands without it, so none of them fails the recording.
-FAILURES = (EngineUnavailable, EngineDied, WeightsRefused, LibraryMissing, InvalidSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +66,7 @@ class Align:
     ) -> None:
         try:
             answers = hearing.ask(aligner, Task.ALIGN, segments, [said[s.index] for s in segments])
-        except FAILURES as error:
+        except FAILURES as error:  # the text stands without it
             say(log, error)
             for s in segments:
                 asked.decisions[s.index].append(_step(s.index, aligner, error))

@@ -17,11 +17,16 @@ from shared.errors import (
     EarwitnessError,
     EngineDied,
     EngineUnavailable,
+    InvalidSettings,
+    LibraryMissing,
     PaidCallWithheld,
+    WeightsRefused,
 )
 from shared.ports import Clock, Hearing, Spending, Tenants
 
 ANSWER = TypeAdapter(Answer)
+#: Ways an engine fails so that another one may still answer: it is down, died, or was refused.
+FAILURES = (EngineUnavailable, EngineDied, WeightsRefused, LibraryMissing, InvalidSettings)
 #: What a dead letter says where nobody else answered, and what to do about it.
 WITHHELD = {
     Refusal.NOT_OPTED_IN: "costs money and the tenant has not agreed: `earwitness tenants set"
@@ -108,14 +113,17 @@ class _Open:
         self.best = answer if accepted else better(self.best, answer)
         self.settled = verdict is not Verdict.ESCALATE
 
-    def decided(self, failure: EarwitnessError | None) -> Decided:
+    def decided(self, failure: EarwitnessError | None, *, beside: bool) -> Decided:
         """What stands; an answer nobody accepted stands for review.
 
         Raises:
-            EngineUnavailable, EngineDied: there is none.
+            The failure, where there is no answer and what is asked is not beside another.
         """
         if self.best is None:
-            raise failure or EngineUnavailable("No engine is set for this task.")
+            if not (beside and self.decisions):
+                raise failure or EngineUnavailable("No engine is set for this task.")
+            last = self.decisions[-1]
+            return Decided(last.segment, Answer(last.engine, last.task), tuple(self.decisions))
         if not self.settled:
             last = self.decisions[-1]
             step = _Step(last.task, self.best.engine, 0)
@@ -143,14 +151,19 @@ class Ask:
         segments: Sequence[Segment],
         engines: Sequence[str],
         purse: Purse | None = None,
+        *,
+        beside: bool = False,
     ) -> list[Decided]:
         """Settle every segment, in order. Without a purse nothing is spent.
+
+        What is asked `beside` something that stands without it fails nothing: a segment nobody
+        answered gets an empty answer, and its decisions say why (`Decided.missing`).
 
         Safe to repeat where nothing costs; a paid call is not repeated in the same attempt.
 
         Raises:
-            EngineUnavailable, EngineDied: some segment has no answer from any engine;
-                repeating may help. Nothing was kept.
+            One of FAILURES: some segment has no answer from any engine, and it is not asked
+                beside anything; repeating may help. Nothing was kept.
             StaleLease: the job is another worker's.
         """
         every, failure = [_Open(s) for s in segments], None
@@ -161,7 +174,7 @@ class Ask:
             terms = hearing.terms(engine, task)
             buy = _Purchase(hearing, step, terms, purse) if terms else None
             failure = (buy(every) if buy else _asked(hearing, every, step)) or failure
-        return sorted((o.decided(failure) for o in every), key=lambda d: d.segment)
+        return sorted((o.decided(failure, beside=beside) for o in every), key=lambda d: d.segment)
 
 
 def _asked(hearing: Hearing, every: Sequence[_Open], step: _Step) -> EarwitnessError | None:
@@ -169,7 +182,7 @@ def _asked(hearing: Hearing, every: Sequence[_Open], step: _Step) -> EarwitnessE
     still = [o for o in every if not o.settled]
     try:
         answers = hearing.ask(step.engine, step.task, [o.segment for o in still])
-    except (EngineUnavailable, EngineDied) as error:
+    except FAILURES as error:
         return _blamed(still, step, error)
     for o, answer in zip(still, answers, strict=True):
         o.take(answer, step)
@@ -205,7 +218,7 @@ class _Purchase:
             return _withheld(wanted, self.step, intent)
         try:
             answer = self._answer(intent, call)
-        except (EngineUnavailable, EngineDied) as error:
+        except FAILURES as error:
             return _blamed(wanted, self.step, error, 0.0 if _unpaid(error) else at_most)
         for o, part in zip(wanted, shares(answer, call, parts), strict=True):
             o.take(part, self.step)
@@ -217,7 +230,7 @@ class _Purchase:
         assert self.purse is not None, "nothing is intended without one"
         try:
             [answer] = self.hearing.ask(self.step.engine, self.step.task, [call.sound])
-        except (EngineUnavailable, EngineDied) as error:
+        except FAILURES as error:
             if _unpaid(error):
                 self.purse.settle(intent)
             raise

@@ -270,7 +270,7 @@ class Work:
                 return None
             with span(f"ask {task}", attributes={"earwitness.segments": len(segments)}):
                 lease = grip.lease
-                decided = self._decided(hearing, lease, task, segments, engines[task], heard)
+                decided = self._decided(hearing, lease, task, segments, engines, heard)
             heard[task] += decided
             done_s += _seconds(segments)
             if n + 1 < len(work):  # the last round is kept by `complete` itself
@@ -283,13 +283,17 @@ class Work:
         lease: Lease,
         task: Task,
         segments: Sequence[Segment],
-        engines: Sequence[str],
+        engines: Mapping[Task, Sequence[str]],
         heard: Mapping[Task, Sequence[Decided]],
     ) -> list[Decided]:
-        if task is not Task.ALIGN:
-            return self.ask(hearing, task, segments, engines, self._purse(lease))
-        said = {d.segment: d.answer for d in heard[Task.TRANSCRIBE]}
-        return self.align(hearing, segments, said, engines)
+        if task is Task.ALIGN:
+            said = {d.segment: d.answer for d in heard[Task.TRANSCRIBE]}
+            return self.align(hearing, segments, said, engines[task])
+        # No transcript is lost because something beside it could not be had. Where none is asked
+        # for, what else is asked is all there is, and is tried again.
+        beside = task is not Task.TRANSCRIBE and bool(engines.get(Task.TRANSCRIBE))
+        purse = self._purse(lease)
+        return self.ask(hearing, task, segments, engines[task], purse, beside=beside)
 
     def _purse(self, lease: Lease) -> Purse | None:
         return Purse(self.spending, self.tenants, lease, self.now) if self.spending else None

@@ -12,7 +12,14 @@ from shared.domain.answers import Answer, Embedding, Task
 from shared.domain.recording import Topic
 from shared.domain.sound import Segment
 from shared.domain.states import State
-from shared.errors import EngineUnavailable, NotFound
+from shared.errors import (
+    BreakerOpen,
+    EngineDied,
+    EngineUnavailable,
+    NotFound,
+    OutOfMemory,
+    WeightsRefused,
+)
 from shared.flows.work import Settled
 from tests.flows import test_reuse as reuse
 from tests.flows.ears import SmallEars, plainly, survey
@@ -177,17 +184,102 @@ def test_another_feeler_is_another_question(store):
     assert ears.asked[0] == ("first", [0])
 
 
-def test_an_engine_that_cannot_be_had_fails_the_attempt_and_keeps_what_was_heard(store):
-    """Features were asked for: a result without them would not be whole."""
-    add(store)
+def failing(*failures):
+    """Each of these engines fails so, whatever it is asked."""
+    how = dict(failures)
 
-    def mute(engine, task, segments):
-        if task is Task.EMBED:
-            raise EngineUnavailable(engine=engine)
+    def fails(engine, task, segments):
+        if engine in how:
+            raise how[engine]
         return script(engine, task, segments)
 
-    assert work(store, SmallEars(sound(), mute), cascade=CASCADE)(LANES) is Settled.FAILED
+    return fails
+
+
+BESIDE = {**CASCADE, Task.CLASSIFY: ("namer",)}
+
+
+@pytest.mark.parametrize(
+    ("engine", "task", "code", "what"),
+    [
+        ("feeler", "embed", "features_missing", "120 of 120 seconds have no features."),
+        ("teller", "describe", "description_missing", "80 of 80 seconds have no description."),
+        ("namer", "classify", "sounds_missing", "120 of 120 seconds have no sounds."),
+    ],
+)
+@pytest.mark.parametrize(
+    "error", [EngineUnavailable, EngineDied, BreakerOpen, OutOfMemory, WeightsRefused]
+)
+def test_what_is_asked_beside_the_transcript_may_be_missing(store, error, engine, task, code, what):
+    add(store)
+
+    settled = work(store, SmallEars(sound(), failing((engine, error))), cascade=BESIDE)(LANES)
+
+    _, told = result(store)
+    [warned] = [w for w in told["warnings"] if w["code"] != "described_in_part"]
+    assert (settled, known(store).attempts) == (Settled.DONE, 1)
+    assert told["transcript"]["text"] == "first heard 0"
+    assert warned["code"] == code
+    assert warned["message"] == (
+        f"{what} Engine {engine} failed ({error.code}). Mend that and upload the recording again."
+    )
+    assert {
+        (d["engine"], d["verdict"], d["reason"]) for d in told["decisions"] if d["task"] == task
+    } == {(engine, "escalate", error.code)}
+    assert told["review"] is False
+
+
+def test_a_part_that_is_missing_is_said_with_everybody_who_failed(store):
+    add(store)
+
+    def fails_at_the_end(engine, task, segments):
+        if task is Task.EMBED and segments[-1].index == 5:
+            raise EngineDied
+        return script(engine, task, segments)
+
+    cascade = {**CASCADE, Task.EMBED: ("feeler", "feeler-2")}
+    work(store, SmallEars(sound(), fails_at_the_end), cascade=cascade)(LANES)
+
+    folder, told = result(store)
+    assert told["warnings"][-1] == {
+        "code": "features_missing",
+        "message": "20 of 120 seconds have no features. Engine feeler failed (engine_died)."
+        " Engine feeler-2 failed (engine_died). Mend that and upload the recording again.",
+    }
+    assert loaded(store, folder, "features.npy")[::250, 0].tolist() == [0, 1, 2, 3, 4, 0]
+
+
+def test_what_is_missing_is_not_asked_for_ever(store):
+    """A job handed over while an engine hangs goes on behind the gap."""
+    add(store)
+    ears = SmallEars(sound(), failing(("feeler", EngineDied)))
+
+    def settled():
+        return work(store, ears, cascade=CASCADE, clock=Clock(step_s=60.0))(LANES, lambda _: True)
+
+    assert [settled(), settled(), settled(), settled()][-1] is Settled.DONE
+    assert [asked for engine, asked in ears.asked if engine == "feeler"] == [[0, 1, 2, 3, 4], [5]]
+
+
+def test_known_content_with_something_missing_is_heard_anew(store):
+    reuse.add(store, "a.wav")
+    work(store, SmallEars(sound(), failing(("feeler", EngineDied))), cascade=CASCADE)(LANES)
+    again, ears = reuse.add(store, "b.wav"), SmallEars(sound(), script)
+
+    work(store, ears, cascade=CASCADE)(LANES)
+
+    assert ("feeler", [5]) in ears.asked
+    assert result(store, again)[1]["features"]["engine"] == "feeler"
+
+
+def test_where_no_transcript_is_asked_for_nothing_may_be_missing(store):
+    """Features were all that was asked: the attempt fails, and the next one keeps what is known."""
+    add(store)
+    cascade = {Task.DESCRIBE: ("teller",), Task.EMBED: ("feeler",)}
+    ears = SmallEars(sound(), failing(("feeler", EngineUnavailable)))
+
+    assert work(store, ears, cascade=cascade)(LANES) is Settled.FAILED
     ears = SmallEars(sound(), script)
-    work(store, ears, cascade=CASCADE, clock=Clock(step_s=60.0))(LANES)
+    work(store, ears, cascade=cascade, clock=Clock(step_s=60.0))(LANES)
 
     assert {name for name, _ in ears.asked} == {"feeler"}
