@@ -58,6 +58,7 @@ LANGUAGE_GUESSED = "language_guessed"  #: no language reached LANGUAGE_BAR
 LANGUAGE_UNKNOWN = "language_unknown"  #: the wished language is none of the model's
 REPETITION = "repetition_suspected"  #: the first try repeated itself; the second may have cut it
 INVENTED = "words_in_silence_dropped"  #: words where nobody speaks were taken out
+PROMPT_CUT = "prompt_cut"  #: the model reads only the end of so long a prompt
 UNEXPLAINED = "speech_without_words"  #: somebody seems to speak but no word was found
 
 
@@ -92,6 +93,10 @@ class Whisper:
     window are asked alone, and a clip alone is decoded once more with a beam of 5 that may not
     repeat three tokens. Whisper's own ladder samples at temperatures up to 1.0; it is left out
     because the same sound must always give the same words.
+
+    `Clip.prompt` is what was said before: names in it are written as they are written there.
+    `Clip.temperature` above 0 samples the first decoding; two calls then differ, for CTranslate2
+    seeds the dice of a thread once.
     """
 
     options: ClassVar[type[BaseModel]] = WhisperOptions
@@ -116,6 +121,7 @@ class Whisper:
                 "beam_size": str(self._options.beam_size),
                 "rules": "whisper/1",
             },
+            heeds=frozenset({"prompt", "temperature"}),
         )
 
     def load(self) -> None:
@@ -184,7 +190,7 @@ class Whisper:
             members = [chosen[place.clip] for place in window.places]
             began = time.monotonic()
             sound = _joined(window, [batch[i] for i in members])
-            heard = self._hear(sound, batch[members[0]].language, alone=len(members) == 1)
+            heard = self._hear(sound, batch[members[0]], alone=len(members) == 1)
             share = (time.monotonic() - began) / len(members)
             for i, words in zip(members, split(window, heard.words), strict=True):
                 answer = self._answer(batch[i], speech[i], replace(heard, words=words), share)
@@ -195,7 +201,7 @@ class Whisper:
 
     def _alone(self, clip: Clip, spans: Sequence[Span], spent_s: float) -> Answer:
         began = time.monotonic()
-        heard = self._hear(clip.samples, clip.language, alone=True)
+        heard = self._hear(clip.samples, clip, alone=True)
         return self._answer(clip, spans, heard, spent_s + time.monotonic() - began)
 
     def _answer(self, clip: Clip, spans: Sequence[Span], heard: Heard, seconds: float) -> Answer:
@@ -206,6 +212,7 @@ class Whisper:
             LANGUAGE_GUESSED: guessed,
             LANGUAGE_UNKNOWN: clip.language is not None and clip.language != heard.language,
             REPETITION: heard.repeats,
+            PROMPT_CUT: self._cut(clip.prompt),
             INVENTED: len(words) < len(heard.words),
             UNEXPLAINED: not words,
         }
@@ -220,8 +227,15 @@ class Whisper:
             cautions=tuple(code for code, holds in cautions.items() if holds),
         )
 
-    def _hear(self, samples: Samples, wished: str | None, *, alone: bool) -> Heard:
-        """Encode once, then detect and decode on the same encoding.
+    def _cut(self, prompt: str | None) -> bool:
+        """Whether a prompt has more tokens than `WhisperModel.get_prompt` lets through."""
+        if not prompt:
+            return False
+        tokens = self._model.hf_tokenizer.encode(f" {prompt.strip()}", add_special_tokens=False)
+        return bool(len(tokens.ids) >= self._model.max_length // 2)
+
+    def _hear(self, samples: Samples, wanted: Clip, *, alone: bool) -> Heard:
+        """Encode once, then detect and decode on the same encoding, as `wanted` asks.
 
         `WhisperModel.transcribe` encodes twice when the language is not given, and the encoder
         is two thirds of the work on a short clip. These are the methods it is made of
@@ -231,10 +245,10 @@ class Whisper:
         model = self._model
         features = model.feature_extractor(samples)  # (n_mels, n_frames + 1)
         encoded = model.encode(_thirty_seconds(features, model))
-        language, probability = self._language(encoded, wished)
+        language, probability = self._language(encoded, wanted.language)
         tries: list[list[Any]] = []
-        for beam_size, no_repeat in ((self._options.beam_size, 0), (5, 3))[: 1 + alone]:
-            tries.append(self._decode(features, encoded, language, beam_size, no_repeat))
+        for how in self._ways(wanted)[: 1 + alone]:
+            tries.append(self._decode(features, encoded, language, how))
             if not _failed(tries[-1]):
                 break
         repeats = any(map(_repeats, tries[0]))
@@ -249,9 +263,20 @@ class Whisper:
         token, probability = self._model.model.detect_language(encoded)[0][0]
         return str(token).strip("<|>"), float(probability)
 
-    def _decode(
-        self, features: Any, encoded: Any, language: str, beam_size: int, no_repeat: int
-    ) -> list[Any]:
+    def _ways(self, wanted: Clip) -> list[dict[str, Any]]:
+        """How to decode, and how once more where that failed: then as if nothing was asked for.
+
+        A prompt may be what the decoder repeats, and a throw of the dice what was improbable.
+        """
+        first = {
+            "beam_size": self._options.beam_size,
+            "temperatures": [wanted.temperature],
+            "initial_prompt": (wanted.prompt or "").strip() or None,
+        }
+        again = {"beam_size": 5, "no_repeat_ngram_size": 3}
+        return [{**DECODING, **way} for way in (first, again)]
+
+    def _decode(self, features: Any, encoded: Any, language: str, how: dict[str, Any]) -> list[Any]:
         from faster_whisper.tokenizer import Tokenizer
         from faster_whisper.transcribe import TranscriptionOptions, get_suppressed_tokens
 
@@ -260,21 +285,19 @@ class Whisper:
             model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=language
         )
         options = TranscriptionOptions(
-            beam_size=beam_size,
-            no_repeat_ngram_size=no_repeat,
-            suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
-            **DECODING,
+            suppress_tokens=get_suppressed_tokens(tokenizer, [-1]), **how
         )
         return list(model.generate_segments(features, tokenizer, options, False, encoded))
 
 
-#: The defaults of `WhisperModel.transcribe`, but: word times on, one temperature (see Whisper),
+#: The defaults of `WhisperModel.transcribe`, but: word times on, no ladder (see Whisper),
 #: and no condition on earlier text, which carries a loop from one window into the next.
 DECODING: dict[str, Any] = {
     "best_of": 1,
     "patience": 1,
     "length_penalty": 1,
     "repetition_penalty": 1,
+    "no_repeat_ngram_size": 0,
     "log_prob_threshold": LOG_PROBABILITY_BAR,
     "no_speech_threshold": NO_SPEECH_BAR,
     "compression_ratio_threshold": REPETITION_BAR,
@@ -309,10 +332,11 @@ def _voiced(samples: Samples) -> Sequence[Span]:
 
 
 def _alike(batch: Sequence[Clip], chosen: Sequence[int]) -> list[list[int]]:
-    """Indices in groups that may share a window: same tenant, same wished language."""
+    """Indices in groups that may share a window: same tenant, and the same wishes."""
 
-    def key(i: int) -> tuple[str, str]:
-        return batch[i].tenant, batch[i].language or ""
+    def key(i: int) -> tuple[str, str, str, float]:
+        clip = batch[i]
+        return clip.tenant, clip.language or "", clip.prompt or "", clip.temperature
 
     return [list(group) for _, group in groupby(sorted(chosen, key=key), key)]
 

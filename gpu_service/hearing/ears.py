@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gpu_service.decoding.decoder import Decoder, Decoding
-from gpu_service.engines.engine import Clip, Span
+from gpu_service.engines.engine import Capabilities, Clip, Span
 from gpu_service.hearing.pcm import Pcm
 from gpu_service.hearing.quality import QualityMeter
 from gpu_service.hearing.segmentation import PLAN, cut, windows
@@ -53,6 +53,8 @@ class OpenedRecording:
             clips = [self._saying(c, a) for c, a in zip(clips, said, strict=True)]
         answers = server.infer(task, clips, lane=self.lane, alive=self.alive)
         self.alive()
+        if task is Task.TRANSCRIBE:
+            answers = [unheeded(a, server.capabilities(), self.wishes) for a in answers]
         return [moved(a, s.start_s) for a, s in zip(answers, segments, strict=True)]
 
     def terms(self, engine: str, task: Task) -> Terms | None:
@@ -164,6 +166,14 @@ def inside(spans: Sequence[Span], segment: Segment) -> tuple[Span, ...]:
     reached = takewhile(lambda span: span[0] < segment.end_s, islice(spans, first, None))
     start, end = segment.start_s, segment.end_s
     return tuple((max(a, start) - start, min(b, end) - start) for a, b in reached)
+
+
+def unheeded(answer: Answer, able: Capabilities, wishes: Wishes) -> Answer:
+    """The answer, with a caution for each wish that such an engine ignores."""
+    asked = {"prompt": bool(wishes.prompt), "temperature": wishes.temperature > 0}
+    wished = {name for name, given in asked.items() if given}
+    ignored = (f"{name}_ignored" for name in sorted(wished - able.heeds))
+    return replace(answer, cautions=(*answer.cautions, *ignored))
 
 
 def moved(answer: Answer, by_s: float) -> Answer:

@@ -363,6 +363,9 @@ CAUTIONS = {
     "prompt_ignored": "The engine that answered takes no prompt; it changed nothing.",
     "prompt_cut": "The prompt is longer than the engine reads: only its end was read.",
     "temperature_ignored": "The engine that answered knows no temperature; it changed nothing.",
+    "prompt_ignored": "The engine that answered takes no prompt; it changed nothing.",
+    "prompt_cut": "The prompt is longer than the engine reads: only its end was read.",
+    "temperature_ignored": "The engine that answered knows no temperature; it changed nothing.",
     "answer_filtered": "An engine's vendor left out a part of its answer.",
 }
 

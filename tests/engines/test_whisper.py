@@ -1,5 +1,6 @@
 """The engine that ships: true words, none where nobody speaks, short clips together."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -202,6 +203,63 @@ def test_clips_of_two_tenants_never_share_a_window(engine: Engine) -> None:
     mixed = transcribe(engine, clip(sounds[1], "b"), clip(sounds[0], "acme"), clip(sounds[2], "b"))
 
     assert mixed[1].words == by_itself.words
+
+
+@pytest.fixture(scope="module")
+def call() -> Clip:
+    """Names that are written in more than one way."""
+    return clip(said("Please ask Catherine to call Sean back before noon."), language="en")
+
+
+def test_a_prompt_says_how_names_are_written(engine: Engine, call: Clip) -> None:
+    (plain,) = transcribe(engine, call)
+
+    (told,) = transcribe(engine, replace(call, prompt="A note for Cathryn and Shaun."))
+
+    assert plain.text.startswith("Please ask Catherine to call Sean back")
+    assert told.text.startswith("Please ask Cathryn to call Shaun back")
+    assert (plain.cautions, told.cautions) == ((), ())
+
+
+def test_clips_of_other_prompts_never_share_a_window(engine: Engine, call: Clip) -> None:
+    """As one batch: each is heard with its own prompt, and word for word as without the other."""
+    asked = [replace(call, prompt=p) for p in (None, "A note for Cathryn and Shaun.", "Kathryn.")]
+
+    together = transcribe(engine, *asked)
+
+    assert [a.words for a in together] == [transcribe(engine, c)[0].words for c in asked]
+    assert len({a.text for a in together}) == 3
+
+
+def test_without_temperature_the_same_sound_gives_the_same_words(
+    engine: Engine, call: Clip
+) -> None:
+    first, *others = (transcribe(engine, call)[0] for _ in range(3))
+
+    assert [(o.text, o.words) for o in others] == [(first.text, first.words)] * 2
+
+
+def test_with_temperature_the_dice_choose(engine: Engine, call: Clip) -> None:
+    """At 1.0 few of ten samples agree; in a batch of both kinds the sure one stays as it was."""
+    (sure,) = transcribe(engine, call)
+    warm = replace(call, temperature=1.0)
+
+    texts = {transcribe(engine, warm)[0].text for _ in range(10)}
+    mixed = transcribe(engine, warm, call)
+
+    assert len(texts) > 1
+    assert (mixed[1].text, mixed[1].words) == (sure.text, sure.words)
+
+
+@pytest.mark.parametrize(("names", "cautions"), [(223, ()), (224, (whisper.PROMPT_CUT,))])
+def test_a_prompt_of_too_many_tokens_is_cut_and_that_is_said(
+    engine: Engine, call: Clip, names: int, cautions: tuple[str, ...]
+) -> None:
+    """The model reads 223 tokens before the sound; " cat" is one."""
+    (answer,) = transcribe(engine, replace(call, prompt=" ".join(["cat"] * names)))
+
+    assert set(answer.cautions) - {whisper.REPETITION} == set(cautions)
+    assert answer.text.startswith("Please ask")
 
 
 def test_a_wish_for_a_language_the_model_lacks_is_said_and_detection_helps(engine: Engine) -> None:

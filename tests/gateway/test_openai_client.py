@@ -193,6 +193,24 @@ def test_whisper_gives_words_times_and_probabilities(client, sound):
     assert verbose.segments[0].avg_logprob < 0.0
 
 
+def test_what_an_engine_ignores_is_said(hear):
+    heard = hear(prompt="Kathryn", temperature=0.5)
+
+    assert [w["code"] for w in heard.warnings] == ["prompt_ignored", "temperature_ignored"]
+
+
+@pytest.mark.whisper
+def test_a_prompt_says_how_names_are_written(client):
+    file = ("said.wav", speech("Please ask Catherine to call Sean back before noon."))
+
+    heard = client.audio.transcriptions.create(
+        file=file, model="whisper", language="en", prompt="A note for Cathryn and Shaun."
+    )
+
+    assert heard.text.startswith("Please ask Cathryn to call Shaun back")
+    assert not hasattr(heard, "warnings")
+
+
 @pytest.mark.parametrize("format", ["json", "verbose_json", "diarized_json"])
 def test_silence_is_an_empty_transcript(hear, format):
     heard = hear(silence_wav(2.0), response_format=format)

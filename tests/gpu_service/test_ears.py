@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from gpu_service.decoding.decoder import Decoder
+from gpu_service.engines.engine import Capabilities
 from gpu_service.engines.registry import EngineSettings, parse
 from gpu_service.hearing import pcm
-from gpu_service.hearing.ears import LocalEars, inside
+from gpu_service.hearing.ears import LocalEars, inside, unheeded
 from gpu_service.hearing.pcm import Pcm
 from gpu_service.hosting.host import EngineHost
 from gpu_service.serving.server import Server
@@ -74,6 +75,31 @@ def test_answers_come_back_in_the_recordings_time(ears):
 
     assert answer.words[0].start_s >= 2.0
     assert answer.words[-1].end_s <= 5.0 + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("wishes", "cautions"),
+    [
+        (Wishes(), ()),
+        (Wishes(prompt="Kathryn", temperature=0.1), ("prompt_ignored", "temperature_ignored")),
+    ],
+)
+def test_an_engine_that_ignores_a_wish_says_so(ears, wishes, cautions):
+    with opened(ears, tone_wav(2.0), wishes) as hearing:
+        [transcribed] = hearing.ask("echo", Task.TRANSCRIBE, [Segment(0, 0.0, 2.0)])
+        [named] = hearing.ask("echo", Task.CLASSIFY, [Segment(0, 0.0, 2.0)])
+
+    assert transcribed.cautions == cautions
+    assert named.cautions == ()
+
+
+def test_what_an_engine_heeds_is_not_cautioned():
+    able = Capabilities(frozenset({Task.TRANSCRIBE}), 28.0, heeds=frozenset({"temperature"}))
+    said = Answer("e", Task.TRANSCRIBE, cautions=("language_guessed",))
+
+    found = unheeded(said, able, Wishes(prompt="Kathryn", temperature=0.1))
+
+    assert found.cautions == ("language_guessed", "prompt_ignored")
 
 
 @pytest.fixture
