@@ -42,9 +42,10 @@ class Caller:
 
 
 def required(settings: Settings) -> bool:
-    """Whether nobody comes in without a key."""
+    """Whether nobody comes in without a key: where others than this machine may knock."""
     wished = settings.keys_required
-    return settings.backend is Backend.GCP if wished is None else wished
+    reachable = settings.backend is Backend.GCP or bool(settings.public_hosts)
+    return reachable if wished is None else wished
 
 
 class Keyholder:

@@ -1,6 +1,7 @@
 """Who may come through the door: Host, Origin, the page's token, sizes and headers."""
 
 import hmac
+import logging
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -11,7 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway import errors
 from gateway.callers import caller_of
 from gateway.headers import HEADERS
-from shared.errors import EarwitnessError, Forbidden
+from shared.errors import EarwitnessError, Forbidden, ForeignHost
+from shared.logs import say
+from shared.settings import Settings
+
+log = logging.getLogger("earwitness.gateway")
 
 #: Bytes. No request but an upload needs more than a few hundred.
 MAX_BODY = 64 << 10
@@ -19,7 +24,7 @@ MAX_BODY = 64 << 10
 #: the GPU service.
 STREAMED = (("PUT", "/v1/uploads/"), ("POST", "/v1/audio/"), ("POST", "/v1/analyses"))
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-HTTP_PORT = 80
+HTTP_PORT, HTTPS_PORT = 80, 443
 TOKEN_HEADER, TOKEN_FIELD = "X-Earwitness-Token", "token"
 
 
@@ -42,28 +47,40 @@ class Doorkeeper:
             check_origin(scope)
             ready = receive if _streams(scope) else await _bounded(scope, receive)
         except EarwitnessError as error:
+            say(log, error)
             await errors.answer(Request(scope), error)(scope, receive, answer)
             return
         await self._app(scope, ready, answer)
 
 
 def check_origin(scope: Scope) -> None:
-    """Refuse a Host that is not this machine, and an Origin that is not this Host.
+    """Refuse a Host that is neither this machine nor named, and an Origin that is not this Host.
 
     Raises:
-        Forbidden: the request comes from, or through, somebody else's name.
+        ForeignHost: the request comes through a name that is none of ours.
+        Forbidden: it comes from somebody else's site.
     """
     headers = Headers(scope=scope)
     hosts, origins = headers.getlist("host"), headers.getlist("origin")
-    if len(hosts) != 1 or hosts[0].lower() not in _own_hosts(scope["server"][1]):
-        raise Forbidden("This address is not ours. Open http://127.0.0.1 with the right port.")
-    if any(origin.lower() != f"http://{hosts[0].lower()}" for origin in origins):
+    ours = _origins(scope)
+    if len(hosts) != 1 or hosts[0].lower() not in ours:
+        raise ForeignHost
+    if any(origin.lower() != ours[hosts[0].lower()] for origin in origins):
         raise Forbidden("Another site may not ask for this. Open the page itself.")
 
 
-def _own_hosts(port: int) -> set[str]:
-    named = {f"{name}:{port}" for name in LOOPBACK}
-    return named | set(LOOPBACK) if port == HTTP_PORT else named
+def _origins(scope: Scope) -> dict[str, str]:
+    """What may stand in Host, and the Origin of a page that was loaded from there."""
+    settings: Settings = scope["app"].state.parts.settings
+    port = scope["server"][1]
+    here = [f"{name}:{port}" for name in LOOPBACK] + list(LOOPBACK) * (port == HTTP_PORT)
+    named = settings.public_hosts
+    # A default port may be said or not, but no browser writes it into an Origin.
+    return (
+        {host: f"http://{host}" for host in here}
+        | {f"{host}:{HTTPS_PORT}": f"https://{host}" for host in named if ":" not in host}
+        | {host: f"https://{host}" for host in named}
+    )
 
 
 def _streams(scope: Scope) -> bool:

@@ -170,6 +170,12 @@ class Forbidden(
     """This request may not be made from there. Open the page itself, or use an API key."""
 
 
+class ForeignHost(Forbidden, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False):
+    """The request is for a name that is none of this gateway's. On its own machine open
+    http://127.0.0.1 with the right port; elsewhere its operator names it in
+    EARWITNESS_PUBLIC_HOSTS."""
+
+
 class WrongState(EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False):
     """The recording is in a state in which this cannot be done."""
 

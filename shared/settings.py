@@ -71,6 +71,8 @@ class Cascade(Struct, frozen=True, forbid_unknown_fields=True):
 Positive = Annotated[float, Meta(gt=0)]
 #: A number and its unit, as the seeds write it: "30s".
 DURATION = r"^[0-9]+(\.[0-9]+)?(ms|s|m)$"
+#: A host's name as browsers send it, with a port where that is not 443.
+HOST = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$"
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
@@ -320,6 +322,14 @@ class Settings(Struct, frozen=True, kw_only=True):
         bool | None,
         Meta(description="Whether the gateway asks for API keys; unset, only in the cloud."),
     ] = None
+    public_hosts: Annotated[
+        list[Annotated[str, Meta(pattern=HOST)]],
+        Meta(
+            description="Names the gateway is reached by over https, besides this machine's own:"
+            " on Cloud Run its host, such as gateway-abc.run.app. Requests for another name are"
+            " refused, and with any of them keys are asked for."
+        ),
+    ] = field(default_factory=list)
     push_keys: Annotated[
         str,
         Meta(description="JSON Web Key Set that verifies push tokens: an https URL or a file."),
@@ -451,7 +461,7 @@ def _parsed(wanted: Any, raw: Any) -> Any:
     kind = getattr(wanted, "__origin__", wanted)
     if isinstance(raw, dict):
         return {k: _json(v) if isinstance(v, str) else v for k, v in raw.items()}
-    structured = kind is Cascade or getattr(kind, "__origin__", kind) is dict
+    structured = kind is Cascade or getattr(kind, "__origin__", kind) in (dict, list)
     return _json(raw) if isinstance(raw, str) and structured else raw
 
 

@@ -2,12 +2,18 @@
 
 import pytest
 from fastapi.testclient import TestClient
+from msgspec.structs import replace
 
 from gateway.headers import HEADERS
+from gateway.main import create_app
 from gateway.security import MAX_BODY
+from shared.errors import InvalidSettings
+from shared.settings import load
 from tests.gateway.conftest import HOST
 
 ATTACKER = "https://attacker.example"
+#: Where something is heard now and nothing kept.
+HEARING = ("/v1/audio/", "/v1/analyses")
 
 
 @pytest.mark.parametrize("host", [HOST, "localhost:8080", "LOCALHOST:8080", "[::1]:8080"])
@@ -34,13 +40,87 @@ def test_foreign_host_is_refused(client, host):
     answer = client.get("/v1/recordings", headers={"Host": host})
 
     assert answer.status_code == 403
-    assert answer.json()["error"]["code"] == "forbidden"
+    assert answer.json()["error"]["code"] == "foreign_host"
 
 
 def test_port_80_may_go_unsaid(app):
     with TestClient(app, base_url="http://127.0.0.1") as client:
         assert client.get("/healthz").status_code == 200
         assert client.get("/healthz", headers={"Host": "127.0.0.1:8080"}).status_code == 403
+
+
+@pytest.fixture
+def public(settings):
+    """Reached by two names, as behind Cloud Run; without keys, so that only names are tested."""
+    hosts = ["ear.example", "ear.example:8443"]
+    app = create_app(replace(settings, public_hosts=hosts, keys_required=False))
+    with TestClient(app, base_url=f"http://{HOST}", raise_server_exceptions=False) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("ear.example", 200),
+        ("EAR.example", 200),
+        ("ear.example:443", 200),
+        ("ear.example:8443", 200),
+        (HOST, 200),
+        ("ear.example:80", 403),
+        ("ear.example:8080", 403),
+        ("ear.example.attacker.example", 403),
+        ("hear.example", 403),
+    ],
+)
+def test_a_named_host_may_be_used_and_no_other(public, host, status):
+    assert public.get("/v1/recordings", headers={"Host": host}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("ear.example", "https://ear.example", 200),
+        ("ear.example:443", "https://ear.example", 200),
+        ("ear.example:8443", "https://ear.example:8443", 200),
+        (HOST, f"http://{HOST}", 200),
+        ("ear.example", "http://ear.example", 403),
+        ("ear.example", "https://ear.example:8443", 403),
+        ("ear.example", f"http://{HOST}", 403),
+        (HOST, f"https://{HOST}", 403),
+        (HOST, "https://ear.example", 403),
+        ("ear.example", ATTACKER, 403),
+    ],
+)
+def test_a_named_host_is_an_origin_over_https(public, host, origin, status):
+    headers = {"Host": host, "Origin": origin}
+
+    assert public.get("/v1/recordings", headers=headers).status_code == status
+
+
+def test_a_foreign_name_is_logged_with_its_remedy(client, caplog):
+    answer = client.get("/v1/recordings", headers={"Host": "gateway-abc.run.app"})
+
+    [line] = [r for r in caplog.records if r.__dict__.get("code") == "foreign_host"]
+    assert "EARWITNESS_PUBLIC_HOSTS" in line.getMessage()
+    assert "gateway-abc" not in line.getMessage() + answer.text
+
+
+def test_a_gateway_with_a_public_name_asks_for_keys(settings):
+    app = create_app(replace(settings, public_hosts=["ear.example"]))
+    with TestClient(app, base_url=f"http://{HOST}") as client:
+        status = client.get("/v1/recordings", headers={"Host": "ear.example"}).status_code
+
+    assert status == 401
+
+
+def test_names_are_read_as_a_list_and_checked(monkeypatch):
+    monkeypatch.setenv("EARWITNESS_PUBLIC_HOSTS", '["ear.example", "ear.example:8443"]')
+    assert load().public_hosts == ["ear.example", "ear.example:8443"]
+
+    for wrong in ('["https://ear.example"]', '["EAR.example"]', '["ear.example/"]', '["a b"]'):
+        monkeypatch.setenv("EARWITNESS_PUBLIC_HOSTS", wrong)
+        with pytest.raises(InvalidSettings, match="PUBLIC_HOSTS"):
+            load()
 
 
 def test_two_hosts_are_refused(client):
@@ -77,7 +157,7 @@ def state_changing(app):
     Hearing something now changes nothing; `test_another_site_cannot_have_anything_heard`.
     """
     for path, operations in app.openapi()["paths"].items():
-        for method in set(operations) - {"get"} if not path.startswith("/v1/audio/") else ():
+        for method in set(operations) - {"get"} if not path.startswith(HEARING) else ():
             yield method, path.format(recording_id="x", key="0" * 26)
 
 
