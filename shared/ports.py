@@ -201,6 +201,13 @@ class Jobs(Protocol):
         """Let go before work on the sound began: the attempt is not counted."""
         ...
 
+    def defer(self, lease: Lease, cause: Failure, until: datetime, now: datetime) -> None:
+        """Put off until a promised time what cannot go on before: state deferred, announced.
+
+        The attempt is not counted, what was kept of it stays, and `undefer` queues it then.
+        """
+        ...
+
     def fail(
         self, lease: Lease, cause: Failure, not_before: datetime | None, now: datetime
     ) -> None:
@@ -280,8 +287,8 @@ class Jobs(Protocol):
 
         At most `limit` are looked at.
 
-        Each is queued and rung for, or deferred anew where the day's quota is used up
-        again. Returns how many were queued.
+        Each is queued and rung for, or deferred anew where `place` says so: the day's quota
+        is used up again. Returns how many were queued.
         """
         ...
 

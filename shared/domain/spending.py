@@ -44,6 +44,7 @@ class Refusal(StrEnum):
 
     NOT_OPTED_IN = "not_opted_in"  #: the tenant has not agreed to engines elsewhere
     OVER_BUDGET = "over_budget"  #: it would cost more than is left of the tenant's day
+    OVER_LIMIT = "over_limit"  #: it would cost more than a whole day of the tenant's may
     #: This attempt meant to make such a call before and never said how it ended: it may have
     #: been paid for. The next attempt may call.
     UNRESOLVED = "intent_unresolved"

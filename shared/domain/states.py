@@ -9,7 +9,7 @@ class State(StrEnum):
     RECEIVED = "received"  #: recorded, its ticket still in the outbox
     QUEUED = "queued"  #: waits for a worker
     PROCESSING = "processing"  #: a worker holds the lease
-    DEFERRED = "deferred"  #: over quota or shed under overload; `deferred_until` is promised
+    DEFERRED = "deferred"  #: over quota or budget, or shed under overload, until `deferred_until`
     DONE = "done"
     DEAD = "dead"  #: out of attempts; a person replays or discards
     REJECTED = "rejected"  #: refused for good; the upload is untouched
@@ -20,7 +20,9 @@ class State(StrEnum):
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.RECEIVED: frozenset({State.QUEUED, State.PROCESSING}),
     State.QUEUED: frozenset({State.PROCESSING, State.DEAD}),
-    State.PROCESSING: frozenset({State.QUEUED, State.DONE, State.DEAD, State.REJECTED}),
+    State.PROCESSING: frozenset(
+        {State.QUEUED, State.DEFERRED, State.DONE, State.DEAD, State.REJECTED}
+    ),
     State.DEFERRED: frozenset({State.QUEUED}),
     State.DONE: frozenset({State.ERASED}),
     State.DEAD: frozenset({State.QUEUED, State.ERASED}),

@@ -363,9 +363,6 @@ CAUTIONS = {
     "prompt_ignored": "The engine that answered takes no prompt; it changed nothing.",
     "prompt_cut": "The prompt is longer than the engine reads: only its end was read.",
     "temperature_ignored": "The engine that answered knows no temperature; it changed nothing.",
-    "prompt_ignored": "The engine that answered takes no prompt; it changed nothing.",
-    "prompt_cut": "The prompt is longer than the engine reads: only its end was read.",
-    "temperature_ignored": "The engine that answered knows no temperature; it changed nothing.",
     "answer_filtered": "An engine's vendor left out a part of its answer.",
 }
 
@@ -396,6 +393,7 @@ def _warnings(t: Testimony) -> Iterable[r.Warned]:
 PASSED_BY = {
     "not_opted_in": "was not asked: this tenant has not agreed to engines that cost money.",
     "over_budget": "was not asked: it would cost more than is left of the tenant's day.",
+    "over_limit": "was not asked: one call would cost more than the tenant's whole day may.",
     "intent_unresolved": "was not asked again: a call of this attempt may have been paid for.",
     "already_called": "was not asked again: this attempt's answer was lost.",
     "no_words": "found no words where another one did.",

@@ -11,7 +11,7 @@ from shared.domain.grouping import Call, alone, merged, parted
 from shared.domain.prices import Terms
 from shared.domain.recording import Lease
 from shared.domain.sound import Segment
-from shared.domain.spending import Bought, Intent, PaidCall, Refusal
+from shared.domain.spending import Bought, Intent, PaidCall, Refusal, micros, micros_at_most
 from shared.errors import (
     BreakerOpen,
     EarwitnessError,
@@ -31,8 +31,10 @@ FAILURES = (EngineUnavailable, EngineDied, WeightsRefused, LibraryMissing, Inval
 WITHHELD = {
     Refusal.NOT_OPTED_IN: "costs money and the tenant has not agreed: `earwitness tenants set"
     " NAME --fallback on`.",
-    Refusal.OVER_BUDGET: "would cost more than is left of the tenant's day; replay it tomorrow or"
-    " raise the limit with `--fallback-usd-a-day`.",
+    Refusal.OVER_BUDGET: "would cost more than is left of the tenant's day (UTC); the next one has"
+    " its own `--fallback-usd-a-day`.",
+    Refusal.OVER_LIMIT: "would cost more than the tenant's whole day may: raise"
+    " `--fallback-usd-a-day` and replay it.",
     Refusal.UNRESOLVED: "was asked in this attempt and may have been paid; the next attempt asks.",
     Refusal.CALLED: "was asked and paid in this attempt without an answer; the next attempt asks.",
 }
@@ -57,7 +59,12 @@ class Purse:
         if tenant is None or not tenant.fallback:
             return Refusal.NOT_OPTED_IN
         budget = tenant.rules.fallback_usd_a_day
-        return self.spending.intend(self.lease, call, budget, self.now())
+        made = self.spending.intend(self.lease, call, budget, self.now())
+        if made is Refusal.OVER_BUDGET and budget is not None:
+            # What no day pays for is not put off to the next one.
+            fits = micros_at_most(call.at_most_usd) <= micros(budget)
+            return made if fits else Refusal.OVER_LIMIT
+        return made
 
     def settle(self, intent: Intent, answer: Answer | None = None) -> None:
         """Say what the call cost, and keep its answer for whoever goes on in this attempt."""
@@ -166,15 +173,25 @@ class Ask:
                 beside anything; repeating may help. Nothing was kept.
             StaleLease: the job is another worker's.
         """
-        every, failure = [_Open(s) for s in segments], None
+        every, failures = [_Open(s) for s in segments], list[EarwitnessError | None]()
         for left, engine in zip(reversed(range(len(engines))), engines, strict=True):
             step = _Step(task, engine, left, self.uncalibrated)
             if all(o.settled for o in every):
                 break
             terms = hearing.terms(engine, task)
             buy = _Purchase(hearing, step, terms, purse) if terms else None
-            failure = (buy(every) if buy else _asked(hearing, every, step)) or failure
+            failures.append(buy(every) if buy else _asked(hearing, every, step))
+        failure = _cause([failed for failed in failures if failed])
         return sorted((o.decided(failure, beside=beside) for o in every), key=lambda d: d.segment)
+
+
+def _cause(failures: Sequence[EarwitnessError]) -> EarwitnessError | None:
+    """The failure that says what comes next: what another day pays for, or else the last one."""
+    for failure in failures:
+        if failure.context.get("reason") == Refusal.OVER_BUDGET:
+            failure.context["alone"] = len(failures) == 1
+            return failure
+    return failures[-1] if failures else None
 
 
 def _asked(hearing: Hearing, every: Sequence[_Open], step: _Step) -> EarwitnessError | None:

@@ -4,7 +4,7 @@ outbox -> ring -> hear uploads nobody recorded -> remove results nobody points t
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.domain.attempts import LETTERS_KEPT_DAYS
@@ -166,7 +166,11 @@ class Reconcile:
     def _place_again(self, recording: Recording, ledger: Ledger) -> Placement:
         now = self.now()
         tenant = self.tenants.get(recording.tenant) or Tenant(recording.tenant, Tier.FREE, now)
-        return place(recording, tenant, ledger, now)
+        placed = place(recording, tenant, ledger, now)
+        if not recording.attempts:
+            return placed
+        # Its work was put off, not its admission: that day has been charged for it already.
+        return replace(placed, deferred_until=None, ledger=ledger)
 
 
 def _ring(lane: Lane, number: int, now: datetime) -> Message:

@@ -14,13 +14,14 @@ from shared.domain.answers import Task
 from shared.domain.cascade import Decided
 from shared.domain.features import files, pooled
 from shared.domain.lanes import Lane
-from shared.domain.placement import capped
+from shared.domain.placement import capped, next_midnight
 from shared.domain.plans import planned
 from shared.domain.recording import Checkpoint, Failure, Lease, Message, Recording
 from shared.domain.result import Result, read
-from shared.domain.retry import Again, after_failure
+from shared.domain.retry import MAX_ATTEMPTS, Again, after_failure
 from shared.domain.reuse import allowed, answer_key, referred, reusable, reused
 from shared.domain.sound import Limits, Segment, Survey
+from shared.domain.spending import Refusal
 from shared.domain.tenants import Tenant, Tier
 from shared.domain.testimony import Testimony, measurements, outcome, rendered, testify
 from shared.domain.word_times import with_times
@@ -75,6 +76,7 @@ class Settled(StrEnum):
     HANDED_OVER = "handed_over"  #: time is up or somebody more urgent waits; rung again
     LOST = "lost"  #: another worker has the job; nothing was written
     FAILED = "failed"  #: this attempt failed; the ticket's redelivery is the retry
+    DEFERRED = "deferred"  #: today's budget is used up; it goes on when the next day begins
     DEAD = "dead"  #: that was the last attempt
 
 
@@ -155,6 +157,11 @@ class Work:
         blamed = error.context.get("engine")
         cause = Failure(error.code, str(error), str(blamed) if blamed else None)
         say(log, error)
+        if _waits_for_tomorrow(lease, error):
+            now = self.now()
+            self.jobs.defer(lease, cause, next_midnight(now), now)
+            self._publish(lease.recording.id)
+            return Settled.DEFERRED
         around = error.layer in (Layer.CONTEXT, Layer.RESOURCE) or OUTAGE in error.context
         # Memory that this very sound needs does not come back by waiting.
         if around and not isinstance(error, OutOfMemory):
@@ -368,6 +375,14 @@ class Work:
             self.publish(recording_id)
         except EarwitnessError as error:
             say(log, error)
+
+
+def _waits_for_tomorrow(lease: Lease, error: EarwitnessError) -> bool:
+    """Whether nothing but the tenant's budget of today is in the way of an answer."""
+    if error.context.get("reason") != Refusal.OVER_BUDGET:
+        return False
+    # An engine that failed as well may be back in seconds; it has the attempts that are left.
+    return bool(error.context.get("alone")) or lease.attempt >= MAX_ATTEMPTS
 
 
 def _span_of(lease: Lease) -> AbstractContextManager[None]:

@@ -108,6 +108,7 @@ class TestHolding:
             pytest.param(lambda s, h: s.jobs.checkpoint(h, [], 0.5, NOW), id="checkpoint"),
             pytest.param(lambda s, h: s.jobs.hand_over(h, NOW), id="hand_over"),
             pytest.param(lambda s, h: s.jobs.give_back(h, CAUSE, NOW, NOW), id="give_back"),
+            pytest.param(lambda s, h: s.jobs.defer(h, CAUSE, LATER, NOW), id="defer"),
             pytest.param(lambda s, h: s.jobs.fail(h, CAUSE, NOW, NOW), id="fail"),
             pytest.param(lambda s, h: s.jobs.fail(h, CAUSE, None, NOW), id="fail for good"),
             pytest.param(lambda s, h: s.jobs.reject(h, CAUSE, NOW), id="reject"),
@@ -191,6 +192,26 @@ class TestLettingGo:
         assert store.recordings.get(made.id).state is State.QUEUED
         assert lease(store, NOW) is None
         assert lease(store, LATER).attempt == 1
+
+    def test_deferring_promises_a_time_and_counts_no_attempt(self, store):
+        made = job(store)
+        held = lease(store)
+        store.jobs.checkpoint(held, [Checkpoint("p", "transcribe", 0, "{}")], 0.5, NOW)
+        store.outbox.sent(store.outbox.pending(), NOW)
+        store.jobs.defer(held, CAUSE, LATER, NOW)
+
+        known = store.recordings.get(made.id)
+        assert (known.state, known.deferred_until, known.error) == (State.DEFERRED, LATER, CAUSE)
+        last = store.recordings.history(made.id)[-1]
+        assert (last.state, last.reason, last.error) == (State.DEFERRED, CAUSE.code, CAUSE)
+        assert [m.body["type"] for m in store.outbox.pending()] == ["recording.deferred"]
+        assert lease(store, LATER) is None
+        assert sum(store.jobs.unrung(0.0, LATER).values()) == 0
+
+        assert store.jobs.undefer(LATER, lambda r, ledger: placed()) == 1
+        again = lease(store, LATER)
+        assert (again.attempt, again.token, again.recording.deferred_until) == (1, 2, None)
+        assert len(store.jobs.checkpoints(again, "p")) == 1
 
     def test_a_failed_attempt_waits_and_counts(self, store):
         made = job(store)

@@ -14,6 +14,7 @@ from shared.domain.answers import Task
 from shared.domain.cascade import Uncalibrated, Verdict
 from shared.domain.lanes import Lane
 from shared.domain.prices import Price, Terms
+from shared.domain.spending import PaidCall
 from shared.domain.tenants import Tenant, Tier
 from shared.errors import (
     BreakerOpen,
@@ -168,6 +169,17 @@ class TestPaying:
 
         assert [d.decisions[1].reason for d in decided] == [*["uncalibrated"] * 5, "over_budget"]
         assert SqliteSpending(store).spent_usd("acme", NOW) == pytest.approx(5.0)
+
+    @pytest.mark.parametrize(("budget", "reason"), [(0.999999, "over_limit"), (1.0, "over_budget")])
+    def test_what_a_whole_day_does_not_pay_for_is_told_apart(self, store, lease, budget, reason):
+        limit = (("fallback_usd_a_day", budget),)
+        SqliteTenants(store).put(Tenant("acme", Tier.PRO, NOW, limit, fallback=True))
+        bought = PaidCall("other", TASK, (7,), 0.5)
+        SqliteSpending(store).intend(lease, bought, None, NOW)
+
+        _, [decided] = self.asked(store, lease, plainly, segments=1)
+
+        assert decided.decisions[1].reason == reason
 
     def test_the_intent_is_there_when_the_call_is_made(self, store, lease):
         seen = []

@@ -51,6 +51,13 @@ def test_put_off_recording_says_until_when():
     assert "over the day's quota; it is heard from 2026-03-0" in verdict(late)
 
 
+def test_what_was_put_off_by_its_work_says_why_and_until_when():
+    cause = Failure("paid_call_withheld", "It would cost too much today.")
+    late = recording(state=State.DEFERRED, deferred_until=NOW + timedelta(days=1), error=cause)
+
+    assert "deferred: It would cost too much today. It is heard from 2026-03-0" in verdict(late)
+
+
 @pytest.mark.parametrize("text", ["a\x1b[2Jb", "a\nb", "a\u202eb", "a\x9bb"])
 def test_nothing_from_outside_steers_the_terminal(text):
     name = recording(path=text, state=State.DONE)

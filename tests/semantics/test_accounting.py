@@ -61,6 +61,7 @@ class Life:
             lambda: self.jobs.reject(held, CAUSE, self.now),
             lambda: self.jobs.hand_over(held, self.now),
             lambda: self.jobs.give_back(held, CAUSE, self.now, self.now),
+            lambda: self.jobs.defer(held, CAUSE, self.now + timedelta(hours=1), self.now),
         ]
         with suppress(StaleLease):  # it was taken back meanwhile, as it may be
             self.chance.choice(ends)()

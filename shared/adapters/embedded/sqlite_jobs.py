@@ -112,9 +112,22 @@ class SqliteJobs:
     def give_back(self, lease: Lease, cause: Failure, not_before: datetime, now: datetime) -> None:
         with self._db.write() as db:
             held(db, lease)
-            _ready_again(db, lease.recording.id, not_before, spent=False)
+            _let_go(db, lease.recording.id, "ready", not_before, spent=False)
             line = Moved(State.QUEUED, now, lease.worker, cause.code, cause)
             _move(db, lease.recording, line)
+
+    def defer(self, lease: Lease, cause: Failure, until: datetime, now: datetime) -> None:
+        rid = lease.recording.id
+        with self._db.write() as db:
+            held(db, lease)
+            _let_go(db, rid, "deferred", until, spent=False)
+            _note_error(db, rid, cause)
+            db.execute(
+                "UPDATE recordings SET deferred_until_us = ? WHERE id = ?", (to_us(until), rid)
+            )
+            line = Moved(State.DEFERRED, now, lease.worker, cause.code, cause)
+            seq = _move(db, lease.recording, line)
+            put_out(db, [announcement(lease.recording, "deferred", now, seq)])
 
     def fail(
         self, lease: Lease, cause: Failure, not_before: datetime | None, now: datetime
@@ -339,12 +352,14 @@ def _note_error(db: Connection, recording_id: str, cause: Failure) -> None:
     )
 
 
-def _ready_again(db: Connection, recording_id: str, not_before: datetime, *, spent: bool) -> None:
+def _let_go(
+    db: Connection, recording_id: str, state: str, not_before: datetime, *, spent: bool
+) -> None:
     due_us = to_us(not_before)
     db.execute(
-        "UPDATE jobs SET state = 'ready', not_before_us = ?, rung_us = ?,"  # noqa: S608
+        "UPDATE jobs SET state = ?, not_before_us = ?, rung_us = ?,"  # noqa: S608
         f" attempts = attempts - ?, {_LET_GO} WHERE recording_id = ?",
-        (due_us, due_us, 0 if spent else 1, recording_id),
+        (state, due_us, due_us, 0 if spent else 1, recording_id),
     )
 
 
@@ -358,7 +373,7 @@ def _failed(
 ) -> None:
     _note_error(db, known.id, cause)
     if not_before is not None:
-        _ready_again(db, known.id, not_before, spent=True)
+        _let_go(db, known.id, "ready", not_before, spent=True)
         _move(db, known, Moved(State.QUEUED, now, actor, cause.code, cause))
         return
     db.execute(

@@ -180,6 +180,17 @@ class FirestoreJobs:
 
         self._db.settle(step)
 
+    def defer(self, lease: Lease, cause: Failure, until: datetime, now: datetime) -> None:
+        def step(commit: Commit) -> None:
+            job, known = self._held(lease)
+            commit.change(job, _ready_again(job, until, spent=False) | {"state": "deferred"})
+            line = Moved(State.DEFERRED, now, lease.worker, cause.code, cause)
+            promised = {"deferred_until_us": to_us(until), **failed_with(cause)}
+            after, seq = move(commit, known, line, promised)
+            put_out(commit, [announcement(after, "deferred", now, seq)])
+
+        self._db.settle(step)
+
     def fail(
         self, lease: Lease, cause: Failure, not_before: datetime | None, now: datetime
     ) -> None:
