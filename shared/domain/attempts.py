@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 
 from shared.domain.recording import Failure, Moved
 from shared.domain.states import State
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, PaidCallWithheld
 
 #: Characters; a reason is a sentence or two.
 MAX_WHY = 500
@@ -53,6 +54,14 @@ def attempts(history: Sequence[Moved]) -> list[Attempt]:
         for line, end in zip(history, following, strict=True)
         if line.state is State.PROCESSING
     ]
+
+
+def failing(history: Sequence[Moved], number: int, engine: str) -> Failure | None:
+    """How this engine failed last in the attempt that goes on, over all its stretches."""
+    stretches = takewhile(lambda a: a.number == number, reversed(attempts(history)))
+    errors = (one.error for one in stretches)
+    told = (e for e in errors if e and e.engine == engine and e.code != PaidCallWithheld.code)
+    return next(told, None)
 
 
 def why(text: str) -> str:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pydantic import TypeAdapter
 
 from shared.domain.answers import Task
+from shared.domain.attempts import failing
 from shared.domain.cascade import Decided
 from shared.domain.features import files, pooled
 from shared.domain.lanes import Lane
@@ -62,6 +63,8 @@ ROUND_S = 112.0
 #: Seconds until a job that was given back (store or disk in trouble) is tried again.
 GIVE_BACK_S = 5.0
 DECIDED = TypeAdapter(Decided)
+#: This attempt made the call before, and it brought no answer.
+MADE_BEFORE = (Refusal.UNRESOLVED, Refusal.CALLED)
 #: What a recording is asked, in this order: words are placed when they are known. Questions
 #: (ANSWER) come with a request of their own.
 ASKED = (Task.TRANSCRIBE, Task.ALIGN, Task.CLASSIFY, Task.DESCRIBE, Task.EMBED)
@@ -154,8 +157,7 @@ class Work:
             raise
 
     def _failed(self, lease: Lease, error: EarwitnessError) -> Settled:
-        blamed = error.context.get("engine")
-        cause = Failure(error.code, str(error), str(blamed) if blamed else None)
+        cause = self._cause(lease, error)
         say(log, error)
         if _waits_for_tomorrow(lease, error):
             now = self.now()
@@ -170,6 +172,15 @@ class Work:
             self.jobs.give_back(lease, cause, again, self.now())
             return Settled.FAILED
         return self._fail(lease, cause)
+
+    def _cause(self, lease: Lease, error: EarwitnessError) -> Failure:
+        """The error; where it only says that a call was not made again, how that call failed."""
+        blamed = error.context.get("engine")
+        cause = Failure(error.code, str(error), str(blamed) if blamed else None)
+        if cause.engine is None or error.context.get("reason") not in MADE_BEFORE:
+            return cause
+        history = self.recordings.history(lease.recording.id)
+        return failing(history, lease.attempt, cause.engine) or cause
 
     def _fail(self, lease: Lease, cause: Failure) -> Settled:
         now = self.now()

@@ -7,11 +7,13 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.answers import Task
+from shared.domain.attempts import attempts
 from shared.domain.placement import next_midnight
 from shared.domain.prices import Price, Terms
+from shared.domain.recording import Lease
 from shared.domain.states import State
 from shared.domain.tenants import Tenant, Tier
-from shared.errors import EngineDied
+from shared.errors import OUTAGE, EngineDied, VendorTimedOut
 from shared.flows.work import Settled
 from tests.builders import NOW
 from tests.flows.ears import SmallEars, says, survey
@@ -139,3 +141,37 @@ class TestTheDaysBudget:
         assert settled is Settled.DONE
         assert [w["code"] for w in told["warnings"]] == ["description_missing"]
         assert "one call would cost more" in told["warnings"][0]["message"]
+
+
+class TestAnOutage:
+    def down(self, engine, task, segments):
+        raise VendorTimedOut("The vendor is silent.", **{OUTAGE: True})
+
+    def test_the_vendors_error_is_the_cause_and_not_that_nobody_asked_twice(self, store):
+        add(store)
+        agreed(store, 100.0)
+        clock = Clock()
+        for _ in range(8):
+            hear(store, clock, "paid", script=self.down, segments=1)
+            clock.at += timedelta(minutes=1)
+
+        made = known(store)
+        assert (made.state, made.attempts) == (State.DEAD, 4)
+        assert (made.error.code, made.error.engine) == ("vendor_timed_out", "paid")
+        told = [(a.number, a.error.code) for a in attempts(store.recordings.history(made.id))]
+        assert told == [(n, "vendor_timed_out") for n in (1, 1, 2, 2, 3, 3, 4, 4)]
+
+    def test_where_a_worker_was_stopped_in_the_call_nobody_is_to_blame_but_that(self, store):
+        add(store)
+        agreed(store, 100.0)
+        clock = Clock()
+
+        def stopped(engine, task, segments):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            hear(store, clock, "paid", script=stopped, segments=1)
+        store.jobs.hand_over(Lease(known(store), 1, "w1", NOW, 1), NOW)
+        hear(store, clock, "paid", segments=1)
+
+        assert known(store).error.code == "paid_call_withheld"
