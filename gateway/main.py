@@ -15,6 +15,7 @@ from gateway import (
     errors,
     events,
     health,
+    keys,
     metrics,
     openai_api,
     page,
@@ -37,7 +38,7 @@ from shared.settings import Settings
 #: Seconds from SIGTERM until open answers are cut; the platform kills after 10 s.
 GRACE_S = 5
 ROUTERS = (
-    *(recordings, transcripts, audio, uploads, search, dead_letters, events, openai_api),
+    *(recordings, transcripts, audio, uploads, search, dead_letters, events, keys, openai_api),
     *(analyses, stream, metrics, health, page),
 )
 SUMMARY = "Recordings in, testimony out."

@@ -292,6 +292,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Keys
+         * @description Keys, the newest first, revoked ones too; never a key itself, for none is kept.
+         */
+        get: operations["list_keys_v1_keys_get"];
+        put?: never;
+        /**
+         * Make Key
+         * @description Make a key and tell it, this once.
+         *
+         *     An operator's key makes keys of its own tenant; whoever sits at the machine, of any.
+         */
+        post: operations["make_key_v1_keys_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys/{key_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke Key
+         * @description End a key for good; its next request is refused. Revoking twice is once.
+         */
+        delete: operations["revoke_key_v1_keys__key_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/audio/transcriptions": {
         parameters: {
             query?: never;
@@ -843,6 +889,53 @@ export interface components {
             hits: components["schemas"]["Hit"][];
         };
         /**
+         * Key
+         * @description What is kept of a key.
+         */
+        Key: {
+            /**
+             * Id
+             * @description Stands in the key, after `ew_`.
+             */
+            id: string;
+            /**
+             * Tenant
+             * @description Who it acts for.
+             */
+            tenant: string;
+            /** @description What it may do. */
+            scope: components["schemas"]["Scope"];
+            /**
+             * Name
+             * @description What it is for.
+             */
+            name: string;
+            /**
+             * Made At
+             * Format: date-time
+             * @description When it was made.
+             */
+            made_at: string;
+            /**
+             * Revoked At
+             * @description When it ended; null while it opens.
+             */
+            revoked_at: string | null;
+            /**
+             * Used On
+             * @description UTC; the last day it was used.
+             */
+            used_on: string | null;
+        };
+        /** Keys */
+        Keys: {
+            /**
+             * Keys
+             * @description The newest first; revoked ones too.
+             */
+            keys: components["schemas"]["Key"][];
+        };
+        /**
          * Lane
          * @enum {string}
          */
@@ -921,6 +1014,47 @@ export interface components {
              */
             confidence: number | null;
         };
+        /** MadeKey */
+        MadeKey: {
+            /**
+             * Id
+             * @description Stands in the key, after `ew_`.
+             */
+            id: string;
+            /**
+             * Tenant
+             * @description Who it acts for.
+             */
+            tenant: string;
+            /** @description What it may do. */
+            scope: components["schemas"]["Scope"];
+            /**
+             * Name
+             * @description What it is for.
+             */
+            name: string;
+            /**
+             * Made At
+             * Format: date-time
+             * @description When it was made.
+             */
+            made_at: string;
+            /**
+             * Revoked At
+             * @description When it ended; null while it opens.
+             */
+            revoked_at: string | null;
+            /**
+             * Used On
+             * @description UTC; the last day it was used.
+             */
+            used_on: string | null;
+            /**
+             * Key
+             * @description The key itself, told this once: only a digest is kept.
+             */
+            key: string;
+        };
         /**
          * Minted
          * @description How to upload it: one request, as described here.
@@ -955,6 +1089,28 @@ export interface components {
              * @description Until when the upload may begin.
              */
             expires_at: string;
+        };
+        /**
+         * NewKey
+         * @description A key to be made.
+         */
+        NewKey: {
+            /**
+             * Tenant
+             * @description Who it acts for; the caller's own tenant if left out, `demo` for whoever has no key.
+             */
+            tenant?: string | null;
+            /**
+             * @description read: look; write: upload and transcribe, too; operator: see to models and keys, too.
+             * @default write
+             */
+            scope?: components["schemas"]["Scope"];
+            /**
+             * Name
+             * @description What it is for; printable.
+             * @default
+             */
+            name?: string;
         };
         /** RecordingPage */
         RecordingPage: {
@@ -1076,6 +1232,12 @@ export interface components {
                 [key: string]: string;
             };
         };
+        /**
+         * Scope
+         * @description What a key may do; each may do what those before it may.
+         * @enum {string}
+         */
+        Scope: "read" | "write" | "operator";
         /**
          * Sound
          * @description Something heard that need not be speech.
@@ -1883,6 +2045,103 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": unknown;
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_keys_v1_keys_get: {
+        parameters: {
+            query?: {
+                /** @description Only this tenant's; all that the key opens if left out. */
+                tenant?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Keys"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    make_key_v1_keys_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewKey"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeKey"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    revoke_key_v1_keys__key_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The key's id. */
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Key"];
                 };
             };
             /** @description Why the request failed. */

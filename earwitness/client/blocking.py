@@ -20,7 +20,18 @@ from earwitness.client.sources import Body, Progress, Source, Uploadable
 from earwitness.client.steps import Flow, Pause, Send
 from earwitness.client.uploading import Uploaded, upload
 from earwitness.client.wanted import wanted
-from shared.domain.api import Cause, DeadLetter, Discarding, HistoryLine, Hit, Listed
+from shared.domain.api import (
+    Cause,
+    DeadLetter,
+    Discarding,
+    HistoryLine,
+    Hit,
+    Key,
+    Listed,
+    MadeKey,
+    NewKey,
+)
+from shared.domain.api_keys import Scope
 from shared.domain.result import Result
 from shared.domain.states import State
 from shared.errors import EarwitnessError
@@ -190,6 +201,25 @@ class Earwitness:
             WrongState: as in `replay`.
         """
         return self._run(calls.decide(self._door, recording_id, "discard", Discarding(why=why)))
+
+    def keys(self, *, tenant: str | None = None) -> list[Key]:
+        """API keys, the newest first, revoked ones too."""
+        return self._run(calls.keys(self._door, tenant))
+
+    def make_key(
+        self, *, tenant: str | None = None, scope: Scope = Scope.WRITE, name: str = ""
+    ) -> MadeKey:
+        """Make an API key; its `key` is told this once. Each call makes another."""
+        wanted = NewKey(tenant=tenant, scope=scope, name=name)
+        return self._run(calls.make_key(self._door, wanted))
+
+    def revoke_key(self, key_id: str) -> Key:
+        """End an API key for good. Revoking twice is once.
+
+        Raises:
+            NotFound: no key has this id.
+        """
+        return self._run(calls.revoke_key(self._door, key_id))
 
     def events(self) -> Iterator[Changed]:
         """One at once, then one whenever anything may look different, without end.

@@ -21,7 +21,11 @@ from shared.domain.api import (
     HistoryLine,
     Hit,
     Hits,
+    Key,
+    Keys,
     Listed,
+    MadeKey,
+    NewKey,
     RecordingPage,
 )
 from shared.domain.result import Result
@@ -162,6 +166,22 @@ def decide(door: Door, recording_id: str, verb: str, told: BaseModel | None = No
     path = f"/v1/dead-letters/{quote(recording_id, safe='')}/{verb}"
     answer = yield from door.ask("POST", path, told=told, repeatable=False)
     return understood(Listed, answer)
+
+
+def keys(door: Door, tenant: str | None) -> Flow[list[Key]]:
+    answer = yield from door.ask("GET", "/v1/keys", params={"tenant": tenant})
+    return understood(Keys, answer).keys
+
+
+def make_key(door: Door, told: NewKey) -> Flow[MadeKey]:
+    """A second time makes a second key, so an answer that was lost is not asked for."""
+    answer = yield from door.ask("POST", "/v1/keys", told=told, repeatable=False)
+    return understood(MadeKey, answer)
+
+
+def revoke_key(door: Door, key_id: str) -> Flow[Key]:
+    path = f"/v1/keys/{quote(key_id, safe='')}"
+    return understood(Key, (yield from door.ask("DELETE", path)))
 
 
 def wait(door: Door, recording_id: str, timeout_s: float) -> Flow[Result]:

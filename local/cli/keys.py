@@ -8,9 +8,10 @@ import click
 from local.cli.options import home_option, json_option, parts_of, tenant_option
 from local.cli.output import payload, say
 from local.telling import safe
-from shared.domain.api_keys import ENTROPY_BYTES, MAX_NAME, ApiKey, Scope, minted
+from shared.domain.api_keys import MAX_NAME, ApiKey, Scope
 from shared.domain.tenants import DEMO
-from shared.errors import NotFound, UnknownTenant
+from shared.errors import NotFound
+from shared.flows.mint import Mint
 
 
 @click.group()
@@ -35,13 +36,8 @@ def new_key(home: Path | None, tenant: str, scope: str, name: str, as_json: bool
     if len(name) > MAX_NAME or not name.isprintable():
         raise click.BadParameter(f"a name has at most {MAX_NAME} printable characters.")
     parts = parts_of(home)
-    if parts.tenants.get(tenant) is None:
-        raise UnknownTenant
-    made = False
-    while not made:  # an id of 48 bits may be taken
-        entropy = secrets.token_bytes(ENTROPY_BYTES)
-        text, key = minted(tenant, Scope(scope), name, parts.now(), entropy)
-        made = parts.api_keys.add(key)
+    mint = Mint(parts.tenants, parts.api_keys, parts.now, secrets.token_bytes)
+    text, key = mint(tenant, Scope(scope), name)
     if as_json:
         payload({"key": text, **_as_json(key)})
         return

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
+from shared.domain.api_keys import MAX_NAME, Scope
 from shared.domain.lanes import Lane
 from shared.domain.names import MAX_NAME_BYTES, TENANT
 from shared.domain.result import Fault, Subject
@@ -229,3 +230,52 @@ class Cause(_Described):
 class Causes(_Described):
     causes: list[Cause]
     """The newest day first, in a day the most frequent first."""
+
+
+class NewKey(BaseModel):
+    """A key to be made."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    tenant: str | None = Field(None, pattern=f"^{TENANT.pattern}$")
+    """Who it acts for; the caller's own tenant if left out, `demo` for whoever has no key."""
+    scope: Scope = Scope.WRITE
+    """read: look; write: upload and transcribe, too; operator: see to models and keys, too."""
+    name: str = Field("", max_length=MAX_NAME)
+    """What it is for; printable."""
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        if not name.isprintable():
+            raise ValueError("a name has printable characters only")
+        return name
+
+
+class Key(_Described):
+    """What is kept of a key."""
+
+    id: str
+    """Stands in the key, after `ew_`."""
+    tenant: str
+    """Who it acts for."""
+    scope: Scope
+    """What it may do."""
+    name: str
+    """What it is for."""
+    made_at: AwareDatetime
+    """When it was made."""
+    revoked_at: AwareDatetime | None
+    """When it ended; null while it opens."""
+    used_on: date | None
+    """UTC; the last day it was used."""
+
+
+class MadeKey(Key):
+    key: str
+    """The key itself, told this once: only a digest is kept."""
+
+
+class Keys(_Described):
+    keys: list[Key]
+    """The newest first; revoked ones too."""

@@ -28,6 +28,7 @@ from earwitness.client import (
     WrongMethod,
 )
 from shared import errors
+from shared.domain.api_keys import Scope, id_of
 from shared.domain.recording import Failure
 from shared.errors import Forbidden, InvalidRequest, NotFound, StoreUnavailable, WrongState
 from tests.client.line import Answers, Cut, NoAnswer
@@ -106,6 +107,20 @@ def test_dead_letter_says_what_it_died_of(store, ears):
     assert len(letter.attempts) == 1
     (day,) = {cause.day for cause in ears.causes_of_death(days=366) if cause.code == "decoder_died"}
     assert day == store.at.date()
+
+
+def test_key_is_made_told_once_and_revoked(ears):
+    made = ears.make_key(scope=Scope.READ, name="for a look")
+
+    [listed] = [k for k in ears.keys(tenant="demo") if k.id == made.id]
+    ended = ears.revoke_key(made.id)
+
+    assert id_of(made.key) == made.id
+    assert (listed.scope, listed.name, listed.revoked_at) == (Scope.READ, "for a look", None)
+    assert ended.revoked_at is not None
+    assert ears.revoke_key(made.id) == ended
+    with pytest.raises(NotFound):
+        ears.revoke_key("none")
 
 
 def test_what_is_not_there_is_not_found(ears):
@@ -376,6 +391,9 @@ CALLED = {
     "get /v1/dead-letters/{recording_id}": "dead_letter",
     "post /v1/dead-letters/{recording_id}/replay": "replay",
     "post /v1/dead-letters/{recording_id}/discard": "discard",
+    "get /v1/keys": "keys",
+    "post /v1/keys": "make_key",
+    "delete /v1/keys/{key_id}": "revoke_key",
     "get /v1/events": "events",
 }
 #: The sound is for the page's player; health is for those who watch the gateway.

@@ -24,8 +24,9 @@ from tests.gateway.testimony import Filled
 ENDLESS = "/v1/events"
 #: Asks for a permit of its own instead of a key.
 PERMITTED = ("put", "/v1/uploads/{key}")
-#: Counts everybody's: a tenant's key is not enough.
-OPERATORS = "/v1/dead-letters/causes"
+#: Count everybody's, or make keys: a tenant's key is not enough.
+CAUSES = "/v1/dead-letters/causes"
+OPERATORS = {CAUSES, "/v1/keys", "/v1/keys/{key_id}"}
 NOBODYS = frozenset({"/healthz"})
 
 
@@ -42,7 +43,7 @@ FINITE = [p for p in ALL if p.values[1] != ENDLESS]
 
 
 OF_RECORDINGS = [p for p in ALL if "{recording_id}" in p.values[1]]
-BODIES = {"/v1/uploads": {"name": "a", "size": 1}}
+BODIES = {"/v1/uploads": {"name": "a", "size": 1}, "/v1/keys": {}}
 
 
 class World:
@@ -64,7 +65,7 @@ class World:
 
     def ask(self, method, path, key=None, **headers):
         named = path.format(
-            recording_id=self.id, key="0" * 26, model="echo", format="json", name="x"
+            recording_id=self.id, key="0" * 26, model="echo", format="json", name="x", key_id="x"
         )
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
@@ -141,7 +142,7 @@ def test_with_a_key_of_its_own(world, method, path):
 
     if (method, path) == PERMITTED:
         assert answer.status_code == 422  # a permit is missing
-    elif path == OPERATORS:
+    elif path in OPERATORS:
         assert answer.status_code == 403
     elif path.startswith(BEHIND):
         assert answer.status_code == 502  # there is no service behind this gateway
@@ -203,9 +204,76 @@ def test_an_upload_is_the_keys_tenants(world):
 
 
 def test_counts_of_everybody_are_an_operators(world):
-    answer = world.ask("get", OPERATORS, world.key(scope=Scope.OPERATOR))
+    answer = world.ask("get", CAUSES, world.key(scope=Scope.OPERATOR))
 
     assert answer.status_code == 200
+
+
+def test_an_operators_key_sees_to_keys_of_its_tenant(world):
+    key = bearer(world.key(scope=Scope.OPERATOR))
+    world.key(tenant="other")
+    [theirs] = world.parts.api_keys.all("other")
+
+    made = world.client.post("/v1/keys", json={"scope": "read", "name": "a"}, headers=key)
+    others = world.client.post("/v1/keys", json={"tenant": "other"}, headers=key)
+    listed = world.client.get("/v1/keys", headers=key)
+    foreign = world.client.delete(f"/v1/keys/{theirs.id}", headers=key)
+
+    told = made.json()
+    assert (made.status_code, told["tenant"], told["scope"]) == (201, "acme", "read")
+    assert world.client.get("/v1/recordings", headers=bearer(told["key"])).status_code == 200
+    assert [others.status_code, foreign.status_code] == [404, 404]
+    assert {row["tenant"] for row in listed.json()["keys"]} == {"acme"}
+    assert told.pop("key") not in listed.text
+    assert told in [row | {"used_on": None} for row in listed.json()["keys"]]
+
+
+def test_a_revoked_key_opens_nothing_at_its_next_request(world):
+    key = bearer(world.key(scope=Scope.OPERATOR))
+    made = world.client.post("/v1/keys", json={}, headers=key).json()
+
+    first = world.client.delete(f"/v1/keys/{made['id']}", headers=key)
+    again = world.client.delete(f"/v1/keys/{made['id']}", headers=key)
+
+    assert (first.status_code, first.json()) == (200, again.json())
+    assert refused(world.client.get("/v1/recordings", headers=bearer(made["key"])))
+    assert "digest" not in first.text
+
+
+@pytest.mark.parametrize("method", ["get", "post", "delete"])
+def test_keys_are_the_pages_on_one_machine(world, method):
+    """Whoever sits there shows the page's token; where keys are asked for, it opens nothing."""
+    path = "/v1/keys/none" if method == "delete" else "/v1/keys"
+    token = {"X-Earwitness-Token": world.client.app.state.page_token}
+    body = {"json": {"tenant": "other"}} if method == "post" else {}
+
+    without = world.client.request(method, path, **body)
+    having = world.client.request(method, path, headers=token, **body)
+
+    expected = {"get": 200, "post": 201, "delete": 404}[method]
+    assert without.status_code == (401 if world.required else 403)
+    assert having.status_code == (401 if world.required else expected)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"scope": "root"}, 422),
+        ({"name": "x" * 81}, 422),
+        ({"name": "a\nb"}, 422),
+        ({"tenant": "../x"}, 422),
+        ({"tenant": "nobody"}, 404),
+        ({"key": "ew_mine"}, 422),
+        ({"name": "x" * 80}, 201),
+    ],
+)
+def test_a_key_that_cannot_be_made(settings, asked, status):
+    with gateway(settings, False) as world:
+        token = {"X-Earwitness-Token": world.client.app.state.page_token}
+        answer = world.client.post("/v1/keys", json=asked, headers=token)
+
+        assert answer.status_code == status
+        assert len(world.parts.api_keys.all()) == (status == 201)
 
 
 @pytest.mark.parametrize("path", ["/", "/dead-letters", "/fragments/recordings", "/static/app.js"])

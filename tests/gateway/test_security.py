@@ -158,7 +158,7 @@ def state_changing(app):
     """
     for path, operations in app.openapi()["paths"].items():
         for method in set(operations) - {"get"} if not path.startswith(HEARING) else ():
-            yield method, path.format(recording_id="x", key="0" * 26)
+            yield method, path.format(recording_id="x", key="0" * 26, key_id="x")
 
 
 def test_every_state_change_needs_the_pages_token(app, client):
@@ -172,8 +172,10 @@ def test_every_state_change_needs_the_pages_token(app, client):
     ]
 
     assert sorted(refused) == [
+        ("delete", "/v1/keys/x"),
         ("post", "/v1/dead-letters/x/discard"),
         ("post", "/v1/dead-letters/x/replay"),
+        ("post", "/v1/keys"),
         ("post", "/v1/uploads"),
     ]
     assert len(list(state_changing(app))) == len(refused) + 1
