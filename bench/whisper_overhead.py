@@ -32,10 +32,10 @@ from gpu_service.hosting.host import EngineHost
 from gpu_service.serving.server import Server
 from gpu_service.weights.pinned import whisper_base
 from shared.domain.answers import Task
+from shared.domain.plans import rounds
 from shared.domain.sound import SAMPLE_RATE, Limits
 from shared.domain.wishes import Wishes
 from shared.flows.ask import Ask
-from shared.flows.work import rounds
 from shared.settings import Settings
 from tests.engines.speech import SENTENCES, said, silence, word_error_rate
 

@@ -258,8 +258,9 @@ def reconcile(p: Parts) -> Reconcile:
 def work(p: Parts, ears: Ears) -> "Work":
     """The work flow over one process's ears. Imported late: it brings the result models."""
     from shared.domain.answers import Task
+    from shared.domain.plans import ASKED
     from shared.flows.ask import Ask
-    from shared.flows.work import ASKED, Work
+    from shared.flows.work import Work
 
     s = p.settings
     return Work(

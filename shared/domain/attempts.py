@@ -22,8 +22,8 @@ _DISCARDED = "discarded"
 class Attempt:
     """One stretch of work on a recording, from its lease to how it ended.
 
-    An attempt that was handed over, or given back before it counted, goes on in the next
-    stretch under the same number. A replay counts from 1 again.
+    An attempt that was handed over, given back or put off goes on in the next stretch under
+    the same number. A replay counts from 1 again.
     """
 
     number: int

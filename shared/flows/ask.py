@@ -144,7 +144,7 @@ class Ask:
 
     An engine with `Terms` costs money: neighbouring segments share a call where its text can be
     parted, and each call is committed before it is made. It is made at most once an attempt;
-    whoever died meanwhile has spent it. Segments are those of one round (`work.ROUND_S`), so
+    whoever died meanwhile has spent it. Segments are those of one round (`plans.ROUND_S`), so
     "more than 60 % doubtful" is counted over a round: counted over the file, every answer would
     wait for the last one, and nothing could be kept on the way.
     """

@@ -1,12 +1,13 @@
 """ticket -> lease -> read -> decode -> segments -> [ask -> judge]* -> align -> checkpoint
--> synthesize -> results under the token -> complete -> publish outbox."""
+-> testify -> results under the token -> complete -> publish outbox."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import BinaryIO
 
 from pydantic import TypeAdapter
 
@@ -16,7 +17,7 @@ from shared.domain.cascade import Decided
 from shared.domain.features import files, pooled
 from shared.domain.lanes import Lane
 from shared.domain.placement import capped, next_midnight
-from shared.domain.plans import planned
+from shared.domain.plans import engines_key, rounds, seconds
 from shared.domain.recording import Checkpoint, Failure, Lease, Message, Recording
 from shared.domain.result import Result, read
 from shared.domain.retry import MAX_ATTEMPTS, Again, after_failure
@@ -38,6 +39,7 @@ from shared.errors import (
 )
 from shared.flows.align import Align
 from shared.flows.ask import Ask, Purse
+from shared.flows.grip import Grip
 from shared.flows.publish import PublishOutbox
 from shared.logs import about, say
 from shared.ports import (
@@ -57,17 +59,11 @@ from shared.spans import Attributes, span, traceparent
 
 log = logging.getLogger("earwitness.work")
 
-#: Seconds of sound asked about at a time: four windows, so that short segments are packed
-#: together, and so that little is paid for again after a crash.
-ROUND_S = 112.0
 #: Seconds until a job that was given back (store or disk in trouble) is tried again.
 GIVE_BACK_S = 5.0
 DECIDED = TypeAdapter(Decided)
 #: This attempt made the call before, and it brought no answer.
 MADE_BEFORE = (Refusal.UNRESOLVED, Refusal.CALLED)
-#: What a recording is asked, in this order: words are placed when they are known. Questions
-#: (ANSWER) come with a request of their own.
-ASKED = (Task.TRANSCRIBE, Task.ALIGN, Task.CLASSIFY, Task.DESCRIBE, Task.EMBED)
 
 
 class Settled(StrEnum):
@@ -109,7 +105,7 @@ class Work:
     spending: Spending | None = None  #: without it, nothing that costs is asked
     max_seconds: float | None = None
     meter: Meter | None = None
-    grips: "dict[str, _Grip]" = field(default_factory=dict)  #: of the jobs in work now
+    grips: dict[str, Grip] = field(default_factory=dict)  #: of the jobs in work now
 
     def held(self) -> list[Lease]:
         """The leases this process holds now."""
@@ -129,7 +125,7 @@ class Work:
         lease = self.jobs.lease_next(lanes, self.worker, self.now(), self.lease_s)
         if lease is None:
             return Settled.NOTHING
-        grip = self.grips[lease.recording.id] = _Grip(self.jobs, lease, self.now, self.lease_s)
+        grip = self.grips[lease.recording.id] = Grip(self.jobs, lease, self.now, self.lease_s)
         try:
             with about(lease.recording.id), _span_of(lease):
                 return self._settle(grip, yields)
@@ -139,7 +135,7 @@ class Work:
         finally:
             self.grips.pop(lease.recording.id, None)
 
-    def _settle(self, grip: "_Grip", yields: Callable[[Lane], bool]) -> Settled:
+    def _settle(self, grip: Grip, yields: Callable[[Lane], bool]) -> Settled:
         lease = grip.lease
         try:
             return self._hear(grip, yields)
@@ -192,7 +188,7 @@ class Work:
         self._publish(lease.recording.id)
         return Settled.DEAD
 
-    def _hear(self, grip: "_Grip", yields: Callable[[Lane], bool]) -> Settled:
+    def _hear(self, grip: Grip, yields: Callable[[Lane], bool]) -> Settled:
         begun, known = self.now(), grip.lease.recording
         tenant = self.tenants.get(known.tenant) or Tenant(known.tenant, Tier.FREE, begun)
         limits = capped(tenant.limits, self.max_seconds)
@@ -201,15 +197,7 @@ class Work:
             key = self._answer_key(known, fetched.sha256, engines)
             if (answered := self._answered(known, key, limits)) is not None:
                 return self._reuse(grip, *answered, key)
-            opened = self.ears.open(
-                fetched.file,
-                tenant=known.tenant,
-                wishes=known.wishes,
-                limits=limits,
-                alive=grip.keep,
-                lane=known.lane or Lane.LOW,
-            )
-            with opened as hearing:
+            with self._opened(grip, fetched.file, limits) as hearing:
                 surveyed = self.now()
                 plan = f"{hearing.survey.plan}/{engines_key(engines)}"
                 heard = self._all(hearing, engines, grip, plan, begun, yields)
@@ -221,6 +209,19 @@ class Work:
             grip.lease, survey, heard, fetched.sha256, (begun, surveyed, self.now())
         )
         return self._complete(grip, testimony, key)
+
+    def _opened(
+        self, grip: Grip, sound: BinaryIO, limits: Limits
+    ) -> AbstractContextManager[Hearing]:
+        known = grip.lease.recording
+        return self.ears.open(
+            sound,
+            tenant=known.tenant,
+            wishes=known.wishes,
+            limits=limits,
+            alive=grip.keep,
+            lane=known.lane or Lane.LOW,
+        )
 
     def _answer_key(
         self, known: Recording, sha256: str, engines: dict[Task, tuple[str, ...]]
@@ -245,9 +246,7 @@ class Work:
             return None  # its time was over meanwhile
         return (result, felt) if allowed(result, limits) else None
 
-    def _reuse(
-        self, grip: "_Grip", answered: Result, felt: Mapping[str, bytes], key: str
-    ) -> Settled:
+    def _reuse(self, grip: Grip, answered: Result, felt: Mapping[str, bytes], key: str) -> Settled:
         """Answer from known content; nobody was asked, so nothing is measured."""
         known = grip.lease.recording
         log.info("answered from known content", extra={"recording_id": known.id})
@@ -272,7 +271,7 @@ class Work:
         self,
         hearing: Hearing,
         engines: dict[Task, tuple[str, ...]],
-        grip: "_Grip",
+        grip: Grip,
         plan: str,
         begun: datetime,
         yields: Callable[[Lane], bool],
@@ -280,7 +279,7 @@ class Work:
         """Every answer, from checkpoints where there are any; None if handed over."""
         heard = self._kept(grip.lease, plan)
         work = list(rounds(hearing.survey, engines, heard))
-        total_s = sum(_seconds(segments) for _, segments in work) or 1.0
+        total_s = sum(seconds(segments) for _, segments in work) or 1.0
         done_s = 0.0
         for n, (task, segments) in enumerate(work):
             if n and self._should_stop(grip.lease, begun, yields):
@@ -290,7 +289,7 @@ class Work:
                 lease = grip.lease
                 decided = self._decided(hearing, lease, task, segments, engines, heard)
             heard[task] += decided
-            done_s += _seconds(segments)
+            done_s += seconds(segments)
             if n + 1 < len(work):  # the last round is kept by `complete` itself
                 self._checkpoint(grip, plan, task, decided, done_s / total_s)
         return heard
@@ -327,7 +326,7 @@ class Work:
         return heard
 
     def _checkpoint(
-        self, grip: "_Grip", plan: str, task: Task, decided: Sequence[Decided], progress: float
+        self, grip: Grip, plan: str, task: Task, decided: Sequence[Decided], progress: float
     ) -> None:
         done = [
             Checkpoint(plan, task.value, d.segment, DECIDED.dump_json(d).decode()) for d in decided
@@ -357,7 +356,7 @@ class Work:
             lease.recording, survey, with_times(heard), sha256, timings, versions, felt
         )
 
-    def _complete(self, grip: "_Grip", testimony: Testimony, key: str) -> Settled:
+    def _complete(self, grip: Grip, testimony: Testimony, key: str) -> Settled:
         result, now = testify(testimony), self.now()
         again = key if reusable(result) else None
         felt = files(testimony.features)
@@ -405,48 +404,3 @@ def _span_of(lease: Lease) -> AbstractContextManager[None]:
     }
     trace = lease.recording.trace
     return span("hear", parent=trace, link=traceparent(), attributes=about_it)
-
-
-class _Grip:
-    """Holds a lease and extends it in time, called wherever work goes on."""
-
-    def __init__(self, jobs: Jobs, lease: Lease, now: Clock, lease_s: float) -> None:
-        self._jobs, self.lease, self._now, self._lease_s = jobs, lease, now, lease_s
-
-    def keep(self) -> None:
-        """Extend once half the lease is used.
-
-        Raises:
-            StaleLease: somebody else has the job; stop working on it.
-        """
-        now = self._now()
-        if (self.lease.until - now).total_seconds() < self._lease_s / 2:
-            extended = self._jobs.extend(self.lease, now, self._lease_s)
-            self.lease = replace(self.lease, until=extended.until)
-
-
-def rounds(
-    survey: Survey,
-    engines: dict[Task, tuple[str, ...]],
-    heard: dict[Task, list[Decided]],
-) -> Iterator[tuple[Task, list[Segment]]]:
-    """What is left to ask, in rounds of at most ROUND_S (one segment at least)."""
-    for task in (task for task in ASKED if engines.get(task)):
-        known = {d.segment for d in heard[task]}
-        batch: list[Segment] = []
-        for segment in (s for s in planned(survey, task) if s.index not in known):
-            if batch and _seconds(batch) + segment.duration_s > ROUND_S:
-                yield task, batch
-                batch = []
-            batch.append(segment)
-        if batch:
-            yield task, batch
-
-
-def _seconds(segments: Sequence[Segment]) -> float:
-    return sum(s.duration_s for s in segments)
-
-
-def engines_key(engines: dict[Task, tuple[str, ...]]) -> str:
-    """Names the cascade: answers given under another one are not this one's checkpoints."""
-    return ";".join(f"{task}={','.join(names)}" for task, names in sorted(engines.items()))

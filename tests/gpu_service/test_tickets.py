@@ -21,7 +21,7 @@ from shared.domain.lanes import Lane
 from shared.domain.recording import UploadedObject
 from shared.domain.states import State
 from shared.errors import InvalidSettings
-from shared.flows.work import _Grip
+from shared.flows.grip import Grip
 from shared.settings import Cascade, load
 from shared.wiring import STORE, intake
 from tests.broker import RecordingBroker
@@ -282,7 +282,7 @@ async def test_what_is_held_at_the_end_is_handed_over(settings):
 
     async with app.router.lifespan_context(app):
         lease = house.parts.jobs.lease_next(tuple(Lane), "w", house.parts.now(), 60)
-        house.work.grips[made.id] = _Grip(house.parts.jobs, lease, house.parts.now, 60)
+        house.work.grips[made.id] = Grip(house.parts.jobs, lease, house.parts.now, 60)
 
     assert house.parts.recordings.get(made.id).state is State.QUEUED
     again = house.parts.jobs.lease_next(tuple(Lane), "w", house.parts.now(), 60)
