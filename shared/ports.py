@@ -137,7 +137,7 @@ class Recordings(Protocol):
         """Every change of state, oldest first; empty for an unknown id.
 
         The line of a lease has the number of its attempt. The line that ends an attempt
-        without a result (fail, give_back, reject, take_back) and the line of a refusal
+        without a result (fail, give_back, defer, reject, take_back) and the line of a refusal
         have the cause as it was given, with its engine.
         """
         ...
@@ -198,7 +198,7 @@ class Jobs(Protocol):
         ...
 
     def give_back(self, lease: Lease, cause: Failure, not_before: datetime, now: datetime) -> None:
-        """Let go before work on the sound began: the attempt is not counted."""
+        """Let go for trouble around the work: the attempt is not counted, what was kept stays."""
         ...
 
     def defer(self, lease: Lease, cause: Failure, until: datetime, now: datetime) -> None:
