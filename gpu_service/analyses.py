@@ -103,7 +103,7 @@ async def _answered(
     if want.language and Task.TRANSCRIBE in want.operations:
         first = house.settings.cascade.transcribe[0]
         await run_in_threadpool(check_languages, house, first, [want.language])
-    told = await unless_gone(request, _all(api, analysing, files))
+    told = await unless_gone(request, _all(api, tenant, analysing, files))
     if len(files) == 1 and isinstance(told[0], EarwitnessError):
         return _refused(told[0])
     data = [_entry(file, one) for file, one in zip(files, told, strict=True)]
@@ -129,14 +129,14 @@ def _entry(file: UploadFile, told: Json | EarwitnessError) -> Json:
 
 
 async def _all(
-    api: Api, analysing: Analyse, files: Sequence[UploadFile]
+    api: Api, tenant: Tenant, analysing: Analyse, files: Sequence[UploadFile]
 ) -> list[Json | EarwitnessError]:
     room = asyncio.Semaphore(AT_ONCE)
 
     async def one(file: UploadFile) -> Json | EarwitnessError:
         async with room:
             try:
-                return await _heard(api, analysing, file)
+                return await _heard(api, tenant, analysing, file)
             except CallerGone:
                 raise
             except EarwitnessError as error:
@@ -145,14 +145,15 @@ async def _all(
     return await asyncio.gather(*map(one, files))
 
 
-async def _heard(api: Api, analysing: Analyse, file: UploadFile) -> Json:
+async def _heard(api: Api, tenant: Tenant, analysing: Analyse, file: UploadFile) -> Json:
     """One file's analysis.
 
     Raises:
-        ServiceFull: too much sound waits. RefusedAudio, DecoderDied: it cannot be heard.
+        ServiceFull: too much sound waits. OverQuota: the tenant's day is used up.
+        RefusedAudio, DecoderDied: it cannot be heard.
     """
     # A place and the admission are those of the audio API; only what is asked differs.
-    call = Call(api.house, file.file, cast(Any, analysing))
+    call = Call(api.house, tenant, file.file, cast(Any, analysing))
     steps: list[Any] = [step async for step in call.steps()]
     survey, heard = cast(Survey, steps[0]), cast(list[Heard], steps[1:])
     accept_at = api.house.settings.analysis_accept_at

@@ -244,6 +244,10 @@ class ServiceFull(EarwitnessError, layer=Layer.RESOURCE, severity=Severity.INFO,
     """Every place is taken. The ticket comes again; nobody has lost an attempt."""
 
 
+class OverQuota(EarwitnessError, layer=Layer.RESOURCE, severity=Severity.INFO, retryable=True):
+    """The tenant's seconds of this UTC day are used up. Come back tomorrow, or raise the tier."""
+
+
 class DecoderDied(EarwitnessError, layer=Layer.EXECUTION, severity=Severity.ERROR, retryable=True):
     """The decoder died while reading this recording."""
 

@@ -61,6 +61,15 @@ class Tenants(Protocol):
         """Every tenant, by id."""
         ...
 
+    def charge(self, tenant: str, charged: Callable[[Ledger], Ledger]) -> None:
+        """Put what `charged` makes of the tenant's ledger in its place, in one commit.
+
+        Of concurrent callers each is given what the one before left. `charged` is pure and may
+        be called again after a conflict; what it raises is raised, and nothing changes. An
+        unknown tenant has used nothing, and nothing of it is kept.
+        """
+        ...
+
 
 class ApiKeys(Protocol):
     def add(self, key: ApiKey) -> bool:

@@ -12,7 +12,9 @@ from gpu_service.admission import expected_s
 from gpu_service.house import House
 from shared.domain.cascade import Decided
 from shared.domain.lanes import Lane
+from shared.domain.placement import heard_now
 from shared.domain.sound import Survey
+from shared.domain.tenants import Tenant
 from shared.errors import EarwitnessError, Layer, ServiceStopping, Severity
 
 Step = Survey | tuple[Decided, ...]
@@ -24,10 +26,14 @@ class CallerGone(EarwitnessError, layer=Layer.CONTEXT, severity=Severity.INFO, r
 
 
 class Call:
-    """Takes a place, hears, and tells what was decided; owns the sound and closes it."""
+    """Takes a place, hears, and tells what was decided; owns the sound and closes it.
 
-    def __init__(self, house: House, sound: BinaryIO, hear: Hear) -> None:
-        self._house, self._sound, self._hear = house, sound, hear
+    The sound counts against its tenant's day once its length is known, before any engine hears
+    it; one that then fails has counted, as an upload has. Asking again counts again.
+    """
+
+    def __init__(self, house: House, tenant: Tenant, sound: BinaryIO, hear: Hear) -> None:
+        self._house, self._tenant, self._sound, self._hear = house, tenant, sound, hear
         self._told: asyncio.Queue[Step | BaseException | None] = asyncio.Queue()
         self._gone = threading.Event()
         self._loop = asyncio.get_running_loop()
@@ -39,6 +45,7 @@ class Call:
 
         Raises:
             ServiceFull: too much sound waits, or no place came free in time.
+            OverQuota: the tenant has had more heard today than it may.
             Else what `Listen` raises.
         """
         try:
@@ -71,7 +78,14 @@ class Call:
 
     def _in_thread(self) -> None:
         for step in self._hear(self._sound, self._alive):
+            if isinstance(step, Survey):
+                self._charge(step.facts.duration_s or 0.0)
             self._loop.call_soon_threadsafe(self._told.put_nowait, step)
+
+    def _charge(self, seconds: float) -> None:
+        parts, tenant = self._house.parts, self._tenant
+        now = parts.now()
+        parts.tenants.charge(tenant.id, lambda used: heard_now(seconds, tenant, used, now))
 
     def _alive(self) -> None:
         if self._gone.is_set():

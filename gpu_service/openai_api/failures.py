@@ -21,6 +21,7 @@ STATUS: dict[type[e.EarwitnessError], int] = {
     NoForm: 415,
     e.ServiceFull: 429,
     e.TooManyStreams: 429,
+    e.OverQuota: 429,
     e.NoEngineSet: 422,
 }
 #: Source: OpenAI, "API reference", "Error codes", and the bodies their API answers with.

@@ -122,7 +122,7 @@ async def _transcribed(api: Api, request: Request) -> Response:
     except BaseException:
         file.file.close()
         raise
-    call = Call(api.house, file.file, _hearing(api, tenant, wanted, names))
+    call = Call(api.house, tenant, file.file, _hearing(api, tenant, wanted, names))
     try:
         return await _answered(api, tenant, wanted, call, request)
     except BaseException:

@@ -10,7 +10,7 @@ from shared.domain.overload import Backlog, shed
 from shared.domain.recording import Ledger, Placement, Recording
 from shared.domain.sound import Limits
 from shared.domain.tenants import BURST_WINDOW_S, Rules, Tenant
-from shared.errors import AudioTooLarge, AudioTooLong
+from shared.errors import AudioTooLarge, AudioTooLong, OverQuota
 
 
 def check_limits(size_bytes: int, seconds: float | None, limits: Limits) -> None:
@@ -58,6 +58,26 @@ def _over_quota(ledger: Ledger, seconds: float, rules: Rules) -> bool:
         rules.seconds_a_day is not None and ledger.seconds + seconds > rules.seconds_a_day
     )
     return files_over or seconds_over
+
+
+def heard_now(seconds: float, tenant: Tenant, ledger: Ledger, now: datetime) -> Ledger:
+    """The ledger after sound that its sender waits for: of the same seconds a day as uploads.
+
+    It is no file: nothing is kept of it, and the limit of files is one of storage.
+
+    Raises:
+        OverQuota: more than is left of the day; `retry_after_s` says when a new one begins.
+    """
+    ledger, limit = _today(ledger, now), tenant.rules.seconds_a_day
+    if limit is not None and ledger.seconds + seconds > limit:
+        begins, left = next_midnight(now), max(0.0, limit - ledger.seconds)
+        raise OverQuota(
+            f"The sound has {seconds:,.1f} s; of the tenant's {limit:,.0f} s a day"
+            f" {left:,.1f} s are left. The next day begins at {begins:%Y-%m-%d %H:%M} UTC. Uploads"
+            " are taken and heard then; a higher tier hears more.",
+            retry_after_s=(begins - now).total_seconds(),
+        )
+    return replace(ledger, seconds=ledger.seconds + seconds)
 
 
 def next_midnight(now: datetime) -> datetime:

@@ -66,7 +66,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What a tenant has used, as the store holds it; changed only inside intake's commit."""
+    """What a tenant has used, as the store holds it; changed by conditional commits only."""
 
     next_tag: float = 0.0
     day: str = ""  #: UTC date of the two counts below, ISO

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.domain.lanes import Lane
-from shared.domain.placement import check_limits, next_midnight, place
+from shared.domain.placement import check_limits, heard_now, next_midnight, place
 from shared.domain.recording import Ledger
 from shared.domain.sound import Limits
 from shared.domain.tenants import BURST_WINDOW_S, Tier
-from shared.errors import AudioTooLarge, AudioTooLong
+from shared.errors import AudioTooLarge, AudioTooLong, OverQuota
 from tests.builders import NOW, recording, tenant
 
 TODAY = NOW.date().isoformat()
@@ -63,6 +63,27 @@ def test_the_daily_quota_defers_to_midnight(ledger, seconds, late):
 
     assert placement.deferred_until == (datetime(2026, 3, 2, tzinfo=UTC) if late else None)
     assert placement.ledger.files == (ledger.files if late else (ledger.files % 50) + 1)
+
+
+@pytest.mark.parametrize(
+    ("ledger", "seconds", "after"),
+    [
+        pytest.param(Ledger(day=TODAY, seconds=17_990), 10.0, 18_000.0, id="exactly 5 h"),
+        pytest.param(Ledger(day=TODAY, seconds=17_990), 10.1, None, id="over 5 h"),
+        pytest.param(Ledger(day="2026-02-28", seconds=18_000), 10.0, 10.0, id="yesterday's"),
+        pytest.param(Ledger(day=TODAY, files=50), 10.0, 10.0, id="no file"),
+    ],
+)
+def test_sound_that_is_waited_for_has_the_same_seconds_a_day(ledger, seconds, after):
+    if after is None:
+        with pytest.raises(OverQuota, match=r"10\.0 s are left") as refused:
+            heard_now(seconds, tenant(), ledger, NOW)
+        midnight = datetime(2026, 3, 2, tzinfo=UTC)
+        assert refused.value.context["retry_after_s"] == (midnight - NOW).total_seconds()
+    else:
+        charged = heard_now(seconds, tenant(), ledger, NOW)
+        assert (charged.seconds, charged.day) == (after, TODAY)
+        assert charged.files == (ledger.files if ledger.day == TODAY else 0)
 
 
 def test_the_burst_runs_out_and_comes_back():

@@ -1,6 +1,7 @@
 """Implements `Tenants` on SQLite."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from sqlite3 import Connection, Row
@@ -16,7 +17,7 @@ _INSERT = (
 
 
 class SqliteTenants:
-    """One row a tenant; its ledger is written by `SqliteRecordings` inside intake's commit."""
+    """One row a tenant; its ledger is written inside intake's commit, too."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -47,6 +48,10 @@ class SqliteTenants:
     def all(self) -> list[Tenant]:
         with self._db.read() as db:
             return [_tenant(row) for row in db.execute("SELECT * FROM tenants ORDER BY id")]
+
+    def charge(self, tenant: str, charged: Callable[[Ledger], Ledger]) -> None:
+        with self._db.write() as db:
+            write_ledger(db, tenant, charged(ledger(db, tenant)))
 
 
 def _row(tenant: Tenant) -> tuple[str, str, str, int, int]:

@@ -1,19 +1,20 @@
 """Implements `Tenants` on Firestore."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 
 from google.cloud.firestore_v1 import Client
 
 from shared.adapters.gcp.firestore_client import Commit, Documents, possible
-from shared.adapters.gcp.firestore_rows import TENANTS, Row, row
+from shared.adapters.gcp.firestore_rows import TENANTS, Row, ledger, row, write_ledger
 from shared.domain.moments import from_us, to_us
 from shared.domain.recording import Ledger
 from shared.domain.tenants import Tenant, Tier
 
 
 class FirestoreTenants:
-    """One document a tenant; its ledger is written by `FirestoreRecordings` inside intake's commit.
+    """One document a tenant; its ledger is written inside intake's commit, too.
 
     IAM: roles/datastore.user, granted in terraform/firestore.tf. Run on the Firestore
     emulator of the gcloud SDK.
@@ -50,6 +51,13 @@ class FirestoreTenants:
     def all(self) -> list[Tenant]:
         found = self._db.found(self._db.all_of(TENANTS).order_by("__name__"))
         return [_tenant(one.id, row(one)) for one in found]
+
+    def charge(self, tenant: str, charged: Callable[[Ledger], Ledger]) -> None:
+        def step(commit: Commit) -> None:
+            known = self._db.get(self._db.at(TENANTS, tenant))
+            write_ledger(commit, known, charged(ledger(known)))
+
+        self._db.settle(step)
 
 
 def _rules(tenant: Tenant) -> Row:

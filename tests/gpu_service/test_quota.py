@@ -1,0 +1,138 @@
+"""Sound that its sender waits for counts against the tenant's day, as uploads do."""
+
+from datetime import UTC, datetime
+
+import httpx
+import openai
+import pytest
+
+from shared.domain.recording import Ledger
+from shared.domain.tenants import Tenant, Tier
+from tests.builders import NOW
+from tests.gpu_service.test_word_times import SOUND
+from tests.sounds import tone_wav
+from tests.streaming.conftest import given
+from tests.streaming.serving import running, vouched
+
+LIMIT_S = 10.0
+#: Seconds until the next 00:00 UTC, at most.
+DAY_S = 86_400
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    with running(given(tmp_path_factory.mktemp("home"))) as up:
+        yield up
+
+
+@pytest.fixture
+def tenants(service):
+    return service.app.state.house.parts.tenants
+
+
+@pytest.fixture
+def acme(tenants):
+    """Has nothing used of its ten seconds today."""
+    tenants.put(Tenant("acme", Tier.FREE, NOW, (("seconds_a_day", LIMIT_S),)))
+    tenants.charge("acme", lambda _: Ledger())
+    return lambda: used(tenants, "acme")
+
+
+def used(tenants, tenant):
+    seen = []
+    tenants.charge(tenant, lambda ledger: seen.append(ledger) or ledger)
+    return seen[-1]
+
+
+@pytest.fixture
+def hear(service):
+    headers = vouched(service.app.state.house.settings, "acme")
+
+    def ask(*sounds, path="audio/transcriptions", **wanted):
+        return httpx.post(
+            f"http://{service.address}/v1/{path}",
+            files=[("file", ("a.wav", sound)) for sound in sounds],
+            data=wanted or {"model": "echo"},
+            headers=headers,
+            timeout=60,
+        )
+
+    return ask
+
+
+def test_its_seconds_are_counted_and_no_file(acme, hear):
+    assert hear(tone_wav(4.0)).status_code == 200
+
+    assert (acme().seconds, acme().files) == (pytest.approx(4.0, abs=0.01), 0)
+    assert acme().day == datetime.now(UTC).date().isoformat()
+
+
+@pytest.mark.parametrize("stream", ["false", "true"])
+def test_over_the_days_seconds_it_is_refused_with_the_time_to_come_back(acme, hear, stream):
+    assert hear(tone_wav(10.0)).status_code == 200
+
+    answer = hear(tone_wav(0.5), model="echo", stream=stream)
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["type"]) == (
+        429,
+        "over_quota",
+        "rate_limit_error",
+    )
+    assert "00:00 UTC" in error["message"]
+    assert 0 < int(answer.headers["retry-after"]) <= DAY_S
+    assert acme().seconds == pytest.approx(10.0, abs=0.01)
+
+
+def test_openais_client_takes_it_for_a_rate_limit(acme, hear, service):
+    hear(tone_wav(10.0))
+    headers = vouched(service.app.state.house.settings, "acme")
+    named = {"x-earwitness-tenant": "acme"}
+    key = headers["authorization"].removeprefix("Bearer ")
+    with (
+        openai.OpenAI(
+            base_url=f"http://{service.address}/v1",
+            api_key=key,
+            default_headers=named,
+            max_retries=0,
+        ) as client,
+        pytest.raises(openai.RateLimitError) as refused,
+    ):
+        client.audio.transcriptions.create(file=("a.wav", SOUND), model="echo")
+
+    assert refused.value.code == "over_quota"
+
+
+def test_nobody_hears_what_is_over_quota(acme, hear, service):
+    figures = service.app.state.house.servers["echo"].figures
+    hear(tone_wav(10.0))
+    before = figures.clips
+
+    hear(SOUND)
+
+    assert figures.clips == before
+
+
+def test_each_file_of_an_analysis_counts_once(acme, hear):
+    answer = hear(tone_wav(6.0), tone_wav(6.0), path="analyses", operations="transcribe")
+
+    failed = [entry.get("error") for entry in answer.json()["data"] if entry.get("error")]
+    assert acme().seconds == pytest.approx(6.0, abs=0.01)
+    assert [error["code"] for error in failed] == ["over_quota"]
+
+
+def test_what_cannot_be_heard_counts_nothing(acme, hear):
+    assert hear(b"no sound").status_code == 400
+
+    assert acme().seconds == 0.0
+
+
+def test_an_unlimited_tenant_is_counted_and_never_refused(service, tenants):
+    headers = vouched(service.app.state.house.settings, "demo")
+    url, before = f"http://{service.address}/v1/audio/transcriptions", used(tenants, "demo").seconds
+
+    file = {"file": ("a.wav", tone_wav(2.0))}
+    answer = httpx.post(url, files=file, data={"model": "echo"}, headers=headers, timeout=60)
+
+    assert answer.status_code == 200
+    assert used(tenants, "demo").seconds - before == pytest.approx(2.0, abs=0.01)
