@@ -10,7 +10,7 @@ from gateway.callers import Caller, Calling
 from gateway.dependencies import Wired
 from gateway.errors import DESCRIBED
 from gateway.incoming import incoming
-from gateway.security import TOKEN_CHECKED
+from gateway.security import TOKEN_CHECKED, origin
 from gateway.sessions import KEPT, Piece, Session, Sessions, piece_of
 from gateway.signatures import Permit, sign, verify
 from gateway.ulids import ENTROPY_BYTES, PATTERN, ulid
@@ -49,7 +49,7 @@ def mint(asked: Wanted, request: Request, parts: Wired, caller: Calling) -> Mint
     token = sign(permit, request.app.state.upload_key)
     return Minted(
         recording_hint=recording_id(_bucket(parts), permit.name, FIRST),
-        url=f"{request.base_url}v1/uploads/{key}?token={token}",
+        url=f"{origin(request.scope)}/v1/uploads/{key}?token={token}",
         method="PUT",
         headers={"Content-Type": permit.content_type},
         expires_at=datetime.fromtimestamp(permit.expires_s, UTC),

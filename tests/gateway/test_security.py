@@ -97,6 +97,23 @@ def test_a_named_host_is_an_origin_over_https(public, host, origin, status):
     assert public.get("/v1/recordings", headers=headers).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("ear.example", "https://ear.example/"),
+        ("ear.example:8443", "https://ear.example:8443/"),
+        (HOST, f"http://{HOST}/"),
+    ],
+)
+def test_an_upload_goes_to_where_its_sender_found_us(public, host, address):
+    """TLS ends in front of the gateway, which therefore hears http whatever the sender speaks."""
+    headers = {"Host": host, "X-Earwitness-Token": public.app.state.page_token}
+
+    minted = public.post("/v1/uploads", json={"name": "a", "size": 1}, headers=headers).json()
+
+    assert minted["url"].startswith(f"{address}v1/uploads/")
+
+
 def test_a_foreign_name_is_logged_with_its_remedy(client, caplog):
     answer = client.get("/v1/recordings", headers={"Host": "gateway-abc.run.app"})
 
