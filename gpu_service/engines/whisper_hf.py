@@ -52,6 +52,7 @@ THINNED = 4
 #: Earlier text may take half the decoder's places (paper, section 2.3: 224 of 448).
 PROMPT_SHARE = 2
 
+PROMPT_CUT = "prompt_cut"  #: the model reads only the end of so long a prompt
 ANSWER_CUT = "answer_cut"  #: more was to come, but the decoder has no more places
 
 
@@ -296,11 +297,19 @@ class WhisperHf:
 
     def _earlier(self, clip: Clip) -> list[int]:
         """Earlier text or names, their last tokens where there are too many."""
-        v, places = self._ready.vocabulary, self._ready.model.config.max_target_positions
-        if not clip.prompt or v.before is None:
+        before, said = self._ready.vocabulary.before, self._prompt(clip)
+        return [before, *said[-self._prompt_places :]] if before is not None and said else []
+
+    def _prompt(self, clip: Clip) -> list[int]:
+        if not clip.prompt or self._ready.vocabulary.before is None:
             return []
-        said = self._ready.words.encode(f" {clip.prompt.strip()}", add_special_tokens=False)
-        return [v.before, *said[-(places // PROMPT_SHARE - 1) :]]
+        said = f" {clip.prompt.strip()}"
+        return list(self._ready.words.encode(said, add_special_tokens=False))
+
+    @property
+    def _prompt_places(self) -> int:
+        """Tokens of a prompt the decoder has places for."""
+        return int(self._ready.model.config.max_target_positions) // PROMPT_SHARE - 1
 
     def _decoder(self, states: "torch.Tensor") -> Callable[["torch.Tensor"], "torch.Tensor"]:
         """Takes tokens (n_clips, n_new) after all before, gives logits (n_clips, n_vocabulary)."""
@@ -357,6 +366,7 @@ class WhisperHf:
             LANGUAGE_UNKNOWN: clip.language is not None and clip.language != spoken.code,
             REPETITION: draft.ending is Ending.LOOP,
             ANSWER_CUT: draft.ending is Ending.LIMIT,
+            PROMPT_CUT: len(self._prompt(clip)) > self._prompt_places,
             UNEXPLAINED: not text,
         }
         return Answer(

@@ -141,6 +141,16 @@ def test_earlier_text_decides_a_spelling(engine: Engine) -> None:
 
     assert "Kathryn" not in first.text
     assert "Kathryn" in second.text
+    assert "prompt_cut" not in second.cautions
+
+
+def test_a_prompt_of_which_only_the_end_is_read_is_said(engine: Engine) -> None:
+    told = clip(said("Catherine called about the report."), language="en")
+    told = dataclasses.replace(told, prompt="one two three four five six " * 50)
+
+    (answer,) = transcribe(engine, told)
+
+    assert "prompt_cut" in answer.cautions
 
 
 def test_what_the_checkpoint_forbids_is_not_written(cache: Path, converted: Path) -> None:
