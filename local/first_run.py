@@ -1,10 +1,10 @@
 """The first start hears one recording that comes with Earwitness, and shows what came out."""
 
 import io
-import threading
 from collections.abc import Callable
 from importlib.resources import files
 
+from local.bell import Bell
 from local.errand import SETTLED, id_of
 from local.telling import result_of, transcript_lines, verdict
 from shared.domain.names import ROOT
@@ -30,7 +30,7 @@ def hear_sample(
     parts: Parts,
     *,
     say: Callable[[str], None],
-    stopped: threading.Event,
+    stopped: Bell,
     patience_s: float = PATIENCE_S,
 ) -> None:
     """Bring the sample in as tenant demo, wait until it is heard, and show its transcript."""
@@ -53,9 +53,7 @@ def hear_sample(
             say(f"  {line}")
 
 
-def _wait(
-    parts: Parts, recording_id: str, stopped: threading.Event, patience_s: float
-) -> Recording | None:
+def _wait(parts: Parts, recording_id: str, stopped: Bell, patience_s: float) -> Recording | None:
     for _ in range(int(patience_s / LOOK_EVERY_S)):
         found = parts.recordings.get(recording_id)
         if found is not None and found.state in SETTLED:

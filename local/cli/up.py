@@ -12,6 +12,7 @@ from types import FrameType
 import click
 
 from local import first_run
+from local.bell import Bell
 from local.claim import claim, write_note
 from local.cli.options import home_option, settings_of
 from local.cli.output import say
@@ -96,7 +97,7 @@ def inbox_of(settings: Settings) -> Path:
 def _serve(settings: Settings, port: int, inbox: Path) -> None:
     say("Earwitness is starting ...")
     _when_asked(signal.default_int_handler)  # breaks off a start, however long it takes
-    stopped = threading.Event()
+    stopped = Bell()
     trouble = _fall_together(stopped)
 
     def fell(error: BaseException) -> None:
@@ -121,9 +122,7 @@ def _serve(settings: Settings, port: int, inbox: Path) -> None:
         raise trouble[0]
 
 
-def _greet(
-    stack: Stack, settings: Settings, port: int, inbox: Path, stopped: threading.Event
-) -> None:
+def _greet(stack: Stack, settings: Settings, port: int, inbox: Path, stopped: Bell) -> None:
     note = stack.up(os.getpid())
     write_note(settings.home, note)
     _hear_sample(stack.parts, stopped)
@@ -140,7 +139,7 @@ def _afterwards(settings: Settings) -> str:
     return "what waits goes on at the next start."
 
 
-def _hear_sample(opened: Parts, stopped: threading.Event) -> None:
+def _hear_sample(opened: Parts, stopped: Bell) -> None:
     """The sample is a greeting: a disk or a store in trouble must not end the start."""
     try:
         if first_run.is_first(opened) and not stopped.is_set():
@@ -149,7 +148,7 @@ def _hear_sample(opened: Parts, stopped: threading.Event) -> None:
         say(f"The sample was left out: {error}")
 
 
-def _fall_together(stopped: threading.Event) -> list[BaseException]:
+def _fall_together(stopped: Bell) -> list[BaseException]:
     """End everything when one of our threads dies of what nobody understands: half a stack
     would look alive and lose its way in silence. The list gets the exception."""
     trouble: list[BaseException] = []

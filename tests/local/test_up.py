@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from local.bell import Bell
 from local.cli.up import _fall_together, _hear_sample, inbox_of
 from shared.errors import DiskFull
 from shared.settings import default_home, load
@@ -20,7 +21,7 @@ def hook():
 
 
 def test_thread_that_dies_of_something_unknown_ends_everything(hook):
-    stopped = threading.Event()
+    stopped = Bell()
     trouble = _fall_together(stopped)
 
     def die():
@@ -59,6 +60,6 @@ class FullDisk:
 def test_a_full_disk_leaves_the_sample_out_and_the_start_goes_on(tmp_path, capsys):
     opened = replace(parts(load(home=tmp_path)), inlet=FullDisk())
 
-    _hear_sample(opened, threading.Event())
+    _hear_sample(opened, Bell())
 
     assert "The sample was left out: The disk is full." in capsys.readouterr().err
