@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpu_service.engines.engine import Capabilities, Clip, Samples
+from gpu_service.engines.engine import Capabilities, Clip, Samples, check
 from gpu_service.engines.generation import OVERFLOWED
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.engines.versions import computed, installed
@@ -122,10 +122,7 @@ class Ast:
         Raises:
             ValueError: a clip is longer than 28 s, or the task is not CLASSIFY.
         """
-        if task is not Task.CLASSIFY:
-            raise ValueError(f"{self.name} does not {task}")
-        if any(clip.samples.size > MAX_SEGMENT_S * SAMPLE_RATE for clip in batch):
-            raise ValueError(f"a clip is longer than {MAX_SEGMENT_S} s; cut it first")
+        check(self.name, self.capabilities(), task, batch)
         self.load()
         assert self._loaded is not None
         began = time.monotonic()

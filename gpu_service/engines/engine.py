@@ -81,3 +81,15 @@ class Engine(Protocol):
             EngineUnavailable: no clip was answered; asking again may help.
         """
         ...
+
+
+def check(name: str, able: Capabilities, task: Task, batch: Sequence[Clip]) -> None:
+    """Refuse what the engine cannot do, before it costs anything.
+
+    Raises:
+        ValueError: no such task, or a clip longer than the engine takes.
+    """
+    if task not in able.tasks:
+        raise ValueError(f"{name} does not {task}")
+    if any(clip.samples.size > able.max_duration_s * able.rate_hz for clip in batch):
+        raise ValueError(f"a clip is longer than {able.max_duration_s} s; cut it first")

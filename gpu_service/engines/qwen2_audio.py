@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from gpu_service.engines import qwen2_prompts as prompts
-from gpu_service.engines.engine import Capabilities, Clip, Samples
+from gpu_service.engines.engine import Capabilities, Clip, Samples, check
 from gpu_service.engines.generation import OVERFLOWED, Draft, Ending, Plan, generate, seed, signals
 from gpu_service.engines.qwen2_prompts import Style
 from gpu_service.engines.registry import EngineSettings
@@ -156,10 +156,7 @@ class Qwen2Audio:
         Raises:
             ValueError: a clip is longer than 28 s, or the engine has no such task.
         """
-        if task not in self.capabilities().tasks:
-            raise ValueError(f"{self.name} does not {task}")
-        if any(clip.samples.size > MAX_SEGMENT_S * SAMPLE_RATE for clip in batch):
-            raise ValueError(f"a clip is longer than {MAX_SEGMENT_S} s; cut it first")
+        check(self.name, self.capabilities(), task, batch)
         answers = {
             i: Answer(self.name, task, cautions=cautions)
             for i, clip in enumerate(batch)

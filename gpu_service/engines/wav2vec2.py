@@ -21,7 +21,7 @@ from gpu_service.ctc import beam, emissions
 from gpu_service.ctc.emissions import Emission, LogProbabilities
 from gpu_service.ctc.vocabulary import Vocabulary
 from gpu_service.engines import wav2vec2_files as files
-from gpu_service.engines.engine import Capabilities, Clip, Samples
+from gpu_service.engines.engine import Capabilities, Clip, Samples, check
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.engines.wav2vec2_network import Network
 from gpu_service.engines.wav2vec2_options import Wav2Vec2Options
@@ -118,10 +118,7 @@ class Wav2Vec2:
         Raises:
             ValueError: a clip is longer than 28 s, or the task is not one of this engine's.
         """
-        if task not in self._options.tasks:
-            raise ValueError(f"{self.name} does not {task}")
-        if any(clip.samples.size > MAX_SEGMENT_S * SAMPLE_RATE for clip in batch):
-            raise ValueError(f"a clip is longer than {MAX_SEGMENT_S} s; cut it first")
+        check(self.name, self.capabilities(), task, batch)
         self.load()
         sounds = [np.nan_to_num(clip.samples, posinf=0.0, neginf=0.0) for clip in batch]
         answers = {

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpu_service.engines.engine import Capabilities, Clip, Samples, Span
+from gpu_service.engines.engine import Capabilities, Clip, Samples, Span, check
 from gpu_service.engines.packing import Window, pack, split
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.hearing.voice_activity import VoiceActivity
@@ -159,10 +159,7 @@ class Whisper:
         Raises:
             ValueError: a clip is longer than 28 s, or the task is not TRANSCRIBE.
         """
-        if task is not Task.TRANSCRIBE:
-            raise ValueError(f"{self.name} does not {task}")
-        if any(clip.samples.size > MAX_SEGMENT_S * SAMPLE_RATE for clip in batch):
-            raise ValueError(f"a clip is longer than {MAX_SEGMENT_S} s; cut it first")
+        check(self.name, self.capabilities(), task, batch)
         speech = [_voiced(c.samples) if c.speech is None else c.speech for c in batch]
         answers = {i: Answer(self.name, task) for i, spans in enumerate(speech) if not spans}
         for chosen in _alike(batch, [i for i, spans in enumerate(speech) if spans]):

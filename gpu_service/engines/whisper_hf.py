@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from gpu_service.engines import whisper_conversion
-from gpu_service.engines.engine import Capabilities, Clip, Samples
+from gpu_service.engines.engine import Capabilities, Clip, Samples, check
 from gpu_service.engines.generation import OVERFLOWED, Draft, Ending, Plan, generate, seed, signals
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.engines.silence import speaks
@@ -196,10 +196,7 @@ class WhisperHf:
         Raises:
             ValueError: a clip is longer than 28 s, or the engine has no such task.
         """
-        if task not in self.capabilities().tasks:
-            raise ValueError(f"{self.name} does not {task}")
-        if any(clip.samples.size > MAX_SEGMENT_S * SAMPLE_RATE for clip in batch):
-            raise ValueError(f"a clip is longer than {MAX_SEGMENT_S} s; cut it first")
+        check(self.name, self.capabilities(), task, batch)
         heard = speaks if task is Task.TRANSCRIBE else _sounds
         asked = [i for i, clip in enumerate(batch) if heard(clip)]
         answers = {i: Answer(self.name, task) for i in set(range(len(batch))) - set(asked)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
-from gpu_service.engines.engine import Capabilities, Clip
+from gpu_service.engines.engine import Capabilities, Clip, check
 from gpu_service.engines.registry import EngineSettings, build
 from gpu_service.hosting import frames
 from gpu_service.hosting.child import LOAD
@@ -254,7 +254,7 @@ class EngineHost:
             EngineUnavailable: the engine is stopped, or said so itself.
             WeightsRefused, InvalidSettings, LibraryMissing: it cannot be loaded.
         """
-        check(self.capabilities(), task, batch)
+        check(self.name, self.capabilities(), task, batch)
         with self._called():
             child = self._ready_child()
             asked = frames.request(task, batch)
@@ -379,16 +379,3 @@ def on_cpu(settings: EngineSettings) -> EngineSettings:
     """The same engine on the CPU, in a type a CPU computes in."""
     dtype = CPU_DTYPES.get(settings.dtype, settings.dtype)
     return settings.model_copy(update={"device": CPU, "dtype": dtype})
-
-
-def check(capabilities: Capabilities, task: Task, batch: Sequence[Clip]) -> None:
-    """Refuse what the engine cannot do, before it costs a call.
-
-    Raises:
-        ValueError: no such task, or a clip longer than the engine takes.
-    """
-    if task not in capabilities.tasks:
-        raise ValueError(f"the engine has no task {task}")
-    longest = max((clip.samples.size for clip in batch), default=0) / capabilities.rate_hz
-    if longest > capabilities.max_duration_s:
-        raise ValueError(f"a clip of {longest:.2f} s; at most {capabilities.max_duration_s} s")

@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
 
-from gpu_service.engines.engine import Capabilities, Clip, Engine
+from gpu_service.engines.engine import Capabilities, Clip, Engine, check
 from gpu_service.engines.registry import EngineSettings, build
-from gpu_service.hosting.host import EngineHost, State, Status, check
+from gpu_service.hosting.host import EngineHost, State, Status
 from gpu_service.hosting.warming import Footprint
 from shared.domain.answers import Answer, Task
 from shared.errors import EarwitnessError, EngineUnavailable
@@ -124,7 +124,7 @@ class RemoteHost:
             ValueError: a clip is too long, or the engine has no such task; nothing was asked.
             EngineUnavailable: stopped, or the service did not answer.
         """
-        check(self.capabilities(), task, batch)
+        check(self.name, self.capabilities(), task, batch)
         with self._called():
             answers = self._engine.infer(task, batch)
             with self._guard:

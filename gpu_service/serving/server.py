@@ -17,8 +17,8 @@ from functools import partial
 from itertools import count
 from threading import Condition, Thread
 
-from gpu_service.engines.engine import Capabilities, Clip
-from gpu_service.hosting.host import State, check
+from gpu_service.engines.engine import Capabilities, Clip, check
+from gpu_service.hosting.host import State
 from gpu_service.hosting.remote import Host
 from gpu_service.serving.batches import Waiting, choose, cost_s
 from gpu_service.serving.bisection import Settlement, is_the_engines_fault
@@ -195,7 +195,7 @@ class Server:
             BreakerOpen: the engine is left alone for a while; nothing was asked.
             EngineUnavailable: the server is stopped, or the engine could not answer.
         """
-        check(self.capabilities(), task, clips)
+        check(self._host.name, self.capabilities(), task, clips)
         answers = list[Answer]()
         for part in slices(clips, self._budget_s):
             items = self._submit(task, part, lane)
@@ -212,7 +212,7 @@ class Server:
         self, task: Task, clips: Sequence[Clip], *, lane: Lane = Lane.HIGH
     ) -> list[Answer]:
         """As `infer`, for a caller on an event loop: who is cancelled costs nothing any more."""
-        check(self.capabilities(), task, clips)
+        check(self._host.name, self.capabilities(), task, clips)
         answers = list[Answer]()
         for part in slices(clips, self._budget_s):
             items = self._submit(task, part, lane)
