@@ -57,8 +57,8 @@ test: env-test  ## the tests, and how much of the code they reach
 	@$(BIN)/python .ci/coverage_floor.py
 
 test-slow: env-test  ## the tests that take minutes
-	@$(BIN)/python -m pytest -m slow
 	@if test -e $(MODELS)/.made; then $(MODELS)/bin/python -m pytest tests/models -m "slow and not gpu" || test $$? = 5; fi
+	@$(BIN)/python -m pytest -m slow
 
 check: env-test lint types contracts generated terraform  ## everything but the tests
 

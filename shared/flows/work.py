@@ -16,6 +16,7 @@ from shared.domain.attempts import failing
 from shared.domain.cascade import Decided
 from shared.domain.features import files, pooled
 from shared.domain.lanes import Lane
+from shared.domain.measured import measurements
 from shared.domain.placement import capped, next_midnight
 from shared.domain.plans import engines_key, rounds, seconds
 from shared.domain.recording import Checkpoint, Failure, Lease, Message, Recording
@@ -25,7 +26,7 @@ from shared.domain.reuse import allowed, answer_key, referred, reusable, reused
 from shared.domain.sound import Limits, Segment, Survey
 from shared.domain.spending import Refusal
 from shared.domain.tenants import Tenant, Tier
-from shared.domain.testimony import Testimony, measurements, outcome, rendered, testify
+from shared.domain.testimony import Testimony, outcome, rendered, testify
 from shared.domain.word_times import with_times
 from shared.errors import (
     OUTAGE,

@@ -10,7 +10,7 @@ from google.cloud import bigquery
 
 from local.emulated.emulators import PROJECT
 from shared.adapters.gcp.bigquery_measurements import TABLE, VIEW, columns, view
-from shared.domain.testimony import measurements
+from shared.domain.measured import measurements
 from tests.builders import NOW
 from tests.domain.test_testimony import heard, said, testimony
 from tests.emulators import reached

@@ -7,10 +7,11 @@ import pytest
 
 from shared.domain.answers import Answer, SoundEvent, Task, Word
 from shared.domain.cascade import Decided, Decision, Verdict
+from shared.domain.measured import measurements
 from shared.domain.recording import Failure
 from shared.domain.sound import Caution, Facts, Quality, Segment, Survey
 from shared.domain.states import State
-from shared.domain.testimony import Testimony, measurements, outcome, rendered, summary, testify
+from shared.domain.testimony import Testimony, outcome, rendered, summary, testify
 from tests.builders import NOW, recording
 
 SURVEY = Survey(
