@@ -9,6 +9,9 @@ MAX_SEGMENT_S = 28.0
 MAX_CHANNELS = 8
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 384_000
 
+#: From and to, in seconds.
+Span = tuple[float, float]
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -72,3 +75,8 @@ class Survey:
     windows: tuple[Segment, ...]  #: the whole time line in pieces, for tasks that need all of it
     cautions: tuple[Caution, ...]
     plan: str  #: names the way the segments were cut; checkpoints of another plan are void
+    #: For each channel, sorted and apart: where one of two detectors hears a voice. Empty where
+    #: nobody looked: then segments are taken for speech from end to end.
+    voiced: tuple[tuple[Span, ...], ...] = ()
+    #: For each channel, sorted and apart: what is loud and what neither detector takes for speech.
+    unexplained: tuple[tuple[Span, ...], ...] = ()
