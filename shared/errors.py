@@ -160,6 +160,12 @@ class InvalidSettings(
     """The settings are wrong. Correct each one named here and start again."""
 
 
+class InvalidCalibration(
+    InvalidSettings, layer=Layer.CONTEXT, severity=Severity.CRITICAL, retryable=False
+):
+    """A calibration file cannot be read. Fit it again with `earwitness calibrate`, or remove it."""
+
+
 class NotFound(EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False):
     """There is nothing under this id. List what there is with `earwitness ls`."""
 
