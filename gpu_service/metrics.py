@@ -18,7 +18,7 @@ from gpu_service.measuring.portraits import Portrait
 from gpu_service.openai_api import failures
 from gpu_service.stream import Streams
 from shared.domain.answers import Task
-from shared.domain.cascade import Decided
+from shared.domain.cascade import Decided, Policy
 from shared.domain.sound import Segment
 from shared.errors import ModelNotFound
 from shared.flows.ask import Ask, Purse
@@ -42,8 +42,11 @@ class ObservedAsk(Ask):
         purse: Purse | None = None,
         *,
         beside: bool = False,
+        policy: Policy | None = None,
     ) -> list[Decided]:
-        decided = Ask.__call__(self, hearing, task, segments, engines, purse, beside=beside)
+        decided = Ask.__call__(
+            self, hearing, task, segments, engines, purse, beside=beside, policy=policy
+        )
         self.seen(decided)
         return decided
 
@@ -60,7 +63,7 @@ class Metrics:
 
     def watch(self, house: House) -> None:
         """See every decision of this house. To be called before its flows are handed on."""
-        ask = ObservedAsk(house.work.ask.uncalibrated, self.instruments.decided)
+        ask = ObservedAsk(house.work.ask.policy, self.instruments.decided)
         house.work = replace(house.work, ask=ask, meter=self.instruments)
 
     def portray(self, house: House, streams: Streams) -> None:

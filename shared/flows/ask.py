@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pydantic import TypeAdapter
 
 from shared.domain.answers import Answer, Task
-from shared.domain.cascade import Decided, Decision, Uncalibrated, Verdict, better, judge
+from shared.domain.cascade import Decided, Decision, Policy, Verdict, better, judge
 from shared.domain.grouping import Call, alone, merged, parted
 from shared.domain.prices import Terms
 from shared.domain.recording import Lease
@@ -81,7 +81,7 @@ class _Step:
     task: Task
     engine: str
     engines_left: int
-    uncalibrated: Uncalibrated = Uncalibrated.ACCEPT_AND_MARK
+    policy: Policy
 
 
 @dataclass(slots=True)
@@ -95,14 +95,15 @@ class _Open:
 
     def note(
         self,
-        step: _Step,
+        task: Task,
+        engine: str,
         verdict: Verdict,
         reason: str,
         answer: Answer | None = None,
         cost_usd: float = 0.0,
     ) -> None:
         confidence, calibrated = (answer.confidence, answer.calibrated) if answer else (None, False)
-        index, task, engine = self.segment.index, step.task, step.engine
+        index = self.segment.index
         self.decisions.append(
             Decision(index, task, engine, verdict, reason, confidence, calibrated, cost_usd)
         )
@@ -112,10 +113,10 @@ class _Open:
         mute = answer.task is Task.TRANSCRIBE and not (answer.text or answer.calibrated)
         if mute and self.best and self.best.text:
             # Silence against words is a contradiction, not a better answer: a person looks.
-            self.note(step, Verdict.ESCALATE, "no_words", answer, answer.cost_usd)
+            self.note(step.task, step.engine, Verdict.ESCALATE, "no_words", answer, answer.cost_usd)
             return
-        verdict, reason = judge(answer, step.engines_left, uncalibrated=step.uncalibrated)
-        self.note(step, verdict, reason, answer, answer.cost_usd)
+        verdict, reason = judge(answer, step.engines_left, step.policy)
+        self.note(step.task, step.engine, verdict, reason, answer, answer.cost_usd)
         accepted = verdict is Verdict.ACCEPT
         self.best = answer if accepted else better(self.best, answer)
         self.settled = verdict is not Verdict.ESCALATE
@@ -133,8 +134,7 @@ class _Open:
             return Decided(last.segment, Answer(last.engine, last.task), tuple(self.decisions))
         if not self.settled:
             last = self.decisions[-1]
-            step = _Step(last.task, self.best.engine, 0)
-            self.note(step, Verdict.REVIEW, last.reason, self.best)
+            self.note(last.task, self.best.engine, Verdict.REVIEW, last.reason, self.best)
         return Decided(self.segment.index, self.best, tuple(self.decisions))
 
 
@@ -149,7 +149,7 @@ class Ask:
     wait for the last one, and nothing could be kept on the way.
     """
 
-    uncalibrated: Uncalibrated = Uncalibrated.ACCEPT_AND_MARK
+    policy: Policy = field(default_factory=Policy)
 
     def __call__(
         self,
@@ -160,8 +160,11 @@ class Ask:
         purse: Purse | None = None,
         *,
         beside: bool = False,
+        policy: Policy | None = None,
     ) -> list[Decided]:
         """Settle every segment, in order. Without a purse nothing is spent.
+
+        `policy` is this call's, such as a tenant's own; without one everybody's holds.
 
         What is asked `beside` something that stands without it fails nothing: a segment nobody
         answered gets an empty answer, and its decisions say why (`Decided.missing`).
@@ -174,8 +177,9 @@ class Ask:
             StaleLease: the job is another worker's.
         """
         every, failures = [_Open(s) for s in segments], list[EarwitnessError | None]()
+        policy = policy or self.policy
         for left, engine in zip(reversed(range(len(engines))), engines, strict=True):
-            step = _Step(task, engine, left, self.uncalibrated)
+            step = _Step(task, engine, left, policy)
             if all(o.settled for o in every):
                 break
             terms = hearing.terms(engine, task)
@@ -290,7 +294,7 @@ def _blamed(
 ) -> EarwitnessError:
     error.context["engine"] = step.engine  # who is to blame, for the dead letter
     for o in still:
-        o.note(step, Verdict.ESCALATE, error.code, None, cost_usd / len(still))
+        o.note(step.task, step.engine, Verdict.ESCALATE, error.code, None, cost_usd / len(still))
     return error
 
 
@@ -301,6 +305,6 @@ def _unpaid(error: EarwitnessError) -> bool:
 
 def _withheld(still: Sequence[_Open], step: _Step, why: Refusal) -> EarwitnessError:
     for o in still:
-        o.note(step, Verdict.ESCALATE, why.value)
+        o.note(step.task, step.engine, Verdict.ESCALATE, why.value)
     told = f"The engine {step.engine} {WITHHELD[why]} No other engine answered."
     return PaidCallWithheld(told, engine=step.engine, reason=why.value)

@@ -1,7 +1,7 @@
 import pytest
 
 from shared.domain.answers import Answer, Task
-from shared.domain.cascade import Uncalibrated, Verdict, better, judge
+from shared.domain.cascade import Policy, Uncalibrated, Verdict, better, judge
 
 
 def answer(confidence=0.9, calibrated=True, text="x"):
@@ -22,7 +22,7 @@ def answer(confidence=0.9, calibrated=True, text="x"):
     ],
 )
 def test_judge(given, left, policy, expected):
-    assert judge(given, left, uncalibrated=Uncalibrated(policy)) == expected
+    assert judge(given, left, Policy(uncalibrated=Uncalibrated(policy))) == expected
 
 
 def test_the_more_confident_answer_is_kept_and_the_later_on_a_tie():

@@ -11,7 +11,7 @@ from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
 from shared.adapters.embedded.sqlite_spending import SqliteSpending
 from shared.adapters.embedded.sqlite_tenants import SqliteTenants
 from shared.domain.answers import Task
-from shared.domain.cascade import Uncalibrated, Verdict
+from shared.domain.cascade import Policy, Uncalibrated, Verdict
 from shared.domain.lanes import Lane
 from shared.domain.prices import Price, Terms
 from shared.domain.spending import PaidCall
@@ -136,7 +136,8 @@ class TestPaying:
         ears = SmallEars(survey(segments), script, paid={"paid": terms})
         purse = Purse(SqliteSpending(store), SqliteTenants(store), lease, lambda: NOW)
         engines = ("first", "paid")
-        return ears, Ask(policy)(ears, TASK, ears.survey.speech, engines, purse)
+        ask = Ask(Policy(uncalibrated=policy))
+        return ears, ask(ears, TASK, ears.survey.speech, engines, purse)
 
     def reasons(self, decided):
         return [(s.engine, s.verdict, s.reason) for s in decided.decisions]

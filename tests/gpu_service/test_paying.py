@@ -19,7 +19,7 @@ from gpu_service.hosting.host import EngineHost
 from gpu_service.hosting.remote import RemoteHost
 from gpu_service.serving.server import Server
 from shared import wiring
-from shared.domain.cascade import Uncalibrated
+from shared.domain.cascade import Policy, Uncalibrated
 from shared.domain.lanes import Lane
 from shared.flows.ask import Ask
 from shared.flows.work import Settled, Work
@@ -77,7 +77,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         for one in servers.values():
             one.start()
         work = wiring.work(parts, LocalEars(decoder, servers, tmp_path))
-        yield World(parts, replace(work, ask=Ask(Uncalibrated.ESCALATE)), server)
+        yield World(
+            parts, replace(work, ask=Ask(Policy(uncalibrated=Uncalibrated.ESCALATE))), server
+        )
         for one in servers.values():
             one.stop()
         decoder.stop()
