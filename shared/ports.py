@@ -489,6 +489,13 @@ class Hearing(Protocol):
         """
         ...
 
+    def identity(self, engine: str) -> Mapping[str, str]:
+        """What names the engine's model and its rules: checkpoint, revision, dtype ...
+
+        The same answer as long as the process lives; empty for an engine that is not there.
+        """
+        ...
+
 
 class Ears(Protocol):
     def open(
@@ -517,6 +524,10 @@ class Ears(Protocol):
 
     def versions(self, engines: Sequence[str]) -> dict[str, str]:
         """What answered: engine name -> checkpoint, revision and library, in one line."""
+        ...
+
+    def identity(self, engine: str) -> Mapping[str, str]:
+        """As `Hearing.identity`."""
         ...
 
 

@@ -50,6 +50,9 @@ class Questioned:
     def suits(self, engine: str, segment: Segment, language: str | None) -> bool:
         return self.hearing.suits(engine, segment, language)
 
+    def identity(self, engine: str) -> Mapping[str, str]:
+        return self.hearing.identity(engine)
+
 
 @dataclass(frozen=True, slots=True)
 class Analyse:

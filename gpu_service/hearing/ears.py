@@ -71,6 +71,9 @@ class OpenedRecording:
         count = round(segment.end_s * SAMPLE_RATE) - round(segment.start_s * SAMPLE_RATE)
         return count / SAMPLE_RATE <= able.max_duration_s
 
+    def identity(self, engine: str) -> Mapping[str, str]:
+        return _identity(self.servers, engine)
+
     def _saying(self, clip: Clip, said: Answer) -> Clip:
         return replace(clip, text=said.text, language=said.language or clip.language)
 
@@ -103,6 +106,9 @@ class LocalEars:
         known = {n: self.servers[n].capabilities().versions for n in engines if n in self.servers}
         return {n: " ".join(f"{k}={v}" for k, v in sorted(of.items())) for n, of in known.items()}
 
+    def identity(self, engine: str) -> Mapping[str, str]:
+        return _identity(self.servers, engine)
+
     @contextmanager
     def open(
         self,
@@ -122,6 +128,11 @@ class LocalEars:
                 survey, voices = surveyed(decoding, pcm)
             yield OpenedRecording(survey, voices, pcm, self.servers, tenant, wishes, alive, lane)
         self.throughput.heard(survey.facts.duration_s or 0.0, time.monotonic() - begun_s)
+
+
+def _identity(servers: Mapping[str, Server], engine: str) -> Mapping[str, str]:
+    server = servers.get(engine)
+    return server.capabilities().versions if server else {}
 
 
 def surveyed(decoding: Decoding, pcm: Pcm) -> tuple[Survey, list[list[Span]]]:

@@ -94,6 +94,9 @@ class SmallEars:
     def suits(self, engine: str, segment: Segment, language: str | None) -> bool:
         return language in self.languages.get(engine, ())
 
+    def identity(self, engine: str) -> dict[str, str]:
+        return {"checkpoint": engine, "rules": "script/1"}
+
     def names(self) -> list[str]:
         return ["first", "second", "extra"]
 
