@@ -165,6 +165,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             description="Folder of assembled model weights; ~/.cache/earwitness/weights if unset."
         ),
     ] = None
+    calibrations: Annotated[
+        Path | None,
+        Meta(
+            description="Folder of calibrations of your own, which win over the shipped ones;"
+            " HOME/calibrations if unset."
+        ),
+    ] = None
     openai_api_key: Annotated[
         str,
         Meta(
