@@ -29,6 +29,7 @@ from gpu_service.slots import Slots
 from gpu_service.weights import pinned
 from shared import wiring
 from shared.domain.answers import Task
+from shared.domain.cascade import EVERY
 from shared.domain.lanes import Lane
 from shared.errors import EarwitnessError, InvalidSettings, LibraryMissing
 from shared.flows.load import Load
@@ -129,7 +130,8 @@ def build(settings: Settings) -> House:
     """
     engines, problems = read(elsewhere.named(settings))
     hosts = _hosts(engines, settings, problems)
-    problems += _of_the_cascade(settings, hosts) + _without_python(settings, engines, hosts)
+    problems += _of_the_cascade(settings, hosts) + _of_the_policy(settings, hosts)
+    problems += _without_python(settings, engines, hosts)
     if problems:
         raise InvalidSettings("\n".join(problems), problems=len(problems))
     parts = wiring.parts(settings)
@@ -212,6 +214,18 @@ def _of_the_cascade(settings: Settings, hosts: Mapping[str, Host]) -> list[str]:
         for name in names
         if name in hosts or name not in settings.engines  # else its own mistake was said
         if (why := _unfit(name, task, hosts))
+    ]
+
+
+def _of_the_policy(settings: Settings, hosts: Mapping[str, Host]) -> list[str]:
+    """A line for each engine that has a threshold or a weight and is none."""
+    weighed = settings.synthesis.get("weights", {})
+    named = [("ACCEPT_AT", engine) for bars in settings.accept_at.values() for engine in bars]
+    named += [("SYNTHESIS", engine) for engine in weighed]
+    return [
+        f"EARWITNESS_{setting} names {name}: there is no such engine, only {', '.join(hosts)}."
+        for setting, name in dict.fromkeys(named)
+        if name not in hosts and name not in settings.engines and name != EVERY
     ]
 
 

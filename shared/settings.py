@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct, field
 
+from shared.domain import policies
+from shared.domain.cascade import MIN_COVERAGE, Policy, Uncalibrated
 from shared.errors import InvalidSettings
 
 PREFIX = "EARWITNESS_"
@@ -119,6 +121,47 @@ class Settings(Struct, frozen=True, kw_only=True):
     cascade: Annotated[Cascade, Meta(description="Engines per task, first choice first.")] = field(
         default_factory=Cascade
     )
+    accept_at: Annotated[
+        dict[str, dict[str, float]],
+        Meta(
+            description="Calibrated confidence, 0 to 1, from which an answer stands, by task and"
+            ' engine: {"transcribe": {"whisper": 0.85, "*": 0.9}}; * is every other engine of the'
+            " task. 0.80 where nothing is said. It never meets an uncalibrated score."
+        ),
+    ] = field(default_factory=dict)
+    uncalibrated: Annotated[
+        Uncalibrated,
+        Meta(
+            description="What becomes of answers of engines nobody calibrated: accept-and-mark,"
+            " escalate (ask the next engine; the last one's is for review) or review."
+        ),
+    ] = Uncalibrated.ACCEPT_AND_MARK
+    min_coverage: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Share of a segment's seconds of speech that the words of an answer must"
+            " account for; below it the next engine is asked.",
+        ),
+    ] = MIN_COVERAGE
+    degrade_after_s: Annotated[
+        dict[str, float],
+        Meta(
+            description="Seconds a job may wait in its lane, by lane, after which engines that cost"
+            ' money are asked first where its tenant has agreed to them: {"high": 60, "low": 7200}.'
+            " A lane that is left out never does so."
+        ),
+    ] = field(default_factory=dict)
+    synthesis: Annotated[
+        dict[str, Any],
+        Meta(
+            description="How one answer is made of several engines': {strategy, weights, quality,"
+            " conflict_at}. strategy: highest-confidence, latest or weighted; weights by engine;"
+            " quality: calibrated confidence below which an answer is left out; conflict_at: share"
+            " of differing words from which two sure engines are in conflict."
+        ),
+    ] = field(default_factory=dict)
     engines: Annotated[
         dict[str, dict[str, Any]],
         Meta(
@@ -380,7 +423,7 @@ def load(**given: Any) -> Settings:
     said |= {k: v for k, v in given.items() if v is not None}
     wrong: list[str] = []
     values = {name: _value(name, raw, wrong) for name, raw in said.items()}
-    wrong += _unfit(values)
+    wrong += _unfit(values) + _unjust(values)
     if wrong:
         raise InvalidSettings("The settings are wrong:\n  " + "\n  ".join(wrong))
     settings = Settings(**values)
@@ -398,6 +441,17 @@ def _unfit(values: Mapping[str, Any]) -> list[str]:
         # It would silently write into the container's memory.
         return [f"{PREFIX}BACKEND is not gcp and this is Cloud Run; set it to gcp"]
     return []
+
+
+def _unjust(values: Mapping[str, Any]) -> list[str]:
+    """Every mistake in what says when an answer stands."""
+    said = {name: values[name] for name in policies.FIELDS if values.get(name) is not None}
+    return [f"{PREFIX}{name.upper()}: {wrong}" for name, wrong in policies.mistakes(said)]
+
+
+def policy(settings: Settings) -> Policy:
+    """When an answer stands, for everybody without a profile of its own."""
+    return policies.policy({name: getattr(settings, name) for name in policies.FIELDS})
 
 
 def _open_to_all(values: Mapping[str, Any]) -> list[str]:

@@ -33,7 +33,7 @@ from shared.ports import (
     Tenants,
     Uploads,
 )
-from shared.settings import Backend, Settings, Traces, load
+from shared.settings import Backend, Settings, Traces, load, policy
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -271,7 +271,7 @@ def work(p: Parts, ears: Ears) -> "Work":
         results=p.results,
         publish=publish(p),
         ears=ears,
-        ask=Ask(),
+        ask=Ask(policy(s)),
         spending=p.spending,
         # A task nobody set engines for is left out: it is no part of what names known content.
         cascade={

@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from local.supervisor import SETTLED
+from shared.domain.answers import Task
+from shared.domain.cascade import Uncalibrated
+from shared.domain.lanes import Lane
+from shared.domain.synthesis import Strategy, Synthesis
 from shared.errors import InvalidSettings
-from shared.settings import descriptions, load, sources
+from shared.settings import descriptions, load, policy, sources
 
 
 @pytest.fixture(autouse=True)
@@ -163,3 +167,48 @@ def test_values_of_every_kind(monkeypatch, tmp_path):
 
 def test_every_setting_says_what_it_does():
     assert all(len(text) > 10 for text in descriptions().values())
+
+
+def test_when_an_answer_stands_is_read_from_json(monkeypatch):
+    monkeypatch.setenv("EARWITNESS_ACCEPT_AT", '{"transcribe": {"whisper": 0.85, "*": 0.9}}')
+    monkeypatch.setenv("EARWITNESS_UNCALIBRATED", "escalate")
+    monkeypatch.setenv("EARWITNESS_DEGRADE_AFTER_S", '{"high": 60}')
+    monkeypatch.setenv("EARWITNESS_SYNTHESIS", '{"strategy": "weighted", "weights": {"echo": 2}}')
+
+    found = policy(load())
+
+    assert found.accepts_at(Task.TRANSCRIBE, "whisper") == 0.85
+    assert found.accepts_at(Task.TRANSCRIBE, "echo") == 0.9
+    assert found.accepts_at(Task.CLASSIFY, "sounds") == 0.80
+    assert (found.uncalibrated, found.min_coverage) == (Uncalibrated.ESCALATE, 0.99)
+    assert found.degrade_after_s == {Lane.HIGH: 60.0}
+    assert found.synthesis == Synthesis(Strategy.WEIGHTED, {"echo": 2})
+
+
+def test_every_mistake_in_the_policy_is_named_at_once(monkeypatch):
+    monkeypatch.setenv("EARWITNESS_ACCEPT_AT", '{"sing": {"a": 0.5}, "classify": {"b": 1.1}}')
+    monkeypatch.setenv("EARWITNESS_DEGRADE_AFTER_S", '{"middle": 1, "low": -1}')
+    monkeypatch.setenv(
+        "EARWITNESS_SYNTHESIS",
+        '{"strategy": "loudest", "weights": {"echo": -1}, "quality": 2, "colour": 1}',
+    )
+
+    with pytest.raises(InvalidSettings) as caught:
+        load()
+
+    for said in (
+        "EARWITNESS_ACCEPT_AT: there is no task 'sing'",
+        "EARWITNESS_ACCEPT_AT: classify.b is 1.1; it lies between 0 and 1",
+        "EARWITNESS_DEGRADE_AFTER_S: there is no lane 'middle', only high, low",
+        "EARWITNESS_DEGRADE_AFTER_S: low is -1; seconds are 0 or more",
+        "EARWITNESS_SYNTHESIS: there is no strategy 'loudest', only highest-confidence, latest",
+        "EARWITNESS_SYNTHESIS: weights.echo is -1; a weight is 0 or more",
+        "EARWITNESS_SYNTHESIS: quality is 2; it lies between 0 and 1",
+        "EARWITNESS_SYNTHESIS: there is no 'colour'",
+    ):
+        assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("bar", [0.0, 1.0])
+def test_a_threshold_may_be_either_end(bar):
+    assert load(accept_at={"answer": {"*": bar}}).accept_at == {"answer": {"*": bar}}

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from shared.domain.answers import Answer, Task
-from shared.domain.lanes import Lane
 from shared.domain.synthesis import Synthesis
 
 #: DESIGN section 10: the seeds' 0.80 holds for a calibrated confidence, never for a raw one.
@@ -43,10 +42,10 @@ class Policy:
     accept_at: Mapping[Task, Mapping[str, float]] = field(default_factory=dict)
     uncalibrated: Uncalibrated = Uncalibrated.ACCEPT_AND_MARK
     min_coverage: float = MIN_COVERAGE
-    #: Seconds a job may wait in its lane; after that engines that cost money go first, if the
+    #: By lane: seconds a job may wait in it; after that engines that cost money go first, if the
     #: tenant has agreed to them. A lane left out never does so: that spends a tenant's money
     #: because our queue is long, so somebody has to ask for it.
-    degrade_after_s: Mapping[Lane, float] = field(default_factory=dict)
+    degrade_after_s: Mapping[str, float] = field(default_factory=dict)
     synthesis: Synthesis = field(default_factory=Synthesis)
 
     def accepts_at(self, task: Task, engine: str) -> float:

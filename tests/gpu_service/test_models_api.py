@@ -160,6 +160,8 @@ def test_everything_wrong_is_named_at_once(settings, tmp_path):  # noqa: F811
             "f": {"kind": ON_TORCH},
         },
         cascade=Cascade(transcribe=["b", "e", "oracle"], classify=["whisper"]),
+        accept_at={"transcribe": {"whispr": 0.9, "*": 0.9, "b": 0.9}},
+        synthesis={"weights": {"whisper": 2, "ecko": 1}},
         models_python=tmp_path / "python",
     )
 
@@ -167,7 +169,7 @@ def test_everything_wrong_is_named_at_once(settings, tmp_path):  # noqa: F811
         create_app(wrong)
 
     said = str(refusal.value)
-    assert refusal.value.context["problems"] == 8
+    assert refusal.value.context["problems"] == 10
     for part in (
         "engine a: the kind 'wisper' is unknown",
         "engine b: beams: ",
@@ -175,6 +177,8 @@ def test_everything_wrong_is_named_at_once(settings, tmp_path):  # noqa: F811
         "engine c: checkpoint: there is no ",
         "engine d: device: ",
         "TRANSCRIBE names oracle: there is no such engine",
+        "ACCEPT_AT names whispr: there is no such engine",
+        "SYNTHESIS names ecko: there is no such engine",
         "CLASSIFY names whisper: it cannot classify",
         "engine e: This kind of engine needs torch. Run `make env-models`",
     ):
