@@ -6,7 +6,7 @@ voice activity -> pack -> encode once -> language -> decode -> split -> ask the 
 import math
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from gpu_service.engines import measures
 from gpu_service.engines.engine import Capabilities, Clip, Samples, Span, check
 from gpu_service.engines.packing import Window, pack, split
 from gpu_service.engines.registry import EngineSettings
@@ -45,8 +46,6 @@ NO_SPEECH_BAR = 0.6
 #: Seconds from the nearest voice activity beyond which a word is an invention. Its padding
 #: (0.25 s) already covers late onsets.
 STRAY_S = 0.5
-#: A word's probability is at least this in the mean, so that one zero does not make it zero.
-FLOOR = 1e-4
 
 #: Source: CTranslate2, "Quantization", `compute_type`.
 DTYPES = frozenset(
@@ -79,6 +78,8 @@ class Heard:
     words: tuple[Word, ...]
     language: str
     language_probability: float
+    no_speech: float | None  #: probability that nobody speaks in the window; None = not said
+    detected: bool  #: the model chose the language itself, among several
     failed: bool  #: improbable or repetitive even in the chosen decoding
     repeats: bool  #: the first decoding repeated itself
 
@@ -88,6 +89,9 @@ class Whisper:
 
     Confidence of a clip: geometric mean of its word probabilities, each the mean of its
     tokens' probabilities given the text (faster-whisper's alignment pass). Uncalibrated.
+    Signals are of the clip's own words, also where it shared a window, but the probabilities of
+    no speech and of the language: the model says those of the whole window. It gives no entropy
+    (CTranslate2 would hand out 52,000 numbers a token to take it from).
 
     Decoding is greedy. Where the text repeats itself or is improbable, clips that shared a
     window are asked alone, and a clip alone is decoded once more with a beam of 5 that may not
@@ -110,16 +114,16 @@ class Whisper:
         self._model: Any = None
 
     def capabilities(self) -> Capabilities:
-        s = self._settings
+        s, known = self._settings, self._pinned
         return Capabilities(
             tasks=frozenset({Task.TRANSCRIBE}),
             max_duration_s=MAX_SEGMENT_S,
             versions={
-                "checkpoint": s.checkpoint or pinned.BASE_REPOSITORY,
-                "revision": s.revision or ("" if s.checkpoint else pinned.BASE_REVISION),
+                "checkpoint": known.repository if known else s.checkpoint or pinned.BASE_REPOSITORY,
+                "revision": known.revision if known else s.revision or "",
                 "dtype": s.dtype,
                 "beam_size": str(self._options.beam_size),
-                "rules": "whisper/1",
+                "rules": "whisper/2",
             },
             heeds=frozenset({"prompt", "temperature"}),
         )
@@ -134,14 +138,15 @@ class Whisper:
         # shared with others, and the same time on free ones.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         with part(Part.IMPORT):
-            from faster_whisper import WhisperModel  # 0.4 s and 100 MB; only where it is used
             from tqdm import tqdm  # type: ignore[import-untyped]  # it publishes no types
+
+            from gpu_service.engines.whisper_model import NoticingModel
 
         # The progress bar faster-whisper never shows would make a lock shared by processes: a
         # semaphore that stays behind when this one is killed.
         tqdm.set_lock(RLock())
         device, _, index = self._settings.device.partition(":")
-        self._model = WhisperModel(
+        self._model = NoticingModel(
             str(folder),
             device=device,
             device_index=int(index or 0),
@@ -161,18 +166,25 @@ class Whisper:
         """
         check(self.name, self.capabilities(), task, batch)
         speech = [_voiced(c.samples) if c.speech is None else c.speech for c in batch]
-        answers = {i: Answer(self.name, task) for i, spans in enumerate(speech) if not spans}
+        silent = Answer(self.name, task, signals={"speech_share": 0.0})
+        answers = {i: silent for i, spans in enumerate(speech) if not spans}
         for chosen in _alike(batch, [i for i, spans in enumerate(speech) if spans]):
             answers |= self._together(batch, speech, chosen)
         return [answers[i] for i in range(len(batch))]
 
+    @property
+    def _pinned(self) -> pinned.Pinned | None:
+        return pinned.pinned(self._settings.checkpoint, self._settings.revision)
+
     def _folder(self) -> Path:
         """Where the model's files are, proven against every digest that was given."""
         s = self._settings
-        if s.checkpoint is None:
-            return pinned.whisper_base(self._cache)
-        path = Path(s.checkpoint).expanduser()
-        folder = path if path.is_dir() else pinned.snapshot(hub_name(s.checkpoint), s.revision)
+        if self._pinned is not None:
+            folder = pinned.whisper(self._pinned, self._cache)
+        else:
+            name = s.checkpoint or pinned.BASE_REPOSITORY
+            path = Path(name).expanduser()
+            folder = path if path.is_dir() else pinned.snapshot(hub_name(name), s.revision)
         if s.sha256:
             pinned.verify(folder, {"model.bin": s.sha256})
         return folder
@@ -203,7 +215,8 @@ class Whisper:
 
     def _answer(self, clip: Clip, spans: Sequence[Span], heard: Heard, seconds: float) -> Answer:
         words = tuple(word for word in heard.words if near(word, spans))
-        confidence = _geometric_mean(word.confidence for word in words)
+        text = "".join(word.text for word in words).strip()
+        signals = _signals(clip, spans, text, replace(heard, words=words))
         guessed = clip.language != heard.language and heard.language_probability < LANGUAGE_BAR
         cautions = {
             LANGUAGE_GUESSED: guessed,
@@ -216,12 +229,13 @@ class Whisper:
         return Answer(
             self.name,
             Task.TRANSCRIBE,
-            text="".join(word.text for word in words).strip(),
+            text=text,
             language=heard.language,
-            confidence=confidence,
+            confidence=math.exp(signals["mean_logprob"]) if words else None,
             words=tuple(replace(word, text=word.text.strip()) for word in words),
             seconds=seconds,
             cautions=tuple(code for code, holds in cautions.items() if holds),
+            signals=signals,
         )
 
     def _cut(self, prompt: str | None) -> bool:
@@ -244,13 +258,23 @@ class Whisper:
         encoded = model.encode(_thirty_seconds(features, model))
         language, probability = self._language(encoded, wanted.language)
         tries: list[list[Any]] = []
+        no_speech = None  # of the first window of the first decoding: the same for all of them
         for how in self._ways(wanted)[: 1 + alone]:
             tries.append(self._decode(features, encoded, language, how))
+            no_speech = model.no_speech if no_speech is None else no_speech
             if not _failed(tries[-1]):
                 break
         repeats = any(map(_repeats, tries[0]))
         chosen = tries[-1] if repeats else max(tries, key=_log_probability)
-        return Heard(_words(chosen), language, probability, _failed(chosen), repeats)
+        return Heard(
+            words=_words(chosen),
+            language=language,
+            language_probability=probability,
+            no_speech=no_speech,
+            detected=model.model.is_multilingual and wanted.language != language,
+            failed=_failed(chosen),
+            repeats=repeats,
+        )
 
     def _language(self, encoded: Any, wished: str | None) -> tuple[str, float]:
         if not self._model.model.is_multilingual:
@@ -389,6 +413,10 @@ def near(word: Word, spans: Sequence[Span]) -> bool:
     return any(s - STRAY_S <= word.end_s and word.start_s <= e + STRAY_S for s, e in spans)
 
 
-def _geometric_mean(probabilities: Iterable[float | None]) -> float | None:
-    logs = [math.log(max(p or 0.0, FLOOR)) for p in probabilities]
-    return math.exp(sum(logs) / len(logs)) if logs else None
+def _signals(clip: Clip, spans: Sequence[Span], text: str, heard: Heard) -> dict[str, float]:
+    found = measures.of_words(heard.words) | measures.of_text(text, clip.samples.size, spans)
+    if heard.no_speech is not None:
+        found["no_speech_probability"] = heard.no_speech
+    if heard.detected:
+        found["language_probability"] = heard.language_probability
+    return found

