@@ -116,10 +116,18 @@ class House:
                 self.parts.jobs.hand_over(lease, self.parts.now())
             except EarwitnessError as error:
                 say(log, error)
+        self._return_money()
         for server in self.servers.values():
             server.stop()
         self.decoder.stop()
         self.threads.shutdown(wait=False, cancel_futures=True)
+
+    def _return_money(self) -> None:
+        """What this instance took of a day's money and did not spend; else it comes back later."""
+        try:
+            self.parts.spending.give_back(self.parts.now())
+        except EarwitnessError as error:
+            say(log, error)
 
 
 def build(settings: Settings) -> House:

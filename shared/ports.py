@@ -32,7 +32,7 @@ from shared.domain.recording import (
     UploadedObject,
 )
 from shared.domain.sound import Limits, Segment, Survey
-from shared.domain.spending import Bought, Intent, PaidCall, Refusal
+from shared.domain.spending import Bought, DayOfMoney, Intent, PaidCall, Refusal
 from shared.domain.states import State
 from shared.domain.tenants import Tenant, Tier
 from shared.domain.wishes import Wishes
@@ -565,6 +565,12 @@ class Spending(Protocol):
         ...
 
     def settle(self, intent: Intent, cost_usd: float, answer: str | None = None) -> None:
+        The money is of this adapter's slice of the tenant's day (`shared.domain.slices`): what
+        other workers hold and have not spent, at most `slices.SLICE` each, is not left. It is
+        left again when they give it back, or `slices.SLICE_S` after they took it: a worker that
+        dies strands at most one slice, for that long. A call that is granted fits the budget it
+        was granted under together with all others of the day, whoever is killed meanwhile.
+
         """Put what the call did cost in place of what it could, on the intent's day.
 
         Its answer, if one came, is kept with it for as long as the job may need it. Settling
@@ -582,3 +588,14 @@ class Meter(Protocol):
     def count(self, name: str, **labels: str) -> None:
         """Add one to a registered counter; labels are a small closed set, never a tenant."""
         ...
+    def day(self, tenant: str, now: datetime) -> DayOfMoney:
+        """What of this UTC day is spent, reserved by workers at work, and stranded by others."""
+        ...
+
+    def give_back(self, now: datetime) -> None:
+        """Return the rest of this adapter's slices: nothing more will be spent, for now.
+
+        A later intent takes a new slice. Unsettled intents stay spent.
+        """
+        ...
+

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from shared import spans
 from shared.domain.tenants import DEMO, Tier
@@ -124,7 +125,7 @@ def _embedded(settings: Settings) -> Parts:
         results=FileResults(settings.home),
         arrivals=SqliteArrivals(db),
         bookmarks=SqliteBookmarks(db),
-        spending=SqliteSpending(db),
+        spending=SqliteSpending(db, _holder(settings)),
         api_keys=SqliteApiKeys(db),
         now=clock,
     )
@@ -165,10 +166,15 @@ def _google(settings: Settings) -> Parts:
         results=StorageResults(files, s.results_bucket),
         arrivals=PubSubArrivals(subscriber, s.project, s.arrivals_subscription),
         bookmarks=FirestoreBookmarks(store),
-        spending=FirestoreSpending(store),
+        spending=FirestoreSpending(store, _holder(s)),
         api_keys=FirestoreApiKeys(store),
         now=clock,
     )
+
+
+def _holder(settings: Settings) -> str:
+    """Whose slices of money these are: a worker that is started again goes on with its own."""
+    return settings.worker or f"process-{uuid4().hex[:12]}"
 
 
 def _firestore(settings: Settings) -> "firestore.Client":

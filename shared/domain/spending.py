@@ -39,11 +39,24 @@ class Bought:
     answer: str  #: as it was settled with
 
 
+@dataclass(frozen=True, slots=True)
+class DayOfMoney:
+    """A tenant's UTC day, in US dollars; its cap is never passed by the three together.
+
+    Reserved and stranded are at most `slices.SLICE` a worker.
+    """
+
+    spent_usd: float  #: calls that were made, unsettled ones at their most
+    reserved_usd: float  #: taken by workers and not spent; comes back within `slices.SLICE_S`
+    stranded_usd: float  #: of workers whose time is over; whoever needs it takes it back
+
+
 class Refusal(StrEnum):
     """Why a paid call is not made; stands in the decisions as the reason."""
 
     NOT_OPTED_IN = "not_opted_in"  #: the tenant has not agreed to engines elsewhere
-    OVER_BUDGET = "over_budget"  #: it would cost more than is left of the tenant's day
+    #: It would cost more than is left of the tenant's day, where others' slices are not left.
+    OVER_BUDGET = "over_budget"
     OVER_LIMIT = "over_limit"  #: it would cost more than a whole day of the tenant's may
     #: This attempt meant to make such a call before and never said how it ended: it may have
     #: been paid for. The next attempt may call.

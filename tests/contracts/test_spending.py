@@ -1,5 +1,6 @@
 """Money is committed before the call, once a segment, engine and attempt, within the day."""
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -7,15 +8,19 @@ from datetime import timedelta
 import pytest
 
 from shared.adapters.embedded.sqlite_spending import SqliteSpending
+from shared.adapters.gcp.firestore_spending import FirestoreSpending
 from shared.domain.answers import Task
 from shared.domain.lanes import Lane
+from shared.domain.placement import next_midnight
 from shared.domain.recording import Failure, Outcome
-from shared.domain.spending import Bought, Intent, PaidCall, Refusal
+from shared.domain.slices import SLICE, SLICE_S
+from shared.domain.spending import MICRO, Bought, DayOfMoney, Intent, PaidCall, Refusal
 from shared.errors import StaleLease
 from tests.builders import NOW, placed, recording
 
 CAUSE = Failure("engine_died", "It died.")
-TOMORROW = NOW + timedelta(days=1)
+TOMORROW, MIDNIGHT = NOW + timedelta(days=1), next_midnight(NOW)
+LAPSED = NOW + timedelta(seconds=SLICE_S)
 
 
 def leased(store, number=1, at=NOW):
@@ -201,6 +206,114 @@ def test_the_answers_go_with_the_job_and_what_they_cost_stays(store):
 
     assert store.spending.spent_usd("acme", NOW) == 0.005
     assert "kept words" not in everything(store)
+
+
+def worker(store, name):
+    """Another process's adapter."""
+    if isinstance(store.spending, SqliteSpending):
+        return SqliteSpending(store.spending._db, name)
+    return FirestoreSpending(store.spending._db._client, name)
+
+
+class TestSlices:
+    """Of 1 USD the first worker takes a sixteenth, 0.0625; a call of 0.05 leaves it 0.0125."""
+
+    def test_what_a_worker_holds_is_told_apart_from_what_it_spent(self, store):
+        store.spending.intend(leased(store), call(0, usd=0.05), 1.0, NOW)
+
+        assert store.spending.day("acme", NOW) == DayOfMoney(0.05, 0.0125, 0.0)
+        assert store.spending.day("acme", LAPSED) == DayOfMoney(0.05, 0.0, 0.0125)
+        assert store.spending.day("acme", TOMORROW) == DayOfMoney(0.0, 0.0, 0.0)
+
+    def test_another_worker_gets_the_rest_when_it_is_given_back(self, store):
+        store.spending.intend(leased(store, 1), call(0, usd=0.05), 1.0, NOW)
+        other, lease = worker(store, "other"), leased(store, 2)
+
+        before = other.intend(lease, call(0, usd=0.95), 1.0, NOW)
+        store.spending.give_back(NOW)
+        after = other.intend(lease, call(0, usd=0.95), 1.0, NOW)
+
+        assert (before, type(after)) == (Refusal.OVER_BUDGET, Intent)
+        assert store.spending.day("acme", NOW) == DayOfMoney(1.0, 0.0, 0.0)
+
+    def test_or_when_its_time_is_over(self, store):
+        store.spending.intend(leased(store, 1), call(0, usd=0.05), 1.0, NOW)
+        other, lease = worker(store, "other"), leased(store, 2)
+
+        before = other.intend(lease, call(0, usd=0.95), 1.0, LAPSED - timedelta(microseconds=1))
+        after = other.intend(lease, call(0, usd=0.95), 1.0, LAPSED)
+
+        assert (before, type(after)) == (Refusal.OVER_BUDGET, Intent)
+
+    def test_who_comes_back_after_its_time_takes_anew(self, store):
+        lease = leased(store)
+        store.spending.intend(lease, call(0, usd=0.05), 1.0, NOW)
+        worker(store, "other").intend(leased(store, 2), call(0, usd=0.95), 1.0, LAPSED)
+
+        assert store.spending.intend(lease, call(1), 1.0, LAPSED) is Refusal.OVER_BUDGET
+
+    def test_giving_back_twice_or_nothing_changes_nothing(self, store):
+        store.spending.give_back(NOW)
+        intent = store.spending.intend(leased(store), call(0, usd=0.05), 1.0, NOW)
+        store.spending.give_back(NOW)
+        store.spending.give_back(NOW)
+        store.spending.settle(intent, 0.02)
+
+        assert store.spending.day("acme", NOW) == DayOfMoney(0.02, 0.03, 0.0)
+
+    def test_a_process_of_the_same_name_goes_on_with_the_slice(self, store):
+        lease = leased(store)
+        worker(store, "w1").intend(lease, call(0, usd=0.05), 1.0, NOW)
+        worker(store, "w1").intend(lease, call(1, usd=0.0125), 1.0, NOW)
+
+        assert store.spending.day("acme", NOW) == DayOfMoney(0.0625, 0.0, 0.0)
+
+    def test_who_settles_for_another_credits_whose_slice_it_was(self, store):
+        intent = worker(store, "dead").intend(leased(store), call(0, usd=0.05), 1.0, NOW)
+
+        store.spending.settle(intent, 0.01)
+
+        assert store.spending.day("acme", NOW) == DayOfMoney(0.01, 0.0525, 0.0)
+
+    def test_a_budget_lowered_meanwhile_holds_at_once(self, store):
+        lease = leased(store)
+        store.spending.intend(lease, call(0, usd=0.05), 1.0, NOW)
+
+        assert store.spending.intend(lease, call(1), 0.055, NOW) is Refusal.OVER_BUDGET
+        assert isinstance(store.spending.intend(lease, call(1, usd=0.005), 0.055, NOW), Intent)
+
+    def test_a_slice_of_yesterday_pays_for_nothing_today(self, store):
+        lease, late = leased(store), MIDNIGHT - timedelta(seconds=1)
+        intent = store.spending.intend(lease, call(0, usd=0.05), 1.0, late)
+
+        assert isinstance(store.spending.intend(lease, call(1, usd=1.0), 1.0, MIDNIGHT), Intent)
+        store.spending.settle(intent, 0.02)
+        assert store.spending.spent_usd("acme", late) == 0.02
+        assert store.spending.day("acme", MIDNIGHT) == DayOfMoney(1.0, 0.0, 0.0)
+
+    def test_64_at_once_with_workers_that_die_never_pass_the_cap(self, store):
+        """R9. Each name is a process; of some the calls are never settled, none gives back."""
+        leases = [leased(store, number) for number in range(64)]
+        workers = [worker(store, f"w{n}") for n in range(8)]
+
+        def spend(n):
+            spender, chance = workers[n % 8], random.Random(n)
+            usd = chance.choice([0.01, 0.04, 0.09])
+            made = spender.intend(leases[n], call(0, usd=usd), 1.0, NOW)
+            if isinstance(made, Intent) and chance.random() < 0.5:
+                spender.settle(made, usd * chance.random())
+            seen.append(store.spending.spent_usd("acme", NOW))
+            return made
+
+        seen = []
+        with ThreadPoolExecutor(64) as pool:
+            found = list(pool.map(spend, range(64)))
+
+        day = store.spending.day("acme", NOW)
+        assert sum(isinstance(one, Intent) for one in found) >= 11
+        assert max(seen) <= 1.0
+        assert day.spent_usd + day.reserved_usd <= 1.0
+        assert 0 < day.reserved_usd <= 8 * SLICE / MICRO
 
 
 def everything(store):

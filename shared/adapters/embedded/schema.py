@@ -223,4 +223,33 @@ MIGRATIONS: tuple[str, ...] = (
         used_on TEXT
     ) STRICT, WITHOUT ROWID;
     """,
+    # What a tenant's recordings are asked; NULL is the built-in profile.
+    """
+    ALTER TABLE tenants ADD COLUMN profile TEXT;
+    """,
+    # A day's money is taken in slices; what was spent until now is one that is over.
+    """
+    ALTER TABLE calls ADD COLUMN holder TEXT NOT NULL DEFAULT '';
+
+    CREATE TABLE money (
+        tenant TEXT NOT NULL,
+        day TEXT NOT NULL,
+        taken INTEGER NOT NULL,
+        PRIMARY KEY (tenant, day)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE slices (
+        tenant TEXT NOT NULL,
+        day TEXT NOT NULL,
+        holder TEXT NOT NULL,
+        granted INTEGER NOT NULL,
+        spent INTEGER NOT NULL,
+        until_us INTEGER NOT NULL,
+        PRIMARY KEY (tenant, day, holder)
+    ) STRICT, WITHOUT ROWID;
+
+    INSERT INTO slices (tenant, day, holder, granted, spent, until_us)
+        SELECT tenant, day, '', sum(micro_usd), sum(micro_usd), 0 FROM calls GROUP BY tenant, day;
+    INSERT INTO money (tenant, day, taken) SELECT tenant, day, granted FROM slices;
+    """,
 )

@@ -1,19 +1,37 @@
 """Implements `Spending` on SQLite."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from sqlite3 import Connection, Row
 
-from shared.adapters.embedded.sqlite_database import Database
+from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
 from shared.adapters.embedded.sqlite_jobs import held
 from shared.domain.recording import Lease
-from shared.domain.spending import MICRO, Bought, Intent, PaidCall, Refusal, micros, micros_at_most
+from shared.domain.slices import Paid, Slice, day_of_money, paid
+from shared.domain.spending import (
+    Bought,
+    DayOfMoney,
+    Intent,
+    PaidCall,
+    Refusal,
+    micros,
+    micros_at_most,
+)
+
+#: A tenant and a UTC day, ISO.
+Day = tuple[str, str]
 
 
 class SqliteSpending:
-    """A row a call, and one a segment of it that keeps other calls of the attempt away."""
+    """A row a call, and one a segment of it that keeps other calls of the attempt away.
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    The money is in slices as on Firestore, though one file has one writer: what was tested
+    here holds there.
+    """
+
+    def __init__(self, db: Database, holder: str = "here") -> None:
+        """`holder` names the slices; of several processes with one name all spend from one."""
+        self._db, self._holder = db, holder
 
     def intend(
         self, lease: Lease, call: PaidCall, budget_usd: float | None, now: datetime
@@ -24,25 +42,75 @@ class SqliteSpending:
             held(db, lease)
             if (before := _before(db, intent)) is not None:
                 return _what_became(before, call)
-            spent = _spent(db, known.tenant, day.isoformat())
-            cost = micros_at_most(call.at_most_usd)
-            if budget_usd is not None and spent + cost > micros(budget_usd):
+            cost, cap = micros_at_most(call.at_most_usd), _cap(budget_usd)
+            if not self._pay(db, (known.tenant, day.isoformat()), cost, cap, now):
                 return Refusal.OVER_BUDGET
-            _remember(db, intent, cost)
+            self._remember(db, intent, cost)
         return intent
 
     def settle(self, intent: Intent, cost_usd: float, answer: str | None = None) -> None:
         with self._db.write() as db:
+            made = _open_call(db, intent)
+            if made is None:
+                return
             db.execute(
-                "UPDATE calls SET micro_usd = ?, answer = ?, settled = 1 WHERE settled = 0 AND id ="
-                " (SELECT call_id FROM called WHERE recording_id = ? AND attempt = ?"
-                " AND engine = ? AND task = ? AND segment = ?)",
-                (micros(cost_usd), answer, *_key(intent), intent.call.segments[0]),
+                "UPDATE calls SET micro_usd = ?, answer = ?, settled = 1 WHERE id = ?",
+                (micros(cost_usd), answer, made["id"]),
             )
+            day = (intent.tenant, intent.day.isoformat())
+            [its] = [one for one in _slices(db, day) if one.holder == made["holder"]]
+            after = its.settled(made["micro_usd"], micros(cost_usd))
+            _write(db, day, Paid(_taken(db, day) + after.granted - its.granted, after))
 
     def spent_usd(self, tenant: str, now: datetime) -> float:
+        return self.day(tenant, now).spent_usd
+
+    def day(self, tenant: str, now: datetime) -> DayOfMoney:
         with self._db.read() as db:
-            return _spent(db, tenant, now.astimezone(UTC).date().isoformat()) / MICRO
+            return day_of_money(_slices(db, _day(tenant, now)), now)
+
+    def give_back(self, now: datetime) -> None:
+        with self._db.write() as db:
+            mine = db.execute(
+                "SELECT * FROM slices WHERE holder = ? AND granted > spent", (self._holder,)
+            ).fetchall()
+            for row in mine:
+                day, its = (row["tenant"], row["day"]), _slice(row)
+                _write(db, day, Paid(_taken(db, day) - its.rest, its.trimmed()))
+
+    def _pay(self, db: Connection, day: Day, cost: int, cap: int | None, now: datetime) -> bool:
+        every = _slices(db, day)
+        mine = next((s for s in every if s.holder == self._holder), Slice(self._holder, now))
+        others = [s for s in every if s.holder != self._holder]
+        made = paid(_taken(db, day), mine, lambda: others, cost, cap, now)
+        if made is not None:
+            _write(db, day, made)
+        return made is not None
+
+    def _remember(self, db: Connection, intent: Intent, cost: int) -> None:
+        made = db.execute(
+            "INSERT INTO calls"
+            " (recording_id, attempt, engine, task, tenant, day, micro_usd, segments, holder)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            (
+                *_key(intent),
+                *(intent.tenant, intent.day.isoformat(), cost, _listed(intent.call)),
+                self._holder,
+            ),
+        ).fetchone()
+        db.executemany(
+            "INSERT INTO called (recording_id, attempt, engine, task, segment, call_id)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [(*_key(intent), segment, made["id"]) for segment in intent.call.segments],
+        )
+
+
+def _cap(budget_usd: float | None) -> int | None:
+    return None if budget_usd is None else micros(budget_usd)
+
+
+def _day(tenant: str, now: datetime) -> Day:
+    return tenant, now.astimezone(UTC).date().isoformat()
 
 
 def _key(intent: Intent) -> tuple[str, int, str, str]:
@@ -73,21 +141,37 @@ def _listed(call: PaidCall) -> str:
     return ",".join(map(str, call.segments))
 
 
-def _spent(db: Connection, tenant: str, day: str) -> int:
-    row = db.execute(
-        "SELECT coalesce(sum(micro_usd), 0) FROM calls WHERE tenant = ? AND day = ?", (tenant, day)
+def _open_call(db: Connection, intent: Intent) -> Row | None:
+    row: Row | None = db.execute(
+        "SELECT id, holder, micro_usd FROM calls WHERE settled = 0 AND id ="
+        " (SELECT call_id FROM called WHERE recording_id = ? AND attempt = ?"
+        " AND engine = ? AND task = ? AND segment = ?)",
+        (*_key(intent), intent.call.segments[0]),
     ).fetchone()
-    return int(row[0])
+    return row
 
 
-def _remember(db: Connection, intent: Intent, cost: int) -> None:
-    made = db.execute(
-        "INSERT INTO calls (recording_id, attempt, engine, task, tenant, day, micro_usd, segments)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        (*_key(intent), intent.tenant, intent.day.isoformat(), cost, _listed(intent.call)),
-    ).fetchone()
+def _taken(db: Connection, day: Day) -> int:
+    row = db.execute("SELECT taken FROM money WHERE tenant = ? AND day = ?", day).fetchone()
+    return int(row["taken"]) if row else 0
+
+
+def _slices(db: Connection, day: Day) -> Sequence[Slice]:
+    rows = db.execute("SELECT * FROM slices WHERE tenant = ? AND day = ?", day)
+    return [_slice(row) for row in rows]
+
+
+def _slice(row: Row) -> Slice:
+    return Slice(row["holder"], from_us(row["until_us"]), row["granted"], row["spent"])
+
+
+def _write(db: Connection, day: Day, made: Paid) -> None:
+    db.execute("INSERT OR REPLACE INTO money VALUES (?, ?, ?)", (*day, made.taken))
     db.executemany(
-        "INSERT INTO called (recording_id, attempt, engine, task, segment, call_id)"
+        "INSERT OR REPLACE INTO slices (tenant, day, holder, granted, spent, until_us)"
         " VALUES (?, ?, ?, ?, ?, ?)",
-        [(*_key(intent), segment, made["id"]) for segment in intent.call.segments],
+        [
+            (*day, one.holder, one.granted, one.spent, to_us(one.until))
+            for one in (made.mine, *made.trimmed)
+        ],
     )

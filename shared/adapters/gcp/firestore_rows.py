@@ -1,7 +1,7 @@
 """Documents of Firestore and values of the domain, both ways; and the lines every move writes.
 
     tenants/{id}                      with the ledger
-    tenants/{id}/days/{date}          what was spent
+    tenants/{id}/days/{date}          what was taken; below it slices/{digest}, one a worker
     recordings/{id}                   recordings/{id}/history/{number}
     jobs/{id}                         jobs/{id}/segments/{task}-{index}, jobs/{id}/calls/{digest}
     outbox/{event id}
@@ -31,7 +31,7 @@ from shared.domain.wishes import Wishes
 RECORDINGS, JOBS, TENANTS, OUTBOX, PASSAGES = "recordings", "jobs", "tenants", "outbox", "passages"
 API_KEYS = "api_keys"
 BOOKMARKS, HISTORY, SEGMENTS = "bookmarks", "history", "segments"
-CALLS, DAYS = "calls", "days"
+CALLS, DAYS, SLICES = "calls", "days", "slices"
 Row = Mapping[str, Any]
 
 

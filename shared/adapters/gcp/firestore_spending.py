@@ -1,18 +1,32 @@
 """Implements `Spending` on Firestore."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 from google.cloud.firestore_v1 import Client, DocumentReference
+from google.cloud.firestore_v1.base_query import FieldFilter
 
 from shared.adapters.gcp.firestore_client import Commit, Documents, Snapshot
 from shared.adapters.gcp.firestore_jobs import SEGMENT_DAYS, held
-from shared.adapters.gcp.firestore_rows import CALLS, DAYS, JOBS, TENANTS, row
-from shared.domain.moments import to_us
+from shared.adapters.gcp.firestore_rows import CALLS, DAYS, JOBS, SLICES, TENANTS, row
+from shared.domain.moments import from_us, to_us
 from shared.domain.recording import Lease
-from shared.domain.spending import MICRO, Bought, Intent, PaidCall, Refusal, micros, micros_at_most
+from shared.domain.slices import Paid, Slice, day_of_money, paid
+from shared.domain.spending import (
+    Bought,
+    DayOfMoney,
+    Intent,
+    PaidCall,
+    Refusal,
+    micros,
+    micros_at_most,
+)
+
+#: Days a day's sum is kept: as long as a bill may be asked about.
+KEPT_DAYS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,41 +36,57 @@ class _Seen:
     job: Snapshot
     calls: Snapshot  #: of this attempt, engine and task
     day: Snapshot
+    mine: Snapshot  #: this worker's slice of the day
 
 
 class FirestoreSpending:
     """A document an attempt, engine and task: its calls and which segment is in which.
 
-    The day's sum is one document a tenant, changed by each call: the store takes about one
-    sustained write a second there, so a tenant's calls queue a little where many are made.
+    A call's commit touches the job, its calls and this worker's slice of the day. The day's sum,
+    which all workers of a tenant share and which takes about one sustained write a second, is
+    changed once a slice (`slices.SLICE`, `slices.SLICE_S`) and read with each call: workers may
+    hold that much each, unspent, and no more. Near the end of a day's money slices are small, so
+    the sum is changed more often for its last calls.
 
     IAM: roles/datastore.user, granted in terraform/firestore.tf. Run on the Firestore
     emulator of the gcloud SDK.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._db = Documents(client)
+    def __init__(self, client: Client, holder: str = "here") -> None:
+        """`holder` names the slices; of several processes with one name all spend from one."""
+        self._db, self._holder = Documents(client), holder
+        self._days: set[tuple[str, date]] = set()  #: where this process has taken a slice
 
     def intend(
         self, lease: Lease, call: PaidCall, budget_usd: float | None, now: datetime
     ) -> Intent | Bought | Refusal:
         known, day = lease.recording, now.astimezone(UTC).date()
         intent = Intent(known.id, known.tenant, lease.attempt, call, day)
+        cost = micros_at_most(call.at_most_usd)
+        cap = None if budget_usd is None else micros(budget_usd)
 
         def step(commit: Commit) -> Intent | Bought | Refusal:
             seen = self._seen(intent)
             held(seen.job, lease)
             if places := _places(seen.calls, call):
                 return self._what_became(seen.calls, places, call)
-            spent, cost = _spent(seen.day), micros_at_most(call.at_most_usd)
-            if budget_usd is not None and spent + cost > micros(budget_usd):
+            lapsed: list[Snapshot] = []
+
+            def others() -> Sequence[Slice]:
+                lapsed.extend(self._lapsed(seen, now))
+                return [_slice(one, self._holder, now) for one in lapsed]
+
+            mine = _slice(seen.mine, self._holder, now)
+            made = paid(_taken(seen.day), mine, others, cost, cap, now)
+            if made is None:
                 return Refusal.OVER_BUDGET
             # The lease counts until the very commit: the job must still be as it was seen.
             commit.change(seen.job, {"intended_us": to_us(now)})
-            _write(commit, seen.calls, _with_call(seen.calls, intent, cost, now))
-            _write(commit, seen.day, _day(spent + cost, day))
+            _write(commit, seen.calls, _with_call(seen.calls, intent, cost, now, self._holder))
+            _pay(commit, seen, made, lapsed, day)
             return intent
 
+        self._days.add((known.tenant, day))
         return self._db.settle(step)
 
     def _what_became(self, calls: Snapshot, places: set[int], call: PaidCall) -> Bought | Refusal:
@@ -70,36 +100,76 @@ class FirestoreSpending:
 
     def settle(self, intent: Intent, cost_usd: float, answer: str | None = None) -> None:
         def step(commit: Commit) -> None:
-            seen = self._seen(intent)
-            known = row(seen.calls)
+            seen = self._db.get(self._db.at(JOBS, intent.recording_id, CALLS, _id(intent)))
+            known = row(seen)
             place = known.get("segments", {}).get(str(intent.call.segments[0]))
             if place is None or known["calls"][place]["settled"]:
                 return
             calls, cost = [dict(one) for one in known["calls"]], micros(cost_usd)
-            spent = _spent(seen.day) - calls[place]["micro_usd"] + cost
+            self._resettle(commit, intent, calls[place], cost)
             calls[place] |= {"micro_usd": cost, "settled": True}
-            commit.change(seen.calls, {"calls": calls})
-            _write(commit, seen.day, _day(spent, intent.day))
+            commit.change(seen, {"calls": calls})
             if answer is not None:
                 kept = {"answer": answer, "expires": known["expires"]}
-                commit.put(_answer_at(seen.calls, place), kept)
+                commit.put(_answer_at(seen, place), kept)
 
         self._db.settle(step)
 
+    def _resettle(self, commit: Commit, intent: Intent, made: dict[str, Any], cost: int) -> None:
+        where = self._day_at(intent.tenant, intent.day)
+        day, seen = self._db.get_all([where, _slice_at(where, made["holder"])])
+        its = _slice(seen, made["holder"], _begun(intent.day))
+        after = its.settled(made["micro_usd"], cost)
+        commit.change(seen, _slice_row(after, intent.day))
+        if after.granted != its.granted:
+            commit.change(day, _day(_taken(day) + after.granted - its.granted, intent.day))
+
     def spent_usd(self, tenant: str, now: datetime) -> float:
-        day = now.astimezone(UTC).date()
-        return _spent(self._db.get(self._db.at(TENANTS, tenant, DAYS, day.isoformat()))) / MICRO
+        return self.day(tenant, now).spent_usd
+
+    def day(self, tenant: str, now: datetime) -> DayOfMoney:
+        where = self._day_at(tenant, now.astimezone(UTC).date())
+        found = self._db.found(where.collection(SLICES)._query())
+        return day_of_money([_slice(one, one.id, now) for one in found], now)
+
+    def give_back(self, now: datetime) -> None:
+        for tenant, day in tuple(self._days):
+            self._give_back(tenant, day, now)
+            self._days.discard((tenant, day))
+
+    def _give_back(self, tenant: str, day: date, now: datetime) -> None:
+        where = self._day_at(tenant, day)
+
+        def step(commit: Commit) -> None:
+            taken, seen = self._db.get_all([where, _slice_at(where, self._holder)])
+            mine = _slice(seen, self._holder, now)
+            if mine.rest:
+                commit.change(taken, _day(_taken(taken) - mine.rest, day))
+                commit.change(seen, _slice_row(mine.trimmed(), day))
+
+        self._db.settle(step)
+
+    def _lapsed(self, seen: _Seen, now: datetime) -> list[Snapshot]:
+        """Slices of other workers whose time is over."""
+        every = seen.day.reference.collection(SLICES)._query()
+        over = every.where(filter=FieldFilter("until_us", "<=", to_us(now)))
+        return [one for one in self._db.found(over) if one.id != seen.mine.id]
 
     def _seen(self, intent: Intent) -> _Seen:
-        job = (JOBS, intent.recording_id)
-        where = [job, (*job, CALLS, _id(intent))]
-        where += [(TENANTS, intent.tenant, DAYS, intent.day.isoformat())]
-        return _Seen(*self._db.get_all([self._db.at(*one) for one in where]))
+        job, day = self._db.at(JOBS, intent.recording_id), self._day_at(intent.tenant, intent.day)
+        calls = job.collection(CALLS).document(_id(intent))
+        return _Seen(*self._db.get_all([job, calls, day, _slice_at(day, self._holder)]))
+
+    def _day_at(self, tenant: str, day: date) -> DocumentReference:
+        return self._db.at(TENANTS, tenant, DAYS, day.isoformat())
 
 
 def _id(intent: Intent) -> str:
     """Engines may have any name; documents may not."""
-    told = f"{intent.attempt}/{intent.call.task}/{intent.call.engine}"
+    return _digest(f"{intent.attempt}/{intent.call.task}/{intent.call.engine}")
+
+
+def _digest(told: str) -> str:
     return sha256(told.encode()).hexdigest()[:32]
 
 
@@ -115,8 +185,11 @@ def _answer_at(calls: Snapshot, place: int) -> DocumentReference:
     return at
 
 
-def _with_call(calls: Snapshot, intent: Intent, cost: int, now: datetime) -> dict[str, Any]:
+def _with_call(
+    calls: Snapshot, intent: Intent, cost: int, now: datetime, holder: str
+) -> dict[str, Any]:
     known = row(calls)
+    sent = list(intent.call.segments)
     made, places = list(known.get("calls", ())), dict(known.get("segments", {}))
     places |= {str(segment): len(made) for segment in intent.call.segments}
     return {
@@ -125,21 +198,58 @@ def _with_call(calls: Snapshot, intent: Intent, cost: int, now: datetime) -> dic
         "task": intent.call.task.value,
         "calls": [
             *made,
-            {"micro_usd": cost, "settled": False, "segments": list(intent.call.segments)},
+            {"micro_usd": cost, "settled": False, "segments": sent, "holder": holder},
         ],
         "segments": places,
         "expires": now + timedelta(days=SEGMENT_DAYS),
     }
 
 
-def _spent(day: Snapshot) -> int:
-    return int(day.get("micro_usd")) if day.exists else 0
+def _begun(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def _day(spent: int, day: date) -> dict[str, Any]:
-    """Kept as long as a bill may be asked about; the sweep takes it then."""
-    begun = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return {"micro_usd": spent, "expires": begun + timedelta(days=400)}
+def _taken(day: Snapshot) -> int:
+    return int(day.get("taken_micro_usd")) if day.exists else 0
+
+
+def _day(taken: int, day: date) -> dict[str, Any]:
+    """The sweep takes it when nobody asks about the bill any more."""
+    return {"taken_micro_usd": taken, "expires": _begun(day) + timedelta(days=KEPT_DAYS)}
+
+
+def _slice_at(day: DocumentReference, holder: str) -> DocumentReference:
+    """Workers may have any name; documents may not."""
+    at: DocumentReference = day.collection(SLICES).document(_digest(holder))
+    return at
+
+
+def _slice(seen: Snapshot, holder: str, now: datetime) -> Slice:
+    """The slice, or an empty one where none was taken."""
+    if not seen.exists:
+        return Slice(holder, now)
+    found = row(seen)
+    return Slice(found["holder"], from_us(found["until_us"]), found["granted"], found["spent"])
+
+
+def _slice_row(one: Slice, day: date) -> dict[str, Any]:
+    return {
+        "holder": one.holder,
+        "until_us": to_us(one.until),
+        "granted": one.granted,
+        "spent": one.spent,
+        "expires": _begun(day) + timedelta(days=KEPT_DAYS),
+    }
+
+
+def _pay(commit: Commit, seen: _Seen, made: Paid, lapsed: Sequence[Snapshot], day: date) -> None:
+    """The worker's own slice, and only where more was taken the day that all share."""
+    _write(commit, seen.mine, _slice_row(made.mine, day))
+    for one in made.trimmed:
+        [at] = [found for found in lapsed if found.get("holder") == one.holder]
+        commit.change(at, _slice_row(one, day))
+    if made.taken != _taken(seen.day) or not seen.day.exists:
+        _write(commit, seen.day, _day(made.taken, day))
 
 
 def _write(commit: Commit, seen: Snapshot, fields: dict[str, Any]) -> None:
