@@ -12,14 +12,18 @@ from gpu_service.hosting.remote import RemoteHost
 from gpu_service.serving.server import Server
 from shared import wiring
 from shared.domain.lanes import Lane
+from shared.domain.prices import Price, Terms
+from shared.domain.slices import PART, SLICE
+from shared.domain.spending import MICRO
 from shared.domain.states import State
 from shared.domain.tenants import DEMO
 from shared.flows.work import Settled
 from shared.settings import load
 from tests.broker import RecordingBroker
+from tests.builders import NOW
 from tests.engines.fragile import Fragile
 from tests.engines.mortal import doomed
-from tests.flows.ears import SmallEars, plainly, survey
+from tests.flows.ears import SmallEars, plainly, says, survey
 from tests.semantics.test_poison import Simulated, clip
 
 LANES = (Lane.HIGH, Lane.LOW)
@@ -109,3 +113,49 @@ def test_a_job_alone_with_a_model_that_is_down_survives(parts, ears):
     [job] = parts.recordings.page()
     print(f"\n{Fragile.calls} calls, done in attempt {job.attempts}")
     assert job.state is State.DONE
+
+
+class TestWithAnEngineThatCostsBehindIt:
+    """A call for 10 s of sound costs 0.01 USD at most and 0.008 in the end."""
+
+    CAP_USD = 0.5
+    TERMS = Terms(price=Price(as_of=NOW.date(), source="us", minute_usd=0.06))
+
+    @pytest.fixture
+    def paying(self, parts):
+        s = parts.settings
+        cascade = {"transcribe": ["first", "paid"], "classify": []}
+        return replace(parts, settings=load(home=s.home, broker_url=s.broker_url, cascade=cascade))
+
+    @pytest.fixture
+    def bought(self, parts, ears):
+        """What the day's money was after each call that was paid."""
+        known = parts.tenants.get(DEMO)
+        limit = (("fallback_usd_a_day", self.CAP_USD),)
+        parts.tenants.put(replace(known, overrides=limit, fallback=True))
+        made, free = [], ears.ask
+
+        def ask(engine, task, segments, *more):
+            if engine != "paid":
+                return free(engine, task, segments)
+            made.append(parts.spending.day(DEMO, parts.now()))
+            return [says(engine, s, cost_usd=0.008) for s in segments]
+
+        ears.ask, ears.paid = ask, {"paid": self.TERMS}
+        return made
+
+    def test_all_are_answered_or_wait_and_the_cap_is_never_passed(self, paying, ears, bought):
+        parts = paying
+        put(parts, 200)
+
+        hear_all(parts, ears)
+
+        counts, day = parts.recordings.counts(), parts.spending.day(DEMO, parts.now())
+        calls = Fragile.calls + len(bought)
+        print(f"\n{calls} calls for 200 jobs, {len(bought)} of them paid; {counts}; {day}")
+        assert counts[State.DONE] + counts[State.DEFERRED] >= 0.99 * 200
+        assert counts[State.DONE] >= 200 - counts[State.DEFERRED] > len(bought) > 40
+        assert calls <= MOST_CALLS * 200
+        assert all(d.spent_usd + d.reserved_usd <= self.CAP_USD for d in bought)
+        assert day.spent_usd == pytest.approx(0.008 * len(bought))
+        assert day.reserved_usd + day.stranded_usd <= min(SLICE / MICRO, self.CAP_USD / PART)
