@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpu_service.engines import measures
 from gpu_service.engines.engine import Samples
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ LEAST_TURNS = 6
 LEAST_LOOPED = 24
 #: Tokens of the longest turn looked for, about fifty words.
 LONGEST_TURN = 64
-#: Tokens whose mean is `min_window_logprob`.
-WINDOW = 4
 
 OVERFLOWED = "numbers_overflowed"  #: the model gave no number; a float16 that is too small
 
@@ -105,16 +104,10 @@ def looping(tokens: Sequence[int]) -> int:
 
 def signals(draft: Draft) -> dict[str, float]:
     """What a calibration reads of a text, under the names of `Answer.signals`; {} of none."""
-    found = draft.logprobs
-    if not found:
+    if not draft.logprobs:
         return {}
-    width = min(WINDOW, len(found))
-    windows = [sum(found[i : i + width]) / width for i in range(len(found) - width + 1)]
-    return {
-        "mean_logprob": sum(found) / len(found),
-        "min_window_logprob": min(windows),
-        "mean_entropy": sum(draft.entropies) / len(found),
-    }
+    entropy = sum(draft.entropies) / len(draft.entropies)
+    return measures.of_logprobs(draft.logprobs) | {"mean_entropy": entropy}
 
 
 def seed(samples: Samples, *said: object) -> int:

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 
 from gpu_service.engines.engine import Clip, Span
-from shared.domain.answers import Word
+from shared.domain.answers import Token, Word
 from shared.domain.sound import SAMPLE_RATE
 
 #: Tokens or words in a row whose mean log-probability is a window: see `Answer.signals`.
@@ -27,9 +27,37 @@ def of_logprobs(found: Sequence[float]) -> dict[str, float]:
 
 
 def of_words(words: Iterable[Word]) -> dict[str, float]:
-    """`of_logprobs` of the words' own confidences, and `min_word_logprob`."""
-    found = [math.log(max(w.confidence, FLOOR)) for w in words if w.confidence is not None]
-    return of_logprobs(found) | ({"min_word_logprob": min(found)} if found else {})
+    """`of_logprobs` of the words' own confidences, and their `lowest`."""
+    found = list(words)
+    return of_logprobs(_logs(found)) | lowest(found)
+
+
+def lowest(words: Iterable[Word]) -> dict[str, float]:
+    """`min_word_logprob` alone, for an engine whose other figures are of finer pieces."""
+    return {"min_word_logprob": min(found)} if (found := _logs(words)) else {}
+
+
+def _logs(words: Iterable[Word]) -> list[float]:
+    return [math.log(max(w.confidence, FLOOR)) for w in words if w.confidence is not None]
+
+
+def of_tokens(tokens: Iterable[Token]) -> dict[str, float]:
+    """`min_word_logprob` of a text in tokens: the lowest mean of those that make one word.
+
+    A word begins at a token that begins with a blank, or right after one that is nothing else.
+    """
+    words: list[list[float]] = []
+    begins = True
+    for token in tokens:
+        if token.text.isspace():
+            begins = True
+            continue
+        if begins or token.text[:1].isspace():
+            words.append([])
+        words[-1].append(token.logprob)
+        begins = False
+    lows = [sum(word) / len(word) for word in words]
+    return {"min_word_logprob": min(lows)} if lows else {}
 
 
 def of_text(text: str, n_samples: int, spans: Sequence[Span] | None) -> dict[str, float]:

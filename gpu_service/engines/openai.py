@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gpu_service.engines import vendor
+from gpu_service.engines import measures, vendor
 from gpu_service.engines.engine import Capabilities, Clip
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.engines.sound_files import BASE64, BYTES_PER_S, flac, wav
@@ -179,8 +179,10 @@ class OpenAi:
         asked |= {"temperature": clip.temperature} if clip.temperature else {}
         create = client.audio.transcriptions.with_raw_response.create
         heard = vendor.asked(self.name, Transcription, lambda: create(**asked, timeout=wait))
+        text = heard.text.strip()
         return {
-            "text": heard.text.strip(),
+            "text": text,
+            "signals": measures.of_clip(clip, text),
             "language": _language(heard) or clip.language,
             "cost_usd": cost_usd(self._heard, _used(heard, seconds)),
         }

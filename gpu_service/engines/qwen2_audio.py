@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from gpu_service.engines import measures
 from gpu_service.engines import qwen2_prompts as prompts
 from gpu_service.engines.engine import Capabilities, Clip, Samples, check
 from gpu_service.engines.generation import OVERFLOWED, Draft, Ending, Plan, generate, seed, signals
@@ -128,7 +129,7 @@ class Qwen2Audio:
                 "library": f"transformers {installed('transformers')}",
                 "dtype": computed(s.dtype),
                 "style": self._options.style or "by chat template",
-                "rules": "qwen2_audio/1",
+                "rules": "qwen2_audio/2",
             },
         )
 
@@ -233,8 +234,10 @@ class Qwen2Audio:
             return Answer(self.name, task, cautions=(OVERFLOWED,))
         transcript = task is Task.TRANSCRIBE
         language, kept = self._language(clip, draft) if transcript else (None, draft)
-        found = signals(kept)
+        found, tokens = signals(kept), self._tokens(kept)
         text = prompts.shown(self._decoded(kept.tokens))
+        if transcript:
+            found |= measures.of_tokens(tokens) | measures.of_clip(clip, text)
         if language and kept is not draft:
             found["language_probability"] = _probability(draft, kept)
         return Answer(
@@ -245,7 +248,7 @@ class Qwen2Audio:
             confidence=math.exp(found["mean_logprob"]) if "mean_logprob" in found else None,
             cautions=self._cautions(task, clip, language, kept, text),
             signals=found,
-            tokens=self._tokens(kept),
+            tokens=tokens,
         )
 
     def _language(self, clip: Clip, draft: Draft) -> tuple[str | None, Draft]:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gpu_service.engines import measures, vendor
 from gpu_service.engines import qwen2_prompts as prompts
-from gpu_service.engines import vendor
 from gpu_service.engines.engine import Capabilities, Clip
-from gpu_service.engines.generation import WINDOW, looping
+from gpu_service.engines.generation import looping
 from gpu_service.engines.qwen2_audio import ANSWER_CUT, LEAST_TOKENS, TOKENS_PER_S
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.engines.silence import speaks
@@ -78,7 +78,7 @@ class Qwen2Remote:
             frozenset({Task.TRANSCRIBE, Task.CLASSIFY, Task.DESCRIBE, Task.ANSWER}),
             max_duration_s=MAX_SEGMENT_S,
             languages=frozenset(prompts.LANGUAGES),
-            versions={"checkpoint": self._options.model, "rules": "qwen2_remote/1"},
+            versions={"checkpoint": self._options.model, "rules": "qwen2_remote/2"},
             concurrency=self._options.calls,
             heeds=frozenset({"temperature"}),
         )
@@ -155,12 +155,14 @@ def told(task: Task, clip: Clip, choice: "Choice") -> dict[str, Any]:
     """What a choice says, as fields of an Answer."""
     text = prompts.shown(choice.message.content or "")
     tokens = _tokens(choice)
-    found = signals([token.logprob for token in tokens])
+    # As of a text made here, less the entropies, which no server says.
+    found = measures.of_logprobs([token.logprob for token in tokens]) | measures.of_tokens(tokens)
     confidence = math.exp(found["mean_logprob"]) if found else None
     if task is Task.CLASSIFY:
         return _class(clip, text, confidence)
     said: dict[str, Any] = {"text": text, "confidence": confidence, "tokens": tokens}
     language = clip.language if task is Task.TRANSCRIBE else None
+    found |= measures.of_clip(clip, text) if task is Task.TRANSCRIBE else {}
     cautions = _cautions(task, clip, choice, tokens, text)
     return {**said, "signals": found, "language": language, "cautions": cautions}
 
@@ -201,12 +203,3 @@ def _cautions(
         UNEXPLAINED: spoken and not text,
     }
     return tuple(code for code, holds in cautions.items() if holds)
-
-
-def signals(logprobs: Sequence[float]) -> dict[str, float]:
-    """As of a text made here (`generation.signals`), less the entropies, which no server says."""
-    if not logprobs:
-        return {}
-    width = min(WINDOW, len(logprobs))
-    windows = [sum(logprobs[i : i + width]) / width for i in range(len(logprobs) - width + 1)]
-    return {"mean_logprob": sum(logprobs) / len(logprobs), "min_window_logprob": min(windows)}

@@ -20,6 +20,7 @@ from gpu_service.alignment.ctc import align
 from gpu_service.ctc import beam, emissions
 from gpu_service.ctc.emissions import Emission, LogProbabilities
 from gpu_service.ctc.vocabulary import Vocabulary
+from gpu_service.engines import measures
 from gpu_service.engines import wav2vec2_files as files
 from gpu_service.engines.engine import Capabilities, Clip, Samples, check
 from gpu_service.engines.registry import EngineSettings
@@ -175,7 +176,7 @@ class Wav2Vec2:
             "words": words if o.words is not None else "",
             "case": o.case,
             "parameters": o.parameters.model_dump_json(exclude_unset=True),
-            "rules": "wav2vec2/1",
+            "rules": "wav2vec2/2",
         }
 
     def _words(self) -> list[str]:
@@ -289,11 +290,13 @@ class Wav2Vec2:
         emitted = self._emitted(frames, vocabulary)
         duration_s = clip.samples.size / SAMPLE_RATE
         words = emissions.words(emitted, vocabulary, self._ready.frame_s, duration_s)
+        text = " ".join(word.text for word in words)
+        lowest = measures.lowest(words)
         return {
-            "text": " ".join(word.text for word in words),
+            "text": text,
             "confidence": emissions.confidence(words),
             "words": words,
-            "signals": emissions.signals(frames, emitted),
+            "signals": emissions.signals(frames, emitted) | lowest | measures.of_clip(clip, text),
             "tokens": emissions.tokens(emitted, vocabulary),
         }
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpu_service.engines import whisper_conversion
+from gpu_service.engines import measures, whisper_conversion
 from gpu_service.engines.engine import Capabilities, Clip, Samples, check
 from gpu_service.engines.generation import OVERFLOWED, Draft, Ending, Plan, generate, seed, signals
 from gpu_service.engines.registry import EngineSettings
@@ -161,7 +161,7 @@ class WhisperHf:
                 "library": f"transformers {installed('transformers')}",
                 "dtype": computed(s.dtype),
                 "projection": name,
-                "rules": "whisper_hf/1",
+                "rules": "whisper_hf/2",
             },
         )
 
@@ -352,11 +352,13 @@ class WhisperHf:
             found["no_speech_probability"] = quiet
             # The paper's rule (section 4.5): silent if it says so and is not sure of its words.
             draft = draft if sure or quiet <= NO_SPEECH_BAR else Draft()
-        if clip.language != spoken.code:
+        if clip.language != spoken.code and self._ready.vocabulary.languages:
             found["language_probability"] = spoken.probability
         words = self._ready.words
         text = words.decode(draft.tokens, skip_special_tokens=True).strip()
         pairs = zip(draft.tokens, draft.logprobs, strict=True)
+        tokens = tuple(Token(words.decode([t]), p) for t, p in pairs)
+        found |= measures.of_tokens(tokens) | measures.of_clip(clip, text)
         guessed = clip.language != spoken.code and spoken.probability < LANGUAGE_BAR
         cautions = {
             LANGUAGE_GUESSED: guessed,
@@ -374,7 +376,7 @@ class WhisperHf:
             confidence=math.exp(found["mean_logprob"]) if text else None,
             cautions=tuple(code for code, holds in cautions.items() if holds),
             signals=found,
-            tokens=tuple(Token(words.decode([t]), p) for t, p in pairs),
+            tokens=tokens,
         )
 
     # -- embeddings ----------------------------------------------------------------------------

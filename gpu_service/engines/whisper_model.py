@@ -8,7 +8,7 @@ from typing import Any
 from faster_whisper import WhisperModel
 
 
-class NoticingModel(WhisperModel):
+class NoticingModel(WhisperModel):  # type: ignore[misc]  # it publishes no types
     """`WhisperModel` that remembers the figures it throws away. One call at a time."""
 
     #: Probability that a window of the last decoding holds no speech, the highest of them. The

@@ -75,7 +75,16 @@ def test_a_transcript_has_tokens_confidence_and_signals(made: Made, server: Open
     assert "word for word" in call.fields["messages"][-1]["content"][1]["text"]
     assert (answer.text, answer.language) == ("Good morning.", "en")
     assert [t.text for t in answer.tokens] == ["Good", " morning", "."]
-    assert answer.signals == pytest.approx({"mean_logprob": -0.2, "min_window_logprob": -0.2})
+    assert answer.signals == pytest.approx(
+        {
+            "mean_logprob": -0.2,
+            "min_window_logprob": -0.2,
+            "min_word_logprob": -0.25,
+            "compression_ratio": 13 / 21,
+            "speech_share": 1.0,
+            "words_per_s": 1.0,
+        }
+    )
     assert answer.confidence == pytest.approx(math.exp(-0.2))
     assert (answer.cautions, answer.cost_usd) == ((), 0.0)
 
@@ -85,7 +94,8 @@ def test_without_logprobs_there_is_no_confidence(made: Made, server: OpenAiServe
 
     [answer] = made().infer(Task.TRANSCRIBE, [clip()])
 
-    assert (answer.text, answer.confidence, answer.signals) == ("Hello.", None, {})
+    assert (answer.text, answer.confidence) == ("Hello.", None)
+    assert set(answer.signals) == {"compression_ratio", "speech_share", "words_per_s"}
     assert answer.cautions == ("language_guessed",)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,11 @@ def test_signals_and_tokens_come_with_the_text(folder: Path) -> None:
     (answer,) = engine(folder).infer(Task.TRANSCRIBE, [clip(said(TEXTS[1]))])
 
     assert "".join(token.text for token in answer.tokens) == TEXTS[1]
-    assert set(answer.signals) == {"mean_logprob", "min_window_logprob", "mean_entropy"}
+    means = {"mean_logprob", "min_window_logprob", "mean_entropy", "min_word_logprob"}
+    assert set(answer.signals) == means | {"compression_ratio"}
     assert answer.signals["min_window_logprob"] <= answer.signals["mean_logprob"] < 0
+    lowest = min(word.confidence or 0.0 for word in answer.words)
+    assert answer.signals["min_word_logprob"] == pytest.approx(math.log(lowest))
 
 
 def test_greedy_text_is_what_the_tokenizer_of_transformers_writes(untaught: Path) -> None:

@@ -131,6 +131,8 @@ def test_confidence_and_signals_are_the_tokens_own(together: list[Answer]) -> No
     windows = [np.mean(found[i : i + 4]) for i in range(len(found) - 3)]
     assert answer.signals["min_window_logprob"] == pytest.approx(min(windows))
     assert answer.signals["no_speech_probability"] < 0.5
+    assert answer.signals["min_word_logprob"] <= answer.signals["mean_logprob"]
+    assert answer.signals["compression_ratio"] > 0
 
 
 def test_earlier_text_decides_a_spelling(engine: Engine) -> None:
