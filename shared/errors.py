@@ -142,6 +142,12 @@ class InvalidWish(RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNIN
     """A setting in the upload's metadata is not understood. Correct it and upload again."""
 
 
+class InvalidProfile(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
+):
+    """The profile cannot be used; nothing was changed. Correct each line named here."""
+
+
 class InvalidRequest(
     EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
 ):
@@ -268,6 +274,12 @@ class BreakerOpen(
     EngineUnavailable, layer=Layer.CONTEXT, severity=Severity.WARNING, retryable=True
 ):
     """The engine failed or was slow too often and is left alone for a while; nothing was asked."""
+
+
+class TimedOut(
+    EngineUnavailable, layer=Layer.EXECUTION, severity=Severity.WARNING, retryable=True
+):
+    """The time that the tenant's profile gives this task was over."""
 
 
 class OutOfMemory(EngineUnavailable, layer=Layer.RESOURCE, severity=Severity.ERROR, retryable=True):

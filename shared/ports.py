@@ -50,7 +50,7 @@ class Tenants(Protocol):
         ...
 
     def put(self, tenant: Tenant) -> None:
-        """Create the tenant or replace its tier and overrides; its ledger stays as it is."""
+        """Create the tenant or replace all that is said of it; its ledger stays as it is."""
         ...
 
     def ensure(self, tenant: str, tier: Tier, at: datetime) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from shared.domain.states import State
 from shared.errors import (
     EarwitnessError,
+    InvalidProfile,
     InvalidRequest,
     InvalidSettings,
     ModelNotFound,
@@ -21,6 +22,7 @@ _KINDS: tuple[tuple[type[EarwitnessError], int], ...] = (
     (ModelNotFound, MISSING),
     (RefusedAudio, REJECTED),
     (InvalidRequest, USAGE),
+    (InvalidProfile, USAGE),
     (InvalidSettings, USAGE),
 )
 

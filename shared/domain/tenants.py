@@ -61,6 +61,9 @@ class Tenant:
     overrides: tuple[tuple[str, float], ...] = ()
     #: Whether doubtful sound may be sent to paid engines elsewhere: the tenant says so itself.
     fallback: bool = False
+    #: What its recordings are asked, as `profiles.Profile.canonical` writes it; None: the built-in
+    #: profile. Kept as text, for the functions read tenants and have no time for profiles (P8).
+    profile: str | None = None
 
     @property
     def rules(self) -> Rules:

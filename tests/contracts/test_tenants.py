@@ -34,6 +34,26 @@ def test_nobody_pays_for_engines_elsewhere_before_saying_so(store):
     assert store.tenants.get("acme").fallback is True
 
 
+def test_a_profile_is_kept_and_given_up_again(store):
+    before = store.tenants.get("acme")
+
+    store.tenants.put(replace(before, profile='{"version":1}'))
+    own = store.tenants.get("acme")
+    store.tenants.charge("acme", spend(1.0))
+    store.tenants.put(before)
+
+    assert (before.profile, own.profile) == (None, '{"version":1}')
+    assert store.tenants.get("acme") == before
+
+
+def test_a_tenant_may_be_made_with_a_profile(store):
+    made = Tenant("fresh", Tier.PRO, NOW, profile='{"version":1}')
+
+    store.tenants.put(made)
+
+    assert store.tenants.get("fresh") == made
+
+
 def test_ensure_creates_once_and_changes_nothing_later(store):
     later = NOW + timedelta(days=1)
 

@@ -316,6 +316,47 @@ def test_a_fallback_that_costs_is_agreed_to_and_ended(earwitness, world):
     assert [t["fallback"] for t in document["tenants"]] == [False, False]
 
 
+ONLY_WORDS = "version: 1\ntasks:\n  transcribe: {engines: [echo], timeout_s: 60}\n"
+
+
+def test_a_profile_is_saved_shown_kept_and_given_up(earwitness, world, tmp_path):
+    file = tmp_path / "words.yaml"
+    file.write_text(ONLY_WORDS)
+
+    saved = earwitness("tenants", "set", "acme", "--profile", file)
+    earwitness("tenants", "set", "acme", "--tier", "pro")
+    shown = json.loads(earwitness("tenants", "show", "acme", "--json").stdout)
+    told = earwitness("tenants", "show", "acme").stdout
+    back = earwitness("tenants", "set", "acme", "--profile", "default")
+
+    kept = shown["profile"]
+    assert kept["document"]["tasks"] == {"transcribe": {"engines": ["echo"], "timeout_s": 60.0}}
+    assert f"profile {kept['digest'][:12]}" in saved.stderr
+    assert kept["digest"] in told
+    assert '"echo"' in told
+    assert "profile" not in back.stderr
+    assert world.parts.tenants.get("acme").profile is None
+    assert "profile: default" in earwitness("tenants", "show", "acme").stdout
+
+
+def test_a_profile_that_is_wrong_changes_nothing(earwitness, world, tmp_path):
+    file = tmp_path / "wrong.yaml"
+    file.write_text("version: 1\ntasks:\n  transcribe: {engines: [oracle], needs: [align]}\n")
+
+    answer = earwitness("tenants", "set", "acme", "--profile", file)
+
+    assert answer.exit_code == 2
+    assert "wrong.yaml:3:26: There is no engine `oracle`, only echo, sounds, whisper." in (
+        answer.stderr
+    )
+    assert "wrong.yaml:3:43: `align` is no task of this profile" in answer.stderr
+    assert world.parts.tenants.get("acme") is None
+
+
+def test_an_unknown_tenant_is_not_shown(earwitness):
+    assert earwitness("tenants", "show", "nobody").exit_code == 3
+
+
 def test_tenants_are_listed(earwitness, world):
     world.parts.tenants.ensure("acme", Tier.PRO, world.parts.now())
 

@@ -11,8 +11,8 @@ from shared.domain.recording import Ledger
 from shared.domain.tenants import Tenant, Tier
 
 _INSERT = (
-    "INSERT INTO tenants (id, tier, overrides, created_us, fallback, ledger)"
-    " VALUES (?, ?, ?, ?, ?, '{}') ON CONFLICT (id)"
+    "INSERT INTO tenants (id, tier, overrides, created_us, fallback, profile, ledger)"
+    " VALUES (?, ?, ?, ?, ?, ?, '{}') ON CONFLICT (id)"
 )
 
 
@@ -31,7 +31,7 @@ class SqliteTenants:
         with self._db.write() as db:
             db.execute(
                 f"{_INSERT} DO UPDATE SET tier = excluded.tier, overrides = excluded.overrides,"
-                " fallback = excluded.fallback",
+                " fallback = excluded.fallback, profile = excluded.profile",
                 _row(tenant),
             )
 
@@ -54,15 +54,16 @@ class SqliteTenants:
             write_ledger(db, tenant, charged(ledger(db, tenant)))
 
 
-def _row(tenant: Tenant) -> tuple[str, str, str, int, int]:
+def _row(tenant: Tenant) -> tuple[str, str, str, int, int, str | None]:
     overrides, created_us = json.dumps(dict(tenant.overrides)), to_us(tenant.created_at)
-    return tenant.id, tenant.tier.value, overrides, created_us, int(tenant.fallback)
+    fallback, profile = int(tenant.fallback), tenant.profile
+    return tenant.id, tenant.tier.value, overrides, created_us, fallback, profile
 
 
 def _tenant(row: Row) -> Tenant:
     overrides = tuple(sorted(json.loads(row["overrides"]).items()))
     created, fallback = from_us(row["created_us"]), bool(row["fallback"])
-    return Tenant(row["id"], Tier(row["tier"]), created, overrides, fallback)
+    return Tenant(row["id"], Tier(row["tier"]), created, overrides, fallback, row["profile"])
 
 
 def ledger(db: Connection, tenant: str) -> Ledger:

@@ -65,6 +65,7 @@ def _rules(tenant: Tenant) -> Row:
         "tier": tenant.tier.value,
         "overrides": dict(tenant.overrides),
         "fallback": tenant.fallback,
+        "profile": tenant.profile,
     }
 
 
@@ -78,6 +79,7 @@ def _fields(tenant: Tenant) -> Row:
 
 def _tenant(name: str, fields: Row) -> Tenant:
     overrides = tuple(sorted(fields["overrides"].items()))
-    # Documents written before there was a fallback have no such field.
+    # Documents written before there were fallbacks or profiles have no such field.
     created, fallback = from_us(fields["created_us"]), bool(fields.get("fallback"))
-    return Tenant(name, Tier(fields["tier"]), created, overrides, fallback)
+    profile: str | None = fields.get("profile")
+    return Tenant(name, Tier(fields["tier"]), created, overrides, fallback, profile)
