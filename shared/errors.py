@@ -172,6 +172,12 @@ class InvalidCalibration(
     """A calibration file cannot be read. Fit it again with `earwitness calibrate`, or remove it."""
 
 
+class TooLittleToCalibrate(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """There is too little, or too little that is wrong, to learn from. Add recordings."""
+
+
 class NotFound(EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False):
     """There is nothing under this id. List what there is with `earwitness ls`."""
 

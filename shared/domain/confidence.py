@@ -160,9 +160,15 @@ class Domain(_Part):
         return self
 
     def outside(self, signals: Mapping[str, float]) -> tuple[str, ...]:
-        """Figures below or above everything seen while fitting, by name."""
-        known = ((n, q, measured(signals, n)) for n, q in self.quantiles.items())
-        return tuple(n for n, q, x in known if x is not None and q and not q[0] <= x <= q[-1])
+        """Figures unlike everything seen while fitting, by name: lower, higher, or missing where
+        none ever was."""
+        return tuple(n for n, seen in self.quantiles.items() if self._unlike(n, seen, signals))
+
+    def _unlike(self, name: str, seen: Sequence[float], signals: Mapping[str, float]) -> bool:
+        value = measured(signals, name)
+        if value is None:
+            return self.missing.get(name) == 0.0
+        return not seen[0] <= value <= seen[-1]
 
 
 class Interval(_Part):
