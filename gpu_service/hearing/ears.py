@@ -13,10 +13,10 @@ from typing import BinaryIO
 from gpu_service.decoding.decoder import Decoder, Decoding
 from gpu_service.engines.engine import Capabilities, Clip, Span
 from gpu_service.hearing.pcm import Pcm
+from gpu_service.hearing.presence import Presence
 from gpu_service.hearing.quality import QualityMeter
 from gpu_service.hearing.segmentation import PLAN, cut, windows
 from gpu_service.hearing.throughput import Throughput
-from gpu_service.hearing.voice_activity import VoiceActivity
 from gpu_service.serving.server import Server
 from shared.domain.answers import Answer, Task
 from shared.domain.lanes import Lane
@@ -32,7 +32,6 @@ class OpenedRecording:
     """Implements `Hearing`."""
 
     survey: Survey
-    voices: Sequence[Sequence[Span]]  #: a channel each: where somebody may speak
     pcm: Pcm
     servers: Mapping[str, Server]
     tenant: str
@@ -79,12 +78,12 @@ class OpenedRecording:
 
     def _clip(self, segment: Segment) -> Clip:
         # The detector takes as long as the rest of the survey: an engine need not run it again.
-        mixed = segment.channel is None and len(self.voices) > 1
+        mixed = segment.channel is None and len(self.survey.voiced) > 1
         return Clip(
             self.pcm.samples(segment),
             tenant=self.tenant,
             language=self.wishes.language,
-            speech=None if mixed else inside(self.voices[segment.channel or 0], segment),
+            speech=None if mixed else inside(self.survey.voiced[segment.channel or 0], segment),
             prompt=self.wishes.prompt,
             temperature=self.wishes.temperature,
         )
@@ -125,8 +124,8 @@ class LocalEars:
             with self.decoder.open(
                 sound, tenant=tenant, limits=limits, separate=wishes.separate, alive=alive
             ) as decoding:
-                survey, voices = surveyed(decoding, pcm)
-            yield OpenedRecording(survey, voices, pcm, self.servers, tenant, wishes, alive, lane)
+                survey = surveyed(decoding, pcm)
+            yield OpenedRecording(survey, pcm, self.servers, tenant, wishes, alive, lane)
         self.throughput.heard(survey.facts.duration_s or 0.0, time.monotonic() - begun_s)
 
 
@@ -135,37 +134,39 @@ def _identity(servers: Mapping[str, Server], engine: str) -> Mapping[str, str]:
     return server.capabilities().versions if server else {}
 
 
-def surveyed(decoding: Decoding, pcm: Pcm) -> tuple[Survey, list[list[Span]]]:
+def surveyed(decoding: Decoding, pcm: Pcm) -> Survey:
     """Listen once from beginning to end: measure, find speech (by channel), keep the samples."""
-    meter, detectors = QualityMeter(), list[VoiceActivity]()
+    meter, present = QualityMeter(), list[Presence]()
     for block in decoding:
-        while len(detectors) < block.shape[0]:
-            detectors.append(VoiceActivity())
+        while len(present) < block.shape[0]:
+            present.append(Presence())
         meter.add(block[0] if block.shape[0] == 1 else block.mean(axis=0))
-        for detector, channel in zip(detectors, block, strict=True):
-            detector.add(channel)
+        for presence, channel in zip(present, block, strict=True):
+            presence.add(channel)
         pcm.add(block)
-    voices = [detector.result() for detector in detectors]
-    survey = Survey(
+    found = [presence.result(decoding.duration_s) for presence in present]
+    voiced = tuple(tuple(spans) for spans, _ in found)
+    return Survey(
         facts=replace(decoding.facts, duration_s=decoding.duration_s),
         quality=meter.result(),
-        speech=_speech(voices, detectors, decoding.duration_s),
+        speech=_speech(voiced, present, decoding.duration_s),
         windows=windows(decoding.duration_s),
         cautions=tuple(decoding.cautions),
         plan=PLAN,
+        voiced=voiced,
+        unexplained=tuple(tuple(spans) for _, spans in found),
     )
-    return survey, voices
 
 
 def _speech(
-    voices: Sequence[Sequence[Span]], detectors: Sequence[VoiceActivity], duration_s: float
+    voiced: Sequence[Sequence[Span]], present: Sequence[Presence], duration_s: float
 ) -> tuple[Segment, ...]:
     """The segments of all channels in the order of time, numbered through."""
-    apart = len(detectors) > 1
+    apart = len(present) > 1
     found = [
         segment
-        for n, (spans, detector) in enumerate(zip(voices, detectors, strict=True))
-        for segment in cut(spans, duration_s, n if apart else None, quietest=detector.quietest)
+        for n, (spans, presence) in enumerate(zip(voiced, present, strict=True))
+        for segment in cut(spans, duration_s, n if apart else None, quietest=presence.quietest)
     ]
     ordered = sorted(found, key=lambda s: (s.start_s, s.channel or 0))
     return tuple(replace(segment, index=i) for i, segment in enumerate(ordered))

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import ceil, nextafter
 
-from shared.domain.sound import MAX_SEGMENT_S, Segment
+from shared.domain.sound import MAX_SEGMENT_S, Segment, Span
 
-#: Names these rules together with those of voice_activity. Change it with either: checkpoints
-#: made under another plan are void.
-PLAN = "silero6-cut/1"
+#: Names these rules together with those of presence. Change it with either: checkpoints made
+#: under another plan are void.
+PLAN = "silero6-firered-cut/2"
 #: Seconds. Speech across a longer silence goes to another segment: Whisper tends to drop or to
 #: invent words around long silences, and paid engines charge for them.
 MERGE_SILENCE_S = 2.0
@@ -19,7 +19,6 @@ FILLED = 0.6
 
 #: Gives the best moment to cut between two seconds; `VoiceActivity.quietest` is one.
 Quietest = Callable[[float, float], float]
-Span = tuple[float, float]
 
 
 def _last_moment(start_s: float, end_s: float) -> float:

@@ -232,10 +232,10 @@ def test_an_engine_is_told_where_in_its_segment_somebody_speaks(start_s, end_s, 
 
 def test_an_engine_hears_of_the_speech_of_its_channel_and_of_none_in_a_mix(ears):
     """A mix has no detector of its own: the engine looks itself."""
-    voices = [[(0.0, 1.0)], [(1.0, 2.0)]]
+    voiced = (((0.0, 1.0),), ((1.0, 2.0),))
     both = stereo_wav(tone_wav(3.0), tone_wav(3.0))
     with opened(ears, both, Wishes(separate=True)) as hearing:
-        told = replace(hearing, voices=voices)
+        told = replace(hearing, survey=replace(hearing.survey, voiced=voiced))
 
         clips = [told._clip(Segment(0, 0.0, 3.0, channel)) for channel in (None, 1)]
 
