@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import JsonValue, ValidationError
-from pydantic_core import ErrorDetails
 
 from shared.domain.answers import Task
 from shared.domain.cascade import EVERY
@@ -59,7 +58,8 @@ def read(document: JsonValue, deployed: Deployed) -> tuple[Profile | None, list[
             profile = Profile.model_validate_json(json.dumps(document))
             break
         except ValidationError as error:
-            found = [_problem(one) for one in error.errors(include_url=False, include_input=False)]
+            every = error.errors(include_url=False, include_input=False)
+            found = [_problem(one["loc"], one["type"], one["msg"]) for one in every]
         problems += found
         rest = document
         for problem in sorted(found, key=lambda p: repr(p.place), reverse=True):
@@ -180,15 +180,14 @@ def _spelled_out(document: JsonValue) -> JsonValue:
     return {**document, "tasks": said}
 
 
-def _problem(error: ErrorDetails) -> Problem:
-    place = tuple(part for part in error["loc"] if part != "[key]")
-    if error["type"] == "extra_forbidden":
+def _problem(loc: Place, kind: str, said: str) -> Problem:
+    """One of pydantic's, in our words where its own do not tell what to write instead."""
+    place = tuple(part for part in loc if part != "[key]")
+    if kind == "extra_forbidden":
         # tasks.NAME.KEY, synthesis.KEY or KEY
         inside = str(place[0]) if len(place) > 1 else ""
         return Problem(place, f"There is no such key; there are {_listed(_KEYS[inside])}.")
-    if error["type"] == "missing":
-        return Problem(place, f"`{place[-1]}` is missing.")
-    return Problem(place, f"{error['msg']}.")
+    return Problem(place, f"`{place[-1]}` is missing." if kind == "missing" else f"{said}.")
 
 
 def _listed(names: Iterable[str]) -> str:
