@@ -13,7 +13,7 @@ from shared.domain.answers import Answer, Task, Word
 from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
 
 #: The rule that makes the words; part of what a cached result depends on.
-VERSION = "echo/1"
+VERSION = "echo/2"
 
 
 class Echo:
@@ -50,8 +50,8 @@ class Echo:
 
 
 def spoken(duration_s: float) -> tuple[Word, ...]:
-    """The words "echo", "3.20", "s" and as many "on" as bring each word to a second at most."""
+    """The words "echo", "3.20", "s", then numbers from 4 until no word is longer than a second."""
     texts = ["echo", f"{duration_s:.2f}", "s"]
-    texts += ["on"] * (ceil(duration_s) - len(texts))
+    texts += map(str, range(len(texts) + 1, ceil(duration_s) + 1))
     step = duration_s / len(texts)
     return tuple(Word(i * step, (i + 1) * step, text, None) for i, text in enumerate(texts))

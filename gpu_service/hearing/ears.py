@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from gpu_service.decoding.decoder import Decoder, Decoding
 from gpu_service.engines.engine import Capabilities, Clip, Span
+from gpu_service.hearing.against_sound import checked
 from gpu_service.hearing.pcm import Pcm
 from gpu_service.hearing.presence import Presence
 from gpu_service.hearing.quality import QualityMeter
@@ -53,6 +54,7 @@ class OpenedRecording:
         answers = server.infer(task, clips, lane=self.lane, alive=self.alive)
         self.alive()
         if task is Task.TRANSCRIBE:
+            answers = [checked(a, c) for a, c in zip(answers, clips, strict=True)]
             answers = [unheeded(a, server.capabilities(), self.wishes) for a in answers]
         return [moved(a, s.start_s) for a, s in zip(answers, segments, strict=True)]
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from gpu_service.engines.engine import Clip
+from gpu_service.hearing.against_sound import checked
 from gpu_service.serving.server import Server
 from shared.domain.answers import Answer, Task
 from shared.domain.sound import MAX_SEGMENT_S
@@ -62,7 +63,8 @@ def heard(
     tries = list(engines) * ROUNDS
     for failed, name in enumerate(tries):
         try:
-            return servers[name].infer(Task.TRANSCRIBE, [clip], alive=alive)[0], failed
+            [answer] = servers[name].infer(Task.TRANSCRIBE, [clip], alive=alive)
+            return checked(answer, clip), failed
         except (EngineUnavailable, EngineDied) as error:
             error.context |= {"engine": name, "retry_count": failed}
             failure = error

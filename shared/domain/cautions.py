@@ -11,6 +11,7 @@ from shared.domain.sound import Survey
 #: What an engine's caution means, for people. An unknown code is shown as it is.
 CAUTIONS = {
     "repetition_suspected": "An engine may have repeated itself; compare with the sound.",
+    "repetition_cut": "An engine wrote the same again and again; the text ends where that began.",
     "language_guessed": "The language could not be told for certain.",
     "language_unknown": "The engine does not know the language asked for; it was detected instead.",
     "words_in_silence_dropped": "An engine wrote words where nobody speaks; they were left out.",

@@ -15,8 +15,8 @@ from tests.engines.speech import clip, silence
     [
         (0.1, "echo 0.10 s"),
         (3.0, "echo 3.00 s"),
-        (3.2, "echo 3.20 s on"),
-        (6, "echo 6.00 s on on on"),
+        (3.2, "echo 3.20 s 4"),
+        (6, "echo 6.00 s 4 5 6"),
     ],
 )
 def test_echo_says_the_length_and_no_word_is_longer_than_a_second(
