@@ -204,6 +204,18 @@ class StaleLease(EarwitnessError, layer=Layer.CONTEXT, severity=Severity.WARNING
 
 class ForgedTicket(
     EarwitnessError, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+class CorrectionOutdated(
+    WrongState, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
+):
+    """Somebody corrected this meanwhile. Load it again and correct what stands there now."""
+
+
+class UnplacedCorrection(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
+):
+    """A corrected stretch lies across others. Name one that stands there, or a gap between them."""
+
+
 ):
     """The push carries no valid token of ours and was not looked at."""
 

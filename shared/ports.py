@@ -5,7 +5,7 @@ every adapter. Every method may raise StoreUnavailable (or DiskFull); unless a d
 says otherwise nothing was changed then, and calling again is safe.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -13,6 +13,7 @@ from typing import BinaryIO, Protocol
 
 from shared.domain.answers import Answer, Task
 from shared.domain.api_keys import ApiKey
+from shared.domain.corrections import Correction
 from shared.domain.lanes import Lane
 from shared.domain.prices import Terms
 from shared.domain.recording import (
@@ -549,6 +550,28 @@ class Spending(Protocol):
     def intend(
         self, lease: Lease, call: PaidCall, budget_usd: float | None, now: datetime
     ) -> Intent | Bought | Refusal:
+class Corrections(Protocol):
+    """What people corrected, a version each; none is ever changed."""
+
+    def add(self, correction: Correction) -> None:
+        """Keep it, on condition that it comes after the version before it.
+
+        Raises:
+            CorrectionOutdated: somebody else's has this number, or the one before it is missing.
+            WrongState: the recording is not done, or its result is another one.
+            NotFound: there is no such recording.
+        """
+        ...
+
+    def of(self, recording_id: str) -> list[Correction]:
+        """All of a recording, the first one first."""
+        ...
+
+    def corrected(self, tenant: str | None = None) -> Iterator[str]:
+        """Ids of the recordings somebody corrected, each once, in the order of their ids."""
+        ...
+
+
         """Commit that this call is about to be made and what it may cost, or say why not.
 
         Where this attempt has made the very call and settled it with its answer, that is what

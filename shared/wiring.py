@@ -22,6 +22,7 @@ from shared.ports import (
     Arrivals,
     Bookmarks,
     Clock,
+    Corrections,
     Ears,
     Identity,
     Inlet,
@@ -68,6 +69,7 @@ class Parts:
     now: Clock
 
 
+    corrections: Corrections
 def observe(settings: Settings, service: str) -> None:
     """Collect the spans of this process if the settings say so; to be called before `parts`."""
     if settings.traces is Traces.NONE:
@@ -103,6 +105,7 @@ def _embedded(settings: Settings) -> Parts:
     from shared.adapters.embedded.sqlite_database import Database
     from shared.adapters.embedded.sqlite_jobs import SqliteJobs
     from shared.adapters.embedded.sqlite_outbox import SqliteOutbox
+    from shared.adapters.embedded.sqlite_corrections import SqliteCorrections
     from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
     from shared.adapters.embedded.sqlite_spending import SqliteSpending
     from shared.adapters.embedded.sqlite_tenants import SqliteTenants
@@ -130,6 +133,7 @@ def _embedded(settings: Settings) -> Parts:
         now=clock,
     )
 
+        corrections=SqliteCorrections(db),
 
 def _google(settings: Settings) -> Parts:
     """Google's parts, each over a client that is made here, once. Imported late: the clients
@@ -142,6 +146,7 @@ def _google(settings: Settings) -> Parts:
     from shared.adapters.gcp.firestore_jobs import FirestoreJobs
     from shared.adapters.gcp.firestore_outbox import FirestoreOutbox
     from shared.adapters.gcp.firestore_recordings import FirestoreRecordings
+    from shared.adapters.gcp.firestore_corrections import FirestoreCorrections
     from shared.adapters.gcp.firestore_spending import FirestoreSpending
     from shared.adapters.gcp.firestore_tenants import FirestoreTenants
     from shared.adapters.gcp.pubsub_arrivals import PubSubArrivals
@@ -171,6 +176,7 @@ def _google(settings: Settings) -> Parts:
         now=clock,
     )
 
+        corrections=FirestoreCorrections(store),
 
 def _holder(settings: Settings) -> str:
     """Whose slices of money these are: a worker that is started again goes on with its own."""
@@ -201,7 +207,7 @@ def traced(p: Parts) -> Parts:
     from shared.adapters.traced import Traced, TracedPublisher
 
     system = "sqlite" if p.settings.backend is Backend.EMBEDDED else "gcp.firestore"
-    names = ("tenants", "recordings", "jobs", "outbox", "spending")
+    names = ("tenants", "recordings", "jobs", "outbox", "spending", "corrections")
     stores: dict[str, Any] = {name: Traced(getattr(p, name), name, system) for name in names}
     return replace(p, **stores, publisher=TracedPublisher(p.publisher))
 

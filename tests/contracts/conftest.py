@@ -11,6 +11,7 @@ from shared.adapters.embedded.file_results import FileResults
 from shared.adapters.embedded.sqlite_api_keys import SqliteApiKeys
 from shared.adapters.embedded.sqlite_arrivals import SqliteArrivals
 from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
+from shared.adapters.embedded.sqlite_corrections import SqliteCorrections
 from shared.adapters.embedded.sqlite_database import Database
 from shared.adapters.embedded.sqlite_jobs import SqliteJobs
 from shared.adapters.embedded.sqlite_outbox import SqliteOutbox
@@ -20,6 +21,7 @@ from shared.adapters.embedded.sqlite_tenants import SqliteTenants
 from shared.adapters.embedded.sqlite_uploads import SqliteUploads
 from shared.adapters.gcp.firestore_api_keys import FirestoreApiKeys
 from shared.adapters.gcp.firestore_bookmarks import FirestoreBookmarks
+from shared.adapters.gcp.firestore_corrections import FirestoreCorrections
 from shared.adapters.gcp.firestore_jobs import FirestoreJobs
 from shared.adapters.gcp.firestore_outbox import FirestoreOutbox
 from shared.adapters.gcp.firestore_recordings import FirestoreRecordings
@@ -30,6 +32,7 @@ from shared.ports import (
     ApiKeys,
     Arrivals,
     Bookmarks,
+    Corrections,
     Inlet,
     Jobs,
     Outbox,
@@ -57,6 +60,7 @@ class Store:
     bookmarks: Bookmarks
     api_keys: ApiKeys
     spending: Spending
+    corrections: Corrections
 
 
 def sqlite_in_memory(tmp_path: Path) -> Store:
@@ -81,6 +85,7 @@ def _sqlite(db: Database, home: Path) -> Store:
         SqliteBookmarks(db),
         SqliteApiKeys(db),
         SqliteSpending(db),
+        SqliteCorrections(db),
     )
 
 
@@ -96,6 +101,7 @@ def firestore(client: Client, home: Path) -> Store:
         bookmarks=FirestoreBookmarks(client),
         api_keys=FirestoreApiKeys(client),
         spending=FirestoreSpending(client),
+        corrections=FirestoreCorrections(client),
     )
 
 

@@ -252,4 +252,15 @@ MIGRATIONS: tuple[str, ...] = (
         SELECT tenant, day, '', sum(micro_usd), sum(micro_usd), 0 FROM calls GROUP BY tenant, day;
     INSERT INTO money (tenant, day, taken) SELECT tenant, day, granted FROM slices;
     """,
+    # What people say was said: create-only, beside a result that stays as it is.
+    """
+    CREATE TABLE corrections (
+        recording_id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        tenant TEXT NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (recording_id, version)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX corrections_of_tenant ON corrections (tenant, recording_id);
+    """,
 )

@@ -3,6 +3,7 @@
     tenants/{id}                      with the ledger
     tenants/{id}/days/{date}          what was taken; below it slices/{digest}, one a worker
     recordings/{id}                   recordings/{id}/history/{number}
+                                      recordings/{id}/corrections/{version}
     jobs/{id}                         jobs/{id}/segments/{task}-{index}, jobs/{id}/calls/{digest}
     outbox/{event id}
     passages/{recording}-{token}-{n}
@@ -32,6 +33,7 @@ RECORDINGS, JOBS, TENANTS, OUTBOX, PASSAGES = "recordings", "jobs", "tenants", "
 API_KEYS = "api_keys"
 BOOKMARKS, HISTORY, SEGMENTS = "bookmarks", "history", "segments"
 CALLS, DAYS, SLICES = "calls", "days", "slices"
+CORRECTIONS = "corrections"
 Row = Mapping[str, Any]
 
 
