@@ -63,7 +63,8 @@ class Metrics:
 
     def watch(self, house: House) -> None:
         """See every decision of this house. To be called before its flows are handed on."""
-        ask = ObservedAsk(house.work.ask.policy, self.instruments.decided)
+        asks = house.work.ask
+        ask = ObservedAsk(asks.policy, asks.calibrations, self.instruments.decided)
         house.work = replace(house.work, ask=ask, meter=self.instruments)
 
     def portray(self, house: House, streams: Streams) -> None:

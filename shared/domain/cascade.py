@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 from shared.domain.answers import Answer, Task
-from shared.domain.synthesis import Synthesis
+from shared.domain.synthesis import Given, Synthesis
 
 #: DESIGN section 10: the seeds' 0.80 holds for a calibrated confidence, never for a raw one.
 ACCEPT_AT = 0.80
@@ -68,10 +68,14 @@ class Decision:
     task: Task
     engine: str
     verdict: Verdict
-    reason: str  #: confident, uncalibrated, low_confidence, a Refusal, or the code of a failure
+    #: confident, uncalibrated, low_confidence, coverage, no_words, degraded, a Refusal, the code
+    #: of a failure; or the synthesis's strategy, where that chose another answer than the last
+    reason: str
     confidence: float | None = None
     calibrated: bool = False
     cost_usd: float = 0.0  #: what this step cost, or may have
+    coverage: float | None = None  #: share of the spoken seconds that the words account for
+    calibration: str | None = None  #: digest of the file the confidence comes from
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,16 @@ class Decided:
     segment: int
     answer: Answer
     decisions: tuple[Decision, ...]
+    #: Every answer, in the order they were given, without its embedding and its tokens; empty
+    #: where there was one alone.
+    answers: tuple[Answer, ...] = ()
+    #: Engines that were sure and said different things, the one that was believed first.
+    disputed: tuple[str, ...] = ()
+
+    @property
+    def given(self) -> tuple[Answer, ...]:
+        """Every answer, in the order they were given."""
+        return self.answers or (() if self.missing else (self.answer,))
 
     @property
     def review(self) -> bool:
@@ -92,29 +106,24 @@ class Decided:
         return self.decisions[-1].verdict is Verdict.ESCALATE
 
 
-def judge(
-    answer: Answer, engines_left: int, policy: Policy, coverage: float | None = None
-) -> tuple[Verdict, str]:
-    """Decide what happens to `answer`, and name the reason.
+def judge(given: Given, engines_left: int, policy: Policy) -> tuple[Verdict, str]:
+    """Decide what happens to an answer, and name the reason.
 
     Words that are missing come first: an engine can be sure of all it wrote and yet have left
-    out a sentence. `coverage` None was not measured (the task writes no words).
+    out a sentence. A coverage of None was not measured: the task writes no words.
     """
     onward = Verdict.ESCALATE if engines_left else Verdict.REVIEW
-    if coverage is not None and coverage < policy.min_coverage:
+    if given.coverage is not None and given.coverage < policy.min_coverage:
         return onward, "coverage"
-    if not answer.calibrated or answer.confidence is None:
+    if given.confidence is None:
         if policy.uncalibrated is Uncalibrated.ACCEPT_AND_MARK:
             return Verdict.ACCEPT, "uncalibrated"
         asks = policy.uncalibrated is Uncalibrated.ESCALATE
         return (onward if asks else Verdict.REVIEW), "uncalibrated"
-    if answer.confidence >= policy.accepts_at(answer.task, answer.engine):
-        return Verdict.ACCEPT, "confident"
-    return onward, "low_confidence"
+    return (Verdict.ACCEPT, "confident") if given.sure else (onward, "low_confidence")
 
 
-def better(one: Answer | None, other: Answer) -> Answer:
-    """The answer to keep when none was accepted: the more confident, the later on a tie."""
-    if one is None or (other.confidence or 0.0) >= (one.confidence or 0.0):
-        return other
-    return one
+def weighed(given: Given, policy: Policy) -> Given:
+    """The answer held against its engine's threshold; what nobody calibrated meets none."""
+    bar = policy.accepts_at(given.answer.task, given.answer.engine)
+    return replace(given, sure=given.confidence is not None and given.confidence >= bar)

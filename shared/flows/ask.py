@@ -1,17 +1,22 @@
-"""per segment: [may it cost that? -> ask -> judge]* down the cascade, until an answer stands."""
+"""per segment: [may it cost that? -> ask -> calibrate -> cover -> judge]* down the cascade, until
+an answer stands -> one answer of all that were given."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter
 
+from shared.domain.agreement import agreement
 from shared.domain.answers import Answer, Task
-from shared.domain.cascade import Decided, Decision, Policy, Verdict, better, judge
+from shared.domain.cascade import Decided, Decision, Policy, Verdict, judge, weighed
+from shared.domain.confidence import Calibrations, calibrated
+from shared.domain.coverage import covered
 from shared.domain.grouping import Call, alone, merged, parted
 from shared.domain.prices import Terms
 from shared.domain.recording import Lease
 from shared.domain.sound import Segment
 from shared.domain.spending import Bought, Intent, PaidCall, Refusal, micros, micros_at_most
+from shared.domain.synthesis import Given, better, disputed, synthesised
 from shared.errors import (
     BreakerOpen,
     EarwitnessError,
@@ -78,10 +83,28 @@ class Purse:
 class _Step:
     """One engine's turn."""
 
+    hearing: Hearing
     task: Task
     engine: str
     engines_left: int
     policy: Policy
+    calibrations: Calibrations
+
+    def measured(self, answer: Answer, segment: Segment, other: Given | None) -> Given:
+        """What the answer is judged by: what is known of its confidence, and what it covers.
+
+        `other` is the best that another engine said of the segment. An answer without a
+        calibration loses its confidence here; what the engine said of itself stays in `signals`.
+        """
+        transcript = self.task is Task.TRANSCRIBE
+        if other and transcript:
+            agreed = agreement(answer.text, other.answer.text)
+            answer = replace(answer, signals={**answer.signals, "agreement": agreed})
+        identity = self.hearing.identity(self.engine)
+        known = self.calibrations.of(identity, self.task, answer.language)
+        share = covered(answer, segment, self.hearing.survey) if transcript else None
+        digest = known.digest if known else None
+        return weighed(Given(calibrated(answer, known), share, digest), self.policy)
 
 
 @dataclass(slots=True)
@@ -89,39 +112,45 @@ class _Open:
     """A segment, what was said of it, and whether that stands."""
 
     segment: Segment
-    best: Answer | None = None
+    given: list[Given] = field(default_factory=list)  #: what may stand
+    told: list[Answer] = field(default_factory=list)  #: what is kept for the reader, too
+    best: Given | None = None
     settled: bool = False
     decisions: list[Decision] = field(default_factory=list)
 
-    def note(
-        self,
-        task: Task,
-        engine: str,
-        verdict: Verdict,
-        reason: str,
-        answer: Answer | None = None,
-        cost_usd: float = 0.0,
-    ) -> None:
-        confidence, calibrated = (answer.confidence, answer.calibrated) if answer else (None, False)
-        index = self.segment.index
+    def note(self, task: Task, engine: str, verdict: Verdict, reason: str, **more: object) -> None:
         self.decisions.append(
-            Decision(index, task, engine, verdict, reason, confidence, calibrated, cost_usd)
+            Decision(self.segment.index, task, engine, verdict, reason, **more)  # type: ignore[arg-type]  # its own fields
+        )
+
+    def judged(self, given: Given, verdict: Verdict, reason: str, cost_usd: float = 0.0) -> None:
+        answer = given.answer
+        self.note(
+            *(answer.task, answer.engine, verdict, reason),
+            confidence=given.confidence,
+            calibrated=answer.calibrated,
+            cost_usd=cost_usd,
+            coverage=given.coverage,
+            calibration=given.calibration,
         )
 
     def take(self, answer: Answer, step: _Step) -> None:
-        """Judge an answer; an accepted one replaces the best, others only if they are better."""
-        mute = answer.task is Task.TRANSCRIBE and not (answer.text or answer.calibrated)
-        if mute and self.best and self.best.text:
+        """Judge an answer; all are kept, and the best one in case that none is accepted."""
+        given = step.measured(answer, self.segment, self.best)
+        self.told.append(replace(given.answer, embedding=None, tokens=()))
+        mute = answer.task is Task.TRANSCRIBE and not answer.text and given.confidence is None
+        if mute and self.best and self.best.answer.text:
             # Silence against words is a contradiction, not a better answer: a person looks.
-            self.note(step.task, step.engine, Verdict.ESCALATE, "no_words", answer, answer.cost_usd)
+            self.judged(given, Verdict.ESCALATE, "no_words", answer.cost_usd)
             return
-        verdict, reason = judge(answer, step.engines_left, step.policy)
-        self.note(step.task, step.engine, verdict, reason, answer, answer.cost_usd)
-        accepted = verdict is Verdict.ACCEPT
-        self.best = answer if accepted else better(self.best, answer)
+        verdict, reason = judge(given, step.engines_left, step.policy)
+        self.judged(given, verdict, reason, answer.cost_usd)
+        given = replace(given, accepted=verdict is Verdict.ACCEPT)
+        self.given.append(given)
+        self.best = given if given.accepted else better(self.best, given)
         self.settled = verdict is not Verdict.ESCALATE
 
-    def decided(self, failure: EarwitnessError | None, *, beside: bool) -> Decided:
+    def decided(self, failure: EarwitnessError | None, policy: Policy, *, beside: bool) -> Decided:
         """What stands; an answer nobody accepted stands for review.
 
         Raises:
@@ -132,10 +161,18 @@ class _Open:
                 raise failure or EngineUnavailable("No engine is set for this task.")
             last = self.decisions[-1]
             return Decided(last.segment, Answer(last.engine, last.task), tuple(self.decisions))
+        stands = synthesised(self.given, policy.synthesis)
         if not self.settled:
-            last = self.decisions[-1]
-            self.note(last.task, self.best.engine, Verdict.REVIEW, last.reason, self.best)
-        return Decided(self.segment.index, self.best, tuple(self.decisions))
+            self.judged(stands, Verdict.REVIEW, self.decisions[-1].reason)
+        elif stands.answer.engine != self.given[-1].answer.engine:
+            self.judged(stands, self.decisions[-1].verdict, policy.synthesis.strategy.value)
+        return Decided(
+            self.segment.index,
+            stands.answer,
+            tuple(self.decisions),
+            tuple(self.told) if len(self.told) > 1 else (),
+            disputed(self.given, stands, policy.synthesis),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +187,7 @@ class Ask:
     """
 
     policy: Policy = field(default_factory=Policy)
+    calibrations: Calibrations = field(default_factory=Calibrations)
 
     def __call__(
         self,
@@ -179,14 +217,15 @@ class Ask:
         every, failures = [_Open(s) for s in segments], list[EarwitnessError | None]()
         policy = policy or self.policy
         for left, engine in zip(reversed(range(len(engines))), engines, strict=True):
-            step = _Step(task, engine, left, policy)
+            step = _Step(hearing, task, engine, left, policy, self.calibrations)
             if all(o.settled for o in every):
                 break
             terms = hearing.terms(engine, task)
             buy = _Purchase(hearing, step, terms, purse) if terms else None
-            failures.append(buy(every) if buy else _asked(hearing, every, step))
+            failures.append(buy(every) if buy else _asked(every, step))
         failure = _cause([failed for failed in failures if failed])
-        return sorted((o.decided(failure, beside=beside) for o in every), key=lambda d: d.segment)
+        found = (o.decided(failure, policy, beside=beside) for o in every)
+        return sorted(found, key=lambda d: d.segment)
 
 
 def _cause(failures: Sequence[EarwitnessError]) -> EarwitnessError | None:
@@ -198,11 +237,11 @@ def _cause(failures: Sequence[EarwitnessError]) -> EarwitnessError | None:
     return failures[-1] if failures else None
 
 
-def _asked(hearing: Hearing, every: Sequence[_Open], step: _Step) -> EarwitnessError | None:
+def _asked(every: Sequence[_Open], step: _Step) -> EarwitnessError | None:
     """Ask about all that is open; the failure, if it failed."""
     still = [o for o in every if not o.settled]
     try:
-        answers = hearing.ask(step.engine, step.task, [o.segment for o in still])
+        answers = step.hearing.ask(step.engine, step.task, [o.segment for o in still])
     except FAILURES as error:
         return _blamed(still, step, error)
     for o, answer in zip(still, answers, strict=True):
@@ -272,7 +311,7 @@ def shares(answer: Answer, call: Call, parts: Sequence[_Open]) -> list[Answer]:
     """
     if len(parts) == 1:
         return [answer]
-    believed = [o.best.text if o.best else "" for o in parts]
+    believed = [o.best.answer.text if o.best else "" for o in parts]
     texts = parted(answer.text, believed, [o.segment.duration_s for o in parts])
     total = sum(o.segment.duration_s for o in parts if o.segment.index in call.wanted)
     return [
@@ -294,7 +333,10 @@ def _blamed(
 ) -> EarwitnessError:
     error.context["engine"] = step.engine  # who is to blame, for the dead letter
     for o in still:
-        o.note(step.task, step.engine, Verdict.ESCALATE, error.code, None, cost_usd / len(still))
+        o.note(
+            *(step.task, step.engine, Verdict.ESCALATE, error.code),
+            cost_usd=cost_usd / len(still),
+        )
     return error
 
 

@@ -28,17 +28,19 @@ from shared.errors import (
 from shared.flows.ask import Ask, Purse
 from tests.builders import NOW, placed, recording
 from tests.flows.ears import SmallEars, plainly, says, survey
+from tests.flows.sure import figures, sure
 
 TASK = Task.TRANSCRIBE
 
 
-def ask(script, engines, segments=2):
+def ask(script, engines, segments=2, known=("first", "second"), **policy):
     ears = SmallEars(survey(segments), script)
-    return ears, Ask()(ears, TASK, ears.survey.speech, engines)
+    asks = Ask(Policy(**policy), sure(*known))
+    return ears, asks(ears, TASK, ears.survey.speech, engines)
 
 
 def calibrated(engine, segment, confidence):
-    return says(engine, segment, confidence=confidence, calibrated=True)
+    return says(engine, segment, signals=figures(confidence))
 
 
 def test_the_first_confident_answer_stands_and_nobody_else_is_asked():
@@ -97,7 +99,7 @@ def test_a_failing_engine_is_passed_by_and_named():
             raise EngineDied
         return [says(engine, s) for s in many]
 
-    _, decided = ask(script, ["first", "second"], segments=1)
+    _, decided = ask(script, ["first", "second"], segments=1, known=())
 
     assert [(s.engine, s.verdict, s.reason) for s in decided[0].decisions] == [
         ("first", Verdict.ESCALATE, "engine_died"),
@@ -136,7 +138,7 @@ class TestPaying:
         ears = SmallEars(survey(segments), script, paid={"paid": terms})
         purse = Purse(SqliteSpending(store), SqliteTenants(store), lease, lambda: NOW)
         engines = ("first", "paid")
-        ask = Ask(Policy(uncalibrated=policy))
+        ask = Ask(Policy(uncalibrated=policy), sure("first"))
         return ears, ask(ears, TASK, ears.survey.speech, engines, purse)
 
     def reasons(self, decided):

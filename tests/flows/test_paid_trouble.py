@@ -14,9 +14,11 @@ from shared.domain.recording import Lease
 from shared.domain.states import State
 from shared.domain.tenants import Tenant, Tier
 from shared.errors import OUTAGE, EngineDied, VendorTimedOut
+from shared.flows.ask import Ask
 from shared.flows.work import Settled
 from tests.builders import NOW
 from tests.flows.ears import SmallEars, says, survey
+from tests.flows.sure import figures, sure
 from tests.flows.test_reconcile import reconcile
 from tests.flows.test_work import LANES, Clock, SilentBroker, add, known, work
 
@@ -40,10 +42,10 @@ def agreed(store, budget_usd):
     store.tenants.put(Tenant("acme", Tier.FREE, NOW, limit, fallback=True))
 
 
-def hear(store, clock, *engines, script=paying, segments=6, broker=None):
+def hear(store, clock, *engines, script=paying, segments=6, broker=None, **parts):
     ears = SmallEars(survey(segments), script, paid={"paid": TERMS})
     cascade = {Task.TRANSCRIBE: engines, Task.CLASSIFY: ()}
-    flow = work(store, ears, broker, clock, cascade=cascade, spending=store.spending)
+    flow = work(store, ears, broker, clock, cascade=cascade, spending=store.spending, **parts)
     return ears, flow(LANES)
 
 
@@ -110,9 +112,10 @@ class TestTheDaysBudget:
         agreed(store, 5.0)
 
         def doubtful(engine, task, segments):
-            return [says(engine, s, confidence=0.4, calibrated=True) for s in segments]
+            return [says(engine, s, signals=figures(0.4)) for s in segments]
 
-        _, settled = hear(store, Clock(), "first", "paid", script=doubtful)
+        asks = Ask(calibrations=sure("first", "paid"))
+        _, settled = hear(store, Clock(), "first", "paid", script=doubtful, ask=asks)
 
         assert (settled, known(store).review) == (Settled.DONE, True)
 

@@ -77,7 +77,7 @@ def test_a_recording_is_described_window_by_window_and_the_rest_is_said(store):
         "end_s": 40.0,
         "engine": "teller",
         "text": "Rain 1.",
-        "confidence": 0.5,
+        "confidence": None,
     }
     assert [(w["code"], w["message"]) for w in told["warnings"]] == [
         ("described_in_part", "Only the first 80 of 120 seconds were described.")
