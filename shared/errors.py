@@ -172,6 +172,12 @@ class InvalidCalibration(
     """A calibration file cannot be read. Fit it again with `earwitness calibrate`, or remove it."""
 
 
+class InvalidReference(
+    InvalidRequest, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """A transcript to calibrate with cannot be read. Write it again in UTF-8, or take it away."""
+
+
 class TooLittleToCalibrate(
     EarwitnessError, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
 ):
@@ -198,12 +204,6 @@ class WrongState(EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO
     """The recording is in a state in which this cannot be done."""
 
 
-class StaleLease(EarwitnessError, layer=Layer.CONTEXT, severity=Severity.WARNING, retryable=False):
-    """Another worker holds this job now; nothing was written."""
-
-
-class ForgedTicket(
-    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
 class CorrectionOutdated(
     WrongState, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
 ):
@@ -216,6 +216,12 @@ class UnplacedCorrection(
     """A corrected stretch lies across others. Name one that stands there, or a gap between them."""
 
 
+class StaleLease(EarwitnessError, layer=Layer.CONTEXT, severity=Severity.WARNING, retryable=False):
+    """Another worker holds this job now; nothing was written."""
+
+
+class ForgedTicket(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
 ):
     """The push carries no valid token of ours and was not looked at."""
 
