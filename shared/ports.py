@@ -544,12 +544,6 @@ class Identity(Protocol):
         ...
 
 
-class Spending(Protocol):
-    """Paid calls, committed before they are made. Amounts are US dollars."""
-
-    def intend(
-        self, lease: Lease, call: PaidCall, budget_usd: float | None, now: datetime
-    ) -> Intent | Bought | Refusal:
 class Corrections(Protocol):
     """What people corrected, a version each; none is ever changed."""
 
@@ -572,6 +566,12 @@ class Corrections(Protocol):
         ...
 
 
+class Spending(Protocol):
+    """Paid calls, committed before they are made. Amounts are US dollars."""
+
+    def intend(
+        self, lease: Lease, call: PaidCall, budget_usd: float | None, now: datetime
+    ) -> Intent | Bought | Refusal:
         """Commit that this call is about to be made and what it may cost, or say why not.
 
         Where this attempt has made the very call and settled it with its answer, that is what
@@ -582,18 +582,18 @@ class Corrections(Protocol):
         (`OVER_BUDGET`; None is no limit). Of concurrent callers no two get the same money. A
         replay begins new attempts.
 
-        Raises:
-            StaleLease: another worker holds the job; nothing was written.
-        """
-        ...
-
-    def settle(self, intent: Intent, cost_usd: float, answer: str | None = None) -> None:
         The money is of this adapter's slice of the tenant's day (`shared.domain.slices`): what
         other workers hold and have not spent, at most `slices.SLICE` each, is not left. It is
         left again when they give it back, or `slices.SLICE_S` after they took it: a worker that
         dies strands at most one slice, for that long. A call that is granted fits the budget it
         was granted under together with all others of the day, whoever is killed meanwhile.
 
+        Raises:
+            StaleLease: another worker holds the job; nothing was written.
+        """
+        ...
+
+    def settle(self, intent: Intent, cost_usd: float, answer: str | None = None) -> None:
         """Put what the call did cost in place of what it could, on the intent's day.
 
         Its answer, if one came, is kept with it for as long as the job may need it. Settling
@@ -606,11 +606,6 @@ class Corrections(Protocol):
         """What the tenant's calls of this UTC day cost, unsettled ones at their most."""
         ...
 
-
-class Meter(Protocol):
-    def count(self, name: str, **labels: str) -> None:
-        """Add one to a registered counter; labels are a small closed set, never a tenant."""
-        ...
     def day(self, tenant: str, now: datetime) -> DayOfMoney:
         """What of this UTC day is spent, reserved by workers at work, and stranded by others."""
         ...
@@ -622,3 +617,8 @@ class Meter(Protocol):
         """
         ...
 
+
+class Meter(Protocol):
+    def count(self, name: str, **labels: str) -> None:
+        """Add one to a registered counter; labels are a small closed set, never a tenant."""
+        ...

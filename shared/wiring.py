@@ -66,10 +66,10 @@ class Parts:
     bookmarks: Bookmarks
     spending: Spending
     api_keys: ApiKeys
+    corrections: Corrections
     now: Clock
 
 
-    corrections: Corrections
 def observe(settings: Settings, service: str) -> None:
     """Collect the spans of this process if the settings say so; to be called before `parts`."""
     if settings.traces is Traces.NONE:
@@ -102,10 +102,10 @@ def _embedded(settings: Settings) -> Parts:
     from shared.adapters.embedded.sqlite_api_keys import SqliteApiKeys
     from shared.adapters.embedded.sqlite_arrivals import SqliteArrivals
     from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
+    from shared.adapters.embedded.sqlite_corrections import SqliteCorrections
     from shared.adapters.embedded.sqlite_database import Database
     from shared.adapters.embedded.sqlite_jobs import SqliteJobs
     from shared.adapters.embedded.sqlite_outbox import SqliteOutbox
-    from shared.adapters.embedded.sqlite_corrections import SqliteCorrections
     from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
     from shared.adapters.embedded.sqlite_spending import SqliteSpending
     from shared.adapters.embedded.sqlite_tenants import SqliteTenants
@@ -130,10 +130,10 @@ def _embedded(settings: Settings) -> Parts:
         bookmarks=SqliteBookmarks(db),
         spending=SqliteSpending(db, _holder(settings)),
         api_keys=SqliteApiKeys(db),
+        corrections=SqliteCorrections(db),
         now=clock,
     )
 
-        corrections=SqliteCorrections(db),
 
 def _google(settings: Settings) -> Parts:
     """Google's parts, each over a client that is made here, once. Imported late: the clients
@@ -143,10 +143,10 @@ def _google(settings: Settings) -> Parts:
     from shared.adapters.gcp import pubsub_clients
     from shared.adapters.gcp.firestore_api_keys import FirestoreApiKeys
     from shared.adapters.gcp.firestore_bookmarks import FirestoreBookmarks
+    from shared.adapters.gcp.firestore_corrections import FirestoreCorrections
     from shared.adapters.gcp.firestore_jobs import FirestoreJobs
     from shared.adapters.gcp.firestore_outbox import FirestoreOutbox
     from shared.adapters.gcp.firestore_recordings import FirestoreRecordings
-    from shared.adapters.gcp.firestore_corrections import FirestoreCorrections
     from shared.adapters.gcp.firestore_spending import FirestoreSpending
     from shared.adapters.gcp.firestore_tenants import FirestoreTenants
     from shared.adapters.gcp.pubsub_arrivals import PubSubArrivals
@@ -173,10 +173,10 @@ def _google(settings: Settings) -> Parts:
         bookmarks=FirestoreBookmarks(store),
         spending=FirestoreSpending(store, _holder(s)),
         api_keys=FirestoreApiKeys(store),
+        corrections=FirestoreCorrections(store),
         now=clock,
     )
 
-        corrections=FirestoreCorrections(store),
 
 def _holder(settings: Settings) -> str:
     """Whose slices of money these are: a worker that is started again goes on with its own."""
