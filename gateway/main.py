@@ -11,6 +11,7 @@ from gateway import (
     analyses,
     audio,
     callers,
+    corrections,
     dead_letters,
     errors,
     events,
@@ -38,8 +39,8 @@ from shared.settings import Settings
 #: Seconds from SIGTERM until open answers are cut; the platform kills after 10 s.
 GRACE_S = 5
 ROUTERS = (
-    *(recordings, transcripts, audio, uploads, search, dead_letters, events, keys, openai_api),
-    *(analyses, stream, metrics, health, page),
+    *(recordings, transcripts, corrections, audio, uploads, search, dead_letters, events),
+    *(keys, openai_api, analyses, stream, metrics, health, page),
 )
 SUMMARY = "Recordings in, testimony out."
 

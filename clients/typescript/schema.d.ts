@@ -74,10 +74,39 @@ export interface paths {
         /**
          * Get Transcript
          * @description What was said: with every word, as subtitles, or as plain text.
+         *
+         *     It is the machine's testimony, unless what people corrected is asked for.
          */
         get: operations["get_transcript_v1_recordings__recording_id__transcript__format__get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recordings/{recording_id}/corrections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Corrections
+         * @description Every correction with who made it, when, and what the machine says there.
+         */
+        get: operations["list_corrections_v1_recordings__recording_id__corrections_get"];
+        put?: never;
+        /**
+         * Make Correction
+         * @description Say what was said, in some stretches or in the whole. The machine's result stays as it is.
+         *
+         *     A segment that has the times and channel of one of the transcript replaces its text; one in a
+         *     gap adds what was missed; one across others is refused. The machine's own text confirms it.
+         */
+        post: operations["make_correction_v1_recordings__recording_id__corrections_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -636,6 +665,22 @@ export interface components {
              * @description End of the stretch.
              */
             end_s: number;
+        /**
+         * By
+         * @description Who corrected.
+         */
+        By: {
+            /**
+             * Name
+             * @description The key's name, or the user of this machine.
+             */
+            name: string;
+            /**
+             * Key
+             * @description The API key's id; null for whoever sat at the machine.
+             */
+            key: string | null;
+        };
             /**
              * Channel
              * @description The channel, from 0; null for the mix.
@@ -693,6 +738,73 @@ export interface components {
              * @default []
              */
             parts: components["schemas"]["DescriptionPart"][];
+        };
+        /** CorrectedSegment */
+        CorrectedSegment: {
+            /**
+             * Start S
+             * @description Start, from the beginning of the recording.
+             */
+            start_s: number;
+            /**
+             * End S
+             * @description End.
+             */
+            end_s: number;
+            /**
+             * Channel
+             * @description The channel, from 0; null for the mix.
+             */
+            channel: number | null;
+            /**
+             * Text
+             * @description What a person says was said there.
+             */
+            text: string;
+            /**
+             * Original
+             * @description What the machine says there.
+             */
+            original: string;
+        };
+        /**
+         * CorrectedStretch
+         * @description What is said in one stretch of the recording.
+         */
+        CorrectedStretch: {
+            /**
+             * Start S
+             * @description Start, from the beginning; that of a segment of the transcript, or of something missed.
+             */
+            start_s: number;
+            /**
+             * End S
+             * @description End.
+             */
+            end_s: number;
+            /**
+             * Channel
+             * @description The channel, from 0; null for the mix.
+             */
+            channel?: number | null;
+            /**
+             * Text
+             * @description What is said there; empty: nothing. The machine's own text confirms it.
+             */
+            text: string;
+        };
+        /** Corrections */
+        Corrections: {
+            /**
+             * Version
+             * @description The last one: give it as `base`. 0: nobody corrected this.
+             */
+            version: number;
+            /**
+             * Corrections
+             * @description The first one first.
+             */
+            corrections: components["schemas"]["MadeCorrection"][];
         };
         /**
          * DescriptionPart
@@ -1056,6 +1168,40 @@ export interface components {
             key: string;
         };
         /**
+        /**
+         * MadeCorrection
+         * @description One version of the transcript; it never changes.
+         */
+        MadeCorrection: {
+            /**
+             * Version
+             * @description From 1, each on top of the one before.
+             */
+            version: number;
+            /** @description Who. */
+            by: components["schemas"]["By"];
+            /**
+             * At
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /**
+             * Segments
+             * @description The stretches it is about; empty where it is about the whole.
+             */
+            segments: components["schemas"]["CorrectedSegment"][];
+            /**
+             * Text
+             * @description The text of the whole recording; null where it is about stretches.
+             */
+            text: string | null;
+            /**
+             * Original
+             * @description The machine's text of the whole recording; null where it is about stretches.
+             */
+            original: string | null;
+        };
          * Minted
          * @description How to upload it: one request, as described here.
          */
@@ -1132,6 +1278,27 @@ export interface components {
         Result: {
             /**
              * Schema
+        /**
+         * NewCorrection
+         * @description What a person says was said: either some stretches, or the whole text.
+         */
+        NewCorrection: {
+            /**
+             * Base
+             * @description The version that is corrected; 0 is the machine's. Not the last one any more: 409.
+             */
+            base: number;
+            /**
+             * Segments
+             * @description Stretches; the others stay as they stand.
+             */
+            segments?: components["schemas"]["CorrectedStretch"][] | null;
+            /**
+             * Text
+             * @description The text of the whole recording, without times.
+             */
+            text?: string | null;
+        };
              * @description Name and version of this document. v1 grows by adding keys only: ignore unknown ones.
              * @default earwitness.result/v1
              * @constant
@@ -1697,7 +1864,10 @@ export interface operations {
     };
     get_audio_v1_recordings__recording_id__audio_get: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description With what people corrected; such stretches have no words with times and no confidence. */
+                corrected?: boolean;
+            };
             header?: never;
             path: {
                 /** @description The recording's id. */
@@ -1741,6 +1911,74 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+    };
+    list_corrections_v1_recordings__recording_id__corrections_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The recording's id. */
+                recording_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Corrections"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    make_correction_v1_recordings__recording_id__corrections_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The recording's id. */
+                recording_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCorrection"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeCorrection"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };

@@ -4,12 +4,21 @@ The result of a recording is `shared.domain.result`. Answers only grow: a client
 does not know.
 """
 
+import unicodedata
 from datetime import date
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from shared.domain.api_keys import MAX_NAME, Scope
+from shared.domain.corrections import MAX_STRETCHES, MAX_TEXT, MAX_VERSIONS, MAX_WHOLE
 from shared.domain.lanes import Lane
 from shared.domain.names import MAX_NAME_BYTES, TENANT
 from shared.domain.result import Fault, Subject
@@ -279,3 +288,112 @@ class MadeKey(Key):
 class Keys(_Described):
     keys: list[Key]
     """The newest first; revoked ones too."""
+
+
+class CorrectedStretch(BaseModel):
+    """What is said in one stretch of the recording."""
+
+    model_config = ConfigDict(
+        extra="forbid", allow_inf_nan=False, frozen=True, use_attribute_docstrings=True
+    )
+
+    start_s: float = Field(ge=0)
+    """Start, from the beginning; that of a segment of the transcript, or of something missed."""
+    end_s: float = Field(gt=0)
+    """End."""
+    channel: int | None = Field(None, ge=0, le=255)
+    """The channel, from 0; null for the mix."""
+    text: str = Field(max_length=MAX_TEXT)
+    """What is said there; empty: nothing. The machine's own text confirms it."""
+
+    @field_validator("text")
+    @classmethod
+    def _plain(cls, text: str) -> str:
+        return " ".join(plain(text).split())
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.end_s <= self.start_s:
+            raise ValueError("end_s must be after start_s")
+        return self
+
+
+class NewCorrection(BaseModel):
+    """What a person says was said: either some stretches, or the whole text."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    base: int = Field(ge=0, le=MAX_VERSIONS)
+    """The version that is corrected; 0 is the machine's. Not the last one any more: 409."""
+    segments: list[CorrectedStretch] | None = Field(None, min_length=1, max_length=MAX_STRETCHES)
+    """Stretches; the others stay as they stand."""
+    text: str | None = Field(None, max_length=MAX_WHOLE)
+    """The text of the whole recording, without times."""
+
+    @field_validator("text")
+    @classmethod
+    def _plain(cls, text: str | None) -> str | None:
+        return text if text is None else plain(text).strip()
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.segments is None) == (self.text is None):
+            raise ValueError("say either segments or text")
+        return self
+
+
+def plain(text: str) -> str:
+    """Text without control characters but line breaks and tabs.
+
+    Raises:
+        ValueError: there are others.
+    """
+    if any(unicodedata.category(c) == "Cc" and c not in "\n\r\t" for c in text):
+        raise ValueError("must hold no control characters")
+    return text
+
+
+class By(_Described):
+    """Who corrected."""
+
+    name: str
+    """The key's name, or the user of this machine."""
+    key: str | None
+    """The API key's id; null for whoever sat at the machine."""
+
+
+class CorrectedSegment(_Described):
+    start_s: float = Field(ge=0)
+    """Start, from the beginning of the recording."""
+    end_s: float = Field(ge=0)
+    """End."""
+    channel: int | None
+    """The channel, from 0; null for the mix."""
+    text: str
+    """What a person says was said there."""
+    original: str
+    """What the machine says there."""
+
+
+class MadeCorrection(_Described):
+    """One version of the transcript; it never changes."""
+
+    version: int = Field(ge=1)
+    """From 1, each on top of the one before."""
+    by: By
+    """Who."""
+    at: AwareDatetime
+    """When."""
+    segments: list[CorrectedSegment]
+    """The stretches it is about; empty where it is about the whole."""
+    text: str | None
+    """The text of the whole recording; null where it is about stretches."""
+    original: str | None
+    """The machine's text of the whole recording; null where it is about stretches."""
+
+
+class Corrections(_Described):
+    version: int = Field(ge=0)
+    """The last one: give it as `base`. 0: nobody corrected this."""
+    corrections: list[MadeCorrection]
+    """The first one first."""

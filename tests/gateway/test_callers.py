@@ -43,7 +43,12 @@ FINITE = [p for p in ALL if p.values[1] != ENDLESS]
 
 
 OF_RECORDINGS = [p for p in ALL if "{recording_id}" in p.values[1]]
-BODIES = {"/v1/uploads": {"name": "a", "size": 1}, "/v1/keys": {}}
+CORRECTIONS = "/v1/recordings/{recording_id}/corrections"
+BODIES = {
+    "/v1/uploads": {"name": "a", "size": 1},
+    "/v1/keys": {},
+    CORRECTIONS: {"base": 0, "text": "So it was."},
+}
 
 
 class World:
@@ -54,7 +59,7 @@ class World:
         self.parts.tenants.ensure("acme", Tier.PRO, NOW)
         self.parts.tenants.ensure("other", Tier.PRO, NOW)
         self.filled = Filled(self.parts)
-        self.id = self.filled.dead().id
+        self.id, self.heard = self.filled.dead().id, self.filled.done("heard.wav").id
         self._seeds = count(1)
 
     def key(self, tenant="acme", scope=Scope.WRITE, **changes):
@@ -64,9 +69,9 @@ class World:
         return text
 
     def ask(self, method, path, key=None, **headers):
-        named = path.format(
-            recording_id=self.id, key="0" * 26, model="echo", format="json", name="x", key_id="x"
-        )
+        recording_id = self.heard if path == CORRECTIONS else self.id
+        others = {"key": "0" * 26, "model": "echo", "format": "json", "name": "x", "key_id": "x"}
+        named = path.format(recording_id=recording_id, **others)
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
         headers["Content-Type"] = "application/json"
