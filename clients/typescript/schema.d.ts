@@ -623,6 +623,22 @@ export interface components {
              */
             noise_dbfs: number | null;
         };
+        /**
+         * By
+         * @description Who corrected.
+         */
+        By: {
+            /**
+             * Name
+             * @description The key's name, or the user of this machine.
+             */
+            name: string;
+            /**
+             * Key
+             * @description The API key's id; null for whoever sat at the machine.
+             */
+            key: string | null;
+        };
         /** Cause */
         Cause: {
             /**
@@ -665,22 +681,6 @@ export interface components {
              * @description End of the stretch.
              */
             end_s: number;
-        /**
-         * By
-         * @description Who corrected.
-         */
-        By: {
-            /**
-             * Name
-             * @description The key's name, or the user of this machine.
-             */
-            name: string;
-            /**
-             * Key
-             * @description The API key's id; null for whoever sat at the machine.
-             */
-            key: string | null;
-        };
             /**
              * Channel
              * @description The channel, from 0; null for the mix.
@@ -696,48 +696,6 @@ export interface components {
              * @description What each of them said, in the order of `engines`.
              */
             texts: string[];
-        };
-        /** DeadLetter */
-        DeadLetter: {
-            /** @description What is known of the recording; `error` is the cause. */
-            recording: components["schemas"]["Listed"];
-            /**
-             * Attempts
-             * @description Oldest first.
-             */
-            attempts: components["schemas"]["Attempt"][];
-            /** @description Who took it off the list, when and why; null where nobody did. */
-            discarded: components["schemas"]["HistoryLine"] | null;
-        };
-        /** DeadLetters */
-        DeadLetters: {
-            /**
-             * Recordings
-             * @description Newest first; `error` is the cause.
-             */
-            recordings: components["schemas"]["Listed"][];
-        };
-        /**
-         * Description
-         * @description The recording described in words.
-         */
-        Description: {
-            /**
-             * Text
-             * @description The description: that of every part, in order of time.
-             */
-            text: string;
-            /**
-             * Support
-             * @description Share of its claims that another engine's hearing bears out; null where not checked.
-             */
-            support: number | null;
-            /**
-             * Parts
-             * @description The stretches that were described; a warning says if something was left out.
-             * @default []
-             */
-            parts: components["schemas"]["DescriptionPart"][];
         };
         /** CorrectedSegment */
         CorrectedSegment: {
@@ -805,6 +763,48 @@ export interface components {
              * @description The first one first.
              */
             corrections: components["schemas"]["MadeCorrection"][];
+        };
+        /** DeadLetter */
+        DeadLetter: {
+            /** @description What is known of the recording; `error` is the cause. */
+            recording: components["schemas"]["Listed"];
+            /**
+             * Attempts
+             * @description Oldest first.
+             */
+            attempts: components["schemas"]["Attempt"][];
+            /** @description Who took it off the list, when and why; null where nobody did. */
+            discarded: components["schemas"]["HistoryLine"] | null;
+        };
+        /** DeadLetters */
+        DeadLetters: {
+            /**
+             * Recordings
+             * @description Newest first; `error` is the cause.
+             */
+            recordings: components["schemas"]["Listed"][];
+        };
+        /**
+         * Description
+         * @description The recording described in words.
+         */
+        Description: {
+            /**
+             * Text
+             * @description The description: that of every part, in order of time.
+             */
+            text: string;
+            /**
+             * Support
+             * @description Share of its claims that another engine's hearing bears out; null where not checked.
+             */
+            support: number | null;
+            /**
+             * Parts
+             * @description The stretches that were described; a warning says if something was left out.
+             * @default []
+             */
+            parts: components["schemas"]["DescriptionPart"][];
         };
         /**
          * DescriptionPart
@@ -1126,6 +1126,40 @@ export interface components {
              */
             confidence: number | null;
         };
+        /**
+         * MadeCorrection
+         * @description One version of the transcript; it never changes.
+         */
+        MadeCorrection: {
+            /**
+             * Version
+             * @description From 1, each on top of the one before.
+             */
+            version: number;
+            /** @description Who. */
+            by: components["schemas"]["By"];
+            /**
+             * At
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /**
+             * Segments
+             * @description The stretches it is about; empty where it is about the whole.
+             */
+            segments: components["schemas"]["CorrectedSegment"][];
+            /**
+             * Text
+             * @description The text of the whole recording; null where it is about stretches.
+             */
+            text: string | null;
+            /**
+             * Original
+             * @description The machine's text of the whole recording; null where it is about stretches.
+             */
+            original: string | null;
+        };
         /** MadeKey */
         MadeKey: {
             /**
@@ -1168,40 +1202,6 @@ export interface components {
             key: string;
         };
         /**
-        /**
-         * MadeCorrection
-         * @description One version of the transcript; it never changes.
-         */
-        MadeCorrection: {
-            /**
-             * Version
-             * @description From 1, each on top of the one before.
-             */
-            version: number;
-            /** @description Who. */
-            by: components["schemas"]["By"];
-            /**
-             * At
-             * Format: date-time
-             * @description When.
-             */
-            at: string;
-            /**
-             * Segments
-             * @description The stretches it is about; empty where it is about the whole.
-             */
-            segments: components["schemas"]["CorrectedSegment"][];
-            /**
-             * Text
-             * @description The text of the whole recording; null where it is about stretches.
-             */
-            text: string | null;
-            /**
-             * Original
-             * @description The machine's text of the whole recording; null where it is about stretches.
-             */
-            original: string | null;
-        };
          * Minted
          * @description How to upload it: one request, as described here.
          */
@@ -1235,6 +1235,27 @@ export interface components {
              * @description Until when the upload may begin.
              */
             expires_at: string;
+        };
+        /**
+         * NewCorrection
+         * @description What a person says was said: either some stretches, or the whole text.
+         */
+        NewCorrection: {
+            /**
+             * Base
+             * @description The version that is corrected; 0 is the machine's. Not the last one any more: 409.
+             */
+            base: number;
+            /**
+             * Segments
+             * @description Stretches; the others stay as they stand.
+             */
+            segments?: components["schemas"]["CorrectedStretch"][] | null;
+            /**
+             * Text
+             * @description The text of the whole recording, without times.
+             */
+            text?: string | null;
         };
         /**
          * NewKey
@@ -1278,27 +1299,6 @@ export interface components {
         Result: {
             /**
              * Schema
-        /**
-         * NewCorrection
-         * @description What a person says was said: either some stretches, or the whole text.
-         */
-        NewCorrection: {
-            /**
-             * Base
-             * @description The version that is corrected; 0 is the machine's. Not the last one any more: 409.
-             */
-            base: number;
-            /**
-             * Segments
-             * @description Stretches; the others stay as they stand.
-             */
-            segments?: components["schemas"]["CorrectedStretch"][] | null;
-            /**
-             * Text
-             * @description The text of the whole recording, without times.
-             */
-            text?: string | null;
-        };
              * @description Name and version of this document. v1 grows by adding keys only: ignore unknown ones.
              * @default earwitness.result/v1
              * @constant
@@ -1828,7 +1828,10 @@ export interface operations {
     };
     get_transcript_v1_recordings__recording_id__transcript__format__get: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description With what people corrected; such stretches have no words with times and no confidence. */
+                corrected?: boolean;
+            };
             header?: never;
             path: {
                 format: components["schemas"]["Format"];
@@ -1861,56 +1864,6 @@ export interface operations {
                 };
             };
         };
-    };
-    get_audio_v1_recordings__recording_id__audio_get: {
-        parameters: {
-            query?: {
-                /** @description With what people corrected; such stretches have no words with times and no confidence. */
-                corrected?: boolean;
-            };
-            header?: never;
-            path: {
-                /** @description The recording's id. */
-                recording_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "audio/*": unknown;
-                    "video/*": unknown;
-                    "application/octet-stream": unknown;
-                };
-            };
-            /** @description Part of the file. */
-            206: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "audio/*": unknown;
-                    "video/*": unknown;
-                };
-            };
-            /** @description The range lies behind the end of the file. */
-            416: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Why the request failed. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
     };
     list_corrections_v1_recordings__recording_id__corrections_get: {
         parameters: {
@@ -1979,6 +1932,53 @@ export interface operations {
                 };
             };
         };
+    };
+    get_audio_v1_recordings__recording_id__audio_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The recording's id. */
+                recording_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "audio/*": unknown;
+                    "video/*": unknown;
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description Part of the file. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "audio/*": unknown;
+                    "video/*": unknown;
+                };
+            };
+            /** @description The range lies behind the end of the file. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
