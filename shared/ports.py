@@ -16,6 +16,7 @@ from shared.domain.api_keys import ApiKey
 from shared.domain.corrections import Correction
 from shared.domain.lanes import Lane
 from shared.domain.prices import Terms
+from shared.domain.questions import Question
 from shared.domain.recording import (
     Arrival,
     Checkpoint,
@@ -457,6 +458,10 @@ class Results(Protocol):
         ...
 
 
+#: What goes with a segment: words to place in time, or a question.
+Said = Answer | Question
+
+
 class Hearing(Protocol):
     """One recording, opened: surveyed once, then asked about, segment by segment."""
 
@@ -466,11 +471,12 @@ class Hearing(Protocol):
         ...
 
     def ask(
-        self, engine: str, task: Task, segments: Sequence[Segment], said: Sequence[Answer] = ()
+        self, engine: str, task: Task, segments: Sequence[Segment], said: Sequence[Said] = ()
     ) -> list[Answer]:
         """Ask one engine about segments of one plan, in order; times are the recording's.
 
-        For ALIGN, `said` is an answer a segment: what was said there, to be placed in time.
+        For ALIGN, `said` is an answer a segment: what was said there, to be placed in time. For
+        ANSWER it is a question a segment. What comes back is confined (`confined.confined`).
 
         Raises:
             EngineUnavailable, EngineDied: none was answered; another engine may be.

@@ -1,14 +1,14 @@
 """open -> survey -> per operation: [ask -> judge]*; one that fails leaves the others standing."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from gpu_service.analysis.wanted import Wanted
-from shared.domain.answers import Answer, Task
+from shared.domain.answers import Task
 from shared.domain.cascade import Decided
-from shared.domain.prices import Terms
-from shared.domain.sound import Limits, Segment, Survey
+from shared.domain.questions import Question
+from shared.domain.sound import Limits, Survey
 from shared.domain.wishes import Wishes
 from shared.errors import (
     AudioTooLong,
@@ -18,6 +18,7 @@ from shared.errors import (
     EngineUnavailable,
 )
 from shared.flows.ask import Ask
+from shared.flows.questions import Questioned
 from shared.ports import Ears, Hearing
 
 #: Times an operation is tried before its failure is told, as in streams.
@@ -25,33 +26,6 @@ ROUNDS = 2
 Bounds = Mapping[str, tuple[float, float]]
 #: What was decided of an operation, or why not.
 Heard = tuple[Task, list[Decided] | EarwitnessError]
-
-
-@dataclass(frozen=True, slots=True)
-class Questioned:
-    """A `Hearing` whose every segment is asked the same question."""
-
-    hearing: Hearing
-    question: str
-
-    @property
-    def survey(self) -> Survey:
-        return self.hearing.survey
-
-    def ask(
-        self, engine: str, task: Task, segments: Sequence[Segment], said: Sequence[Answer] = ()
-    ) -> list[Answer]:
-        asked = [Answer(engine, task, text=self.question)] * len(segments)
-        return self.hearing.ask(engine, task, segments, asked)
-
-    def terms(self, engine: str, task: Task) -> Terms | None:
-        return self.hearing.terms(engine, task)
-
-    def suits(self, engine: str, segment: Segment, language: str | None) -> bool:
-        return self.hearing.suits(engine, segment, language)
-
-    def identity(self, engine: str) -> Mapping[str, str]:
-        return self.hearing.identity(engine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +77,13 @@ class Analyse:
     def _decided(self, hearing: Hearing, task: Task) -> list[Decided]:
         survey = hearing.survey
         segments = survey.speech if task is Task.TRANSCRIBE else survey.windows
-        asked = Questioned(hearing, self.wanted.question or "") if task is Task.ANSWER else hearing
+        if task is Task.ANSWER:
+            question = Question(self.wanted.question or "")
+            hearing = Questioned(hearing, lambda _: question)
         failure: EarwitnessError | None = None
         for tried in range(ROUNDS):
             try:
-                return self.ask(asked, task, segments, self.engines[task])
+                return self.ask(hearing, task, segments, self.engines[task])
             except (EngineUnavailable, EngineDied) as error:
                 error.context["retry_count"] = tried
                 failure = error

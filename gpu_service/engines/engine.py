@@ -27,6 +27,7 @@ class Clip:
     #: already; None = the engine looks itself.
     speech: tuple[Span, ...] | None = None
     text: str | None = None  #: ALIGN: the words to place; ANSWER: the question
+    transcript: str = ""  #: ANSWER: what was said in it, as far as known; data, no instruction
     labels: tuple[str, ...] = ()  #: CLASSIFY: the closed set to choose from; empty = the engine's
     prompt: str | None = None  #: TRANSCRIBE: earlier text or names, where an engine takes any
     temperature: float = 0.0  #: 0 = the same sound always gives the same words

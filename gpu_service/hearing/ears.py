@@ -20,12 +20,14 @@ from gpu_service.hearing.segmentation import PLAN, cut, windows
 from gpu_service.hearing.throughput import Throughput
 from gpu_service.serving.server import Server
 from shared.domain.answers import Answer, Task
+from shared.domain.confined import confined
 from shared.domain.lanes import Lane
 from shared.domain.prices import Terms
+from shared.domain.questions import Question
 from shared.domain.sound import SAMPLE_RATE, Limits, Segment, Survey
 from shared.domain.wishes import Wishes
 from shared.errors import EngineUnavailable, InvalidWish
-from shared.ports import Hearing
+from shared.ports import Hearing, Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class OpenedRecording:
     lane: Lane
 
     def ask(
-        self, engine: str, task: Task, segments: Sequence[Segment], said: Sequence[Answer] = ()
+        self, engine: str, task: Task, segments: Sequence[Segment], said: Sequence[Said] = ()
     ) -> list[Answer]:
         server = self.servers.get(engine)
         if server is None:
@@ -56,7 +58,8 @@ class OpenedRecording:
         if task is Task.TRANSCRIBE:
             answers = [checked(a, c) for a, c in zip(answers, clips, strict=True)]
             answers = [unheeded(a, server.capabilities(), self.wishes) for a in answers]
-        return [moved(a, s.start_s) for a, s in zip(answers, segments, strict=True)]
+        each = zip(answers, segments, strict=True)
+        return [moved(confined(a, s.duration_s), s.start_s) for a, s in each]
 
     def terms(self, engine: str, task: Task) -> Terms | None:
         server = self.servers.get(engine)
@@ -75,7 +78,9 @@ class OpenedRecording:
     def identity(self, engine: str) -> Mapping[str, str]:
         return _identity(self.servers, engine)
 
-    def _saying(self, clip: Clip, said: Answer) -> Clip:
+    def _saying(self, clip: Clip, said: Said) -> Clip:
+        if isinstance(said, Question):
+            return replace(clip, text=said.text, transcript=said.transcript)
         return replace(clip, text=said.text, language=said.language or clip.language)
 
     def _clip(self, segment: Segment) -> Clip:

@@ -78,3 +78,6 @@ class Answer:
     signals: Mapping[str, float] = field(default_factory=dict)
     tokens: tuple[Token, ...] = ()
     embedding: Embedding | None = None
+    #: ANSWER: the words or sounds it rests on; "" where the sound does not tell, None where the
+    #: engine says nothing about it.
+    evidence: str | None = None

@@ -22,6 +22,9 @@ CAUTIONS = {
     "prompt_ignored": "The engine that answered takes no prompt; it changed nothing.",
     "prompt_cut": "The prompt is longer than the engine reads: only its end was read.",
     "temperature_ignored": "The engine that answered knows no temperature; it changed nothing.",
+    "answer_unstructured": "An engine answered in a form of its own; its words stand as they are.",
+    "transcript_cut": "More was said in a window than an engine is given with a question.",
+    "question_missing": "An engine was asked nothing, so it was not asked at all.",
     "answer_filtered": "An engine's vendor left out a part of its answer.",
 }
 #: Why an engine's answer does not stand though nothing failed (`spending.Refusal`).
@@ -57,7 +60,7 @@ def cautions(survey: Survey, heard: Heard) -> Iterable[r.Warned]:
         (s.engine, s.reason, d.missing)
         for task, many in heard.items()
         for d in many
-        if not (d.missing and task in MISSING)
+        if not (d.missing and (task in MISSING or task is Task.ANSWER))
         for s in d.decisions
         if s.verdict is Verdict.ESCALATE and s.reason not in ("low_confidence", "uncalibrated")
     }

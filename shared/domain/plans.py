@@ -4,11 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from shared.domain.answers import Task
 from shared.domain.cascade import Decided
+from shared.domain.questions import number_of, slots
 from shared.domain.sound import Segment, Survey
 
-#: What a recording is asked, in this order: words are placed when they are known. Questions
-#: (ANSWER) come with a request of their own.
-ASKED = (Task.TRANSCRIBE, Task.ALIGN, Task.CLASSIFY, Task.DESCRIBE, Task.EMBED)
+#: What a recording is asked, in this order: words are placed when they are known, and questions
+#: are asked beside the words.
+ASKED = (
+    Task.TRANSCRIBE,
+    Task.ALIGN,
+    Task.CLASSIFY,
+    Task.DESCRIBE,
+    Task.ANSWER,
+    Task.EMBED,
+)
 #: Seconds of sound asked about at a time: four windows, so that short segments are packed
 #: together, and so that little is paid for again after a crash.
 ROUND_S = 112.0
@@ -23,6 +31,8 @@ def planned(survey: Survey, task: Task) -> Sequence[Segment]:
         return survey.speech
     if task is Task.DESCRIBE:
         return survey.windows[:DESCRIBED_WINDOWS]
+    if task is Task.ANSWER:
+        return slots(survey)
     return survey.windows
 
 
@@ -30,18 +40,31 @@ def rounds(
     survey: Survey,
     engines: Mapping[Task, Sequence[str]],
     heard: Mapping[Task, Sequence[Decided]],
+    questions: int = 0,
 ) -> Iterator[tuple[Task, list[Segment]]]:
-    """What is left to ask, in rounds of at most ROUND_S (one segment at least)."""
+    """What is left to ask, in rounds of at most ROUND_S (one segment at least).
+
+    `questions` is how many came with the recording.
+    """
     for task in (task for task in ASKED if engines.get(task)):
         known = {d.segment for d in heard[task]}
         batch: list[Segment] = []
-        for segment in (s for s in planned(survey, task) if s.index not in known):
+        for segment in _due(survey, task, questions):
+            if segment.index in known:
+                continue
             if batch and seconds(batch) + segment.duration_s > ROUND_S:
                 yield task, batch
                 batch = []
             batch.append(segment)
         if batch:
             yield task, batch
+
+
+def _due(survey: Survey, task: Task, questions: int) -> Sequence[Segment]:
+    plan = planned(survey, task)
+    if task is not Task.ANSWER:
+        return plan
+    return [slot for slot in plan if number_of(slot.index) < questions]
 
 
 def seconds(segments: Sequence[Segment]) -> float:

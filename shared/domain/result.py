@@ -192,15 +192,34 @@ class Description(_Part):
     """The stretches that were described; a warning says if something was left out."""
 
 
+class AnsweredPart(_Part):
+    """What was answered about a stretch of the recording."""
+
+    start_s: Seconds
+    """Start of the stretch, from the beginning of the recording."""
+    end_s: Seconds
+    """End of the stretch."""
+    engine: str
+    """The engine that answered."""
+    text: str
+    """The answer about the stretch."""
+    evidence: str | None = None
+    """The words or sounds it rests on; empty: the sound does not tell; null: it was not said."""
+    confidence: Share | None
+    """How sure the engine was; null where it gives no number."""
+
+
 class Answered(_Part):
     """A question that was asked of the recording, and its answer."""
 
     question: str
     """The question as it was asked."""
     text: str
-    """The answer."""
+    """The answer: that of every part that knows one; empty where a warning says why."""
     confidence: Share | None
     """How sure the engine was; null where it gives no number."""
+    parts: tuple[AnsweredPart, ...] = ()
+    """The stretches that were asked about; a warning says if something was left out."""
 
 
 class Features(_Part):
@@ -244,6 +263,8 @@ class Step(_Part):
     """The channel the segment was cut from, from 0; null for the mix."""
     task: Task
     """What was asked."""
+    question: int | None = Field(default=None, ge=0)
+    """Which of `answers` it is about, from 0; null where no question was asked."""
     engine: str
     """Who was asked."""
     verdict: Verdict

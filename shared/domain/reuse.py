@@ -31,7 +31,8 @@ def answer_key(
     The content; what the uploader asked for; who is asked, in which order; checkpoint,
     revision, quantisation and library of each; and our own version. 64 hexadecimal digits.
     """
-    profile = {"language": wishes.language, "separate": wishes.separate}
+    profile: dict[str, object] = {"language": wishes.language, "separate": wishes.separate}
+    profile |= {"questions": list(wishes.questions)} if wishes.questions else {}
     parts = [VERSION, sha256, profile, {t.value: list(e) for t, e in engines.items()}]
     document = json.dumps([*parts, dict(versions)], sort_keys=True)
     return hashlib.sha256(document.encode()).hexdigest()

@@ -6,6 +6,7 @@ from shared.domain import result as r
 from shared.domain.answers import Task
 from shared.domain.cascade import Decided
 from shared.domain.plans import planned
+from shared.domain.questions import number_of
 from shared.domain.shares import share
 from shared.domain.sound import Survey
 
@@ -20,6 +21,7 @@ def steps(survey: Survey, heard: Mapping[Task, Sequence[Decided]]) -> Iterable[r
                     segment=step.segment,
                     channel=cut.channel,
                     task=task,
+                    question=number_of(step.segment) if task is Task.ANSWER else None,
                     engine=step.engine,
                     verdict=step.verdict,
                     reason=step.reason,

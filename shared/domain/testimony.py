@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from shared.domain import result as r
+from shared.domain.answered import answered, unanswered
 from shared.domain.answers import Task
 from shared.domain.cascade import Decided
 from shared.domain.cautions import cautions, everything
@@ -65,13 +66,17 @@ def summary(known: Recording) -> r.Result:
 
 def testify(t: Testimony) -> r.Result:
     """The result, complete. Pure: the same testimony always gives the same result."""
+    questions = t.recording.wishes.questions
     said = t.heard.get(Task.TRANSCRIBE)
     segments = spoken(t.survey, said or ())
     return r.Result(
         recording=subject(t.recording, t.sha256),
         status=State.DONE,
         review=_review(t),
-        warnings=tuple(cautions(t.survey, t.heard)),
+        warnings=(
+            *cautions(t.survey, t.heard),
+            *unanswered(t.survey, questions, t.heard),
+        ),
         tier=t.recording.tier,
         lane=t.recording.lane,
         rule=t.recording.rule,
@@ -81,6 +86,7 @@ def testify(t: Testimony) -> r.Result:
         transcript=None if said is None else transcript(t.survey, said, segments),
         sounds=tuple(sounds(t.heard.get(Task.CLASSIFY, ()))),
         description=_description(t),
+        answers=tuple(answered(t.survey, questions, t.heard)),
         features=_features(t.features),
         decisions=tuple(steps(t.survey, t.heard)),
         cost_usd=sum(step.cost_usd for d in everything(t.heard) for step in d.decisions),
@@ -91,15 +97,11 @@ def testify(t: Testimony) -> r.Result:
 
 def rendered(result: r.Result) -> dict[str, bytes]:
     """The files of a result, by name."""
-    return {"result.json": r.written(result), **transcripts(result.transcript)}
-
-
-def transcripts(heard: r.Transcript | None) -> dict[str, bytes]:
-    """The files of a transcript, by name."""
-    segments = heard.segments if heard else ()
+    segments = result.transcript.segments if result.transcript else ()
     lines = cues(segments)
-    said = heard.model_dump_json(indent=2) if heard else "null"
+    said = result.transcript.model_dump_json(indent=2) if result.transcript else "null"
     return {
+        "result.json": r.written(result),
         "transcript.json": said.encode() + b"\n",
         "transcript.srt": to_srt(lines).encode(),
         "transcript.vtt": to_vtt(lines).encode(),

@@ -4,9 +4,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter
+
+from shared.domain import confined
+from shared.domain.questions import questions
 from shared.errors import InvalidWish
 
-LANGUAGE = re.compile(r"[a-z]{2,3}")
+LANGUAGE = confined.LANGUAGE
 ENGINE = re.compile(r"[a-z0-9_-]{1,40}")
 
 
@@ -21,6 +25,11 @@ class Wishes:
     replay: bool = False  #: heard again from the dead letters
     prompt: str | None = None  #: earlier text or names, for engines that take any
     temperature: float = 0.0  #: 0 = the same sound always gives the same words
+    questions: tuple[str, ...] = ()  #: asked of the sound, in this order
+
+
+#: How wishes are kept and read again.
+WISHES = TypeAdapter(Wishes)
 
 
 def _matching(pattern: re.Pattern[str], key: str, value: str | None) -> str | None:
@@ -47,4 +56,5 @@ def wishes(metadata: Mapping[str, str]) -> Wishes:
         engine=_matching(ENGINE, "engine", metadata.get("engine")),
         separate=_one_of("channels", metadata.get("channels"), ("mix", "separate")) == "separate",
         bulk=_one_of("lane", metadata.get("lane"), ("bulk", "auto")) == "bulk",
+        questions=questions(metadata.get("question"), metadata.get("questions")),
     )

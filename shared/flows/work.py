@@ -42,6 +42,7 @@ from shared.flows.align import Align
 from shared.flows.ask import Ask, Purse
 from shared.flows.grip import Grip
 from shared.flows.publish import PublishOutbox
+from shared.flows.questions import questioned
 from shared.logs import about, say
 from shared.ports import (
     Chance,
@@ -279,7 +280,8 @@ class Work:
     ) -> dict[Task, list[Decided]] | None:
         """Every answer, from checkpoints where there are any; None if handed over."""
         heard = self._kept(grip.lease, plan)
-        work = list(rounds(hearing.survey, engines, heard))
+        asked = len(grip.lease.recording.wishes.questions)
+        work = list(rounds(hearing.survey, engines, heard, asked))
         total_s = sum(seconds(segments) for _, segments in work) or 1.0
         done_s = 0.0
         for n, (task, segments) in enumerate(work):
@@ -310,6 +312,9 @@ class Work:
         # No transcript is lost because something beside it could not be had. Where none is asked
         # for, what else is asked is all there is, and is tried again.
         beside = task is not Task.TRANSCRIBE and bool(engines.get(Task.TRANSCRIBE))
+        if task is Task.ANSWER:
+            asked = lease.recording.wishes.questions
+            hearing = questioned(hearing, asked, heard.get(Task.TRANSCRIBE, ()))
         purse = self._purse(lease)
         return self.ask(hearing, task, segments, engines[task], purse, beside=beside)
 

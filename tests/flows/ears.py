@@ -8,6 +8,7 @@ from typing import BinaryIO
 from shared.domain.answers import Answer, Task, Word
 from shared.domain.lanes import Lane
 from shared.domain.prices import Terms
+from shared.domain.questions import Question
 from shared.domain.sound import Facts, Limits, Quality, Segment, Survey
 from shared.domain.wishes import Wishes
 
@@ -66,6 +67,7 @@ class SmallEars:
     paid: dict[str, Terms] = field(default_factory=dict)
     on_open: Callable[[], None] = lambda: None
     asked: list[tuple[str, list[int]]] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)  #: that came with segments
 
     @contextmanager
     def open(
@@ -86,7 +88,10 @@ class SmallEars:
         self, engine: str, task: Task, segments: Sequence[Segment], said: Sequence[Answer] = ()
     ) -> list[Answer]:
         self.asked.append((engine, [s.index for s in segments]))
-        return self.place(engine, segments, said) if said else self.script(engine, task, segments)
+        if task is Task.ALIGN:
+            return self.place(engine, segments, said)
+        self.questions += said
+        return self.script(engine, task, segments)
 
     def terms(self, engine: str, task: Task) -> Terms | None:
         return self.paid.get(engine)

@@ -10,7 +10,7 @@ from shared.domain.lanes import Lane
 from shared.domain.recording import Failure, Message, Moved, Recording, Topic
 from shared.domain.states import State
 from shared.domain.tenants import Tier
-from shared.domain.wishes import Wishes
+from shared.domain.wishes import WISHES
 
 _COLUMNS = (  # noqa: SIM905  # reads as the table does
     "id tenant bucket name path generation size_bytes content_type state tier lane rule wishes"
@@ -64,7 +64,7 @@ def recording(row: Row) -> Recording:
         tier=Tier(row["tier"]),
         lane=Lane(row["lane"]) if row["lane"] else None,
         rule=row["rule"],
-        wishes=Wishes(**json.loads(row["wishes"])),
+        wishes=WISHES.validate_json(row["wishes"]),
         received_at=from_us(row["received_us"]),
         updated_at=from_us(row["updated_us"]),
         kept_until=from_us(row["kept_until_us"]),

@@ -27,7 +27,7 @@ from shared.domain.moments import from_us, to_us
 from shared.domain.recording import Failure, Ledger, Message, Moved, Recording, Topic
 from shared.domain.states import State, check
 from shared.domain.tenants import Tier
-from shared.domain.wishes import Wishes
+from shared.domain.wishes import WISHES
 
 RECORDINGS, JOBS, TENANTS, OUTBOX, PASSAGES = "recordings", "jobs", "tenants", "outbox", "passages"
 API_KEYS = "api_keys"
@@ -104,7 +104,7 @@ def recording(row: Row) -> Recording:
         tier=Tier(row["tier"]),
         lane=Lane(row["lane"]) if row["lane"] else None,
         rule=row["rule"],
-        wishes=Wishes(**json.loads(row["wishes"])),
+        wishes=WISHES.validate_json(row["wishes"]),
         received_at=from_us(row["received_us"]),
         updated_at=from_us(row["updated_us"]),
         kept_until=from_us(row["kept_until_us"]),
