@@ -97,11 +97,15 @@ def testify(t: Testimony) -> r.Result:
 
 def rendered(result: r.Result) -> dict[str, bytes]:
     """The files of a result, by name."""
-    segments = result.transcript.segments if result.transcript else ()
+    return {"result.json": r.written(result), **transcripts(result.transcript)}
+
+
+def transcripts(heard: r.Transcript | None) -> dict[str, bytes]:
+    """The files of a transcript, by name."""
+    segments = heard.segments if heard else ()
     lines = cues(segments)
-    said = result.transcript.model_dump_json(indent=2) if result.transcript else "null"
+    said = heard.model_dump_json(indent=2) if heard else "null"
     return {
-        "result.json": r.written(result),
         "transcript.json": said.encode() + b"\n",
         "transcript.srt": to_srt(lines).encode(),
         "transcript.vtt": to_vtt(lines).encode(),
