@@ -25,7 +25,16 @@ from earwitness.client.errors import (
 from earwitness.client.listening import Changed
 from earwitness.client.patience import Patience
 from earwitness.client.uploading import Uploaded
-from shared.domain.api import HistoryLine, Hit, Listed
+from shared.domain.api import (
+    Cause,
+    CorrectedStretch,
+    Corrections,
+    DeadLetter,
+    HistoryLine,
+    Hit,
+    Listed,
+    MadeCorrection,
+)
 from shared.domain.result import Result
 from shared.domain.states import State
 from shared.errors import EarwitnessError, NotRunning
@@ -37,12 +46,15 @@ __all__ = [
     "Changed",
     "CircuitOpen",
     "ConnectionLost",
+    "CorrectedStretch",
+    "Corrections",
     "DeadLetter",
     "Earwitness",
     "EarwitnessError",
     "HistoryLine",
     "Hit",
     "Listed",
+    "MadeCorrection",
     "NotRunning",
     "NotUnderstood",
     "Patience",

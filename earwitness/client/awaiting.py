@@ -25,13 +25,17 @@ from earwitness.client.uploading import Uploaded, upload
 from earwitness.client.wanted import wanted
 from shared.domain.api import (
     Cause,
+    CorrectedStretch,
+    Corrections,
     DeadLetter,
     Discarding,
     HistoryLine,
     Hit,
     Key,
     Listed,
+    MadeCorrection,
     MadeKey,
+    NewCorrection,
     NewKey,
 )
 from shared.domain.api_keys import Scope
@@ -153,13 +157,41 @@ class AsyncEarwitness:
         """Every change of state, oldest first."""
         return await self._run(calls.history(self._door, recording_id))
 
-    async def transcript(self, recording_id: str, form: str = "txt") -> str:
-        """What was said, as txt, srt, vtt or json.
+    async def transcript(
+        self, recording_id: str, form: str = "txt", *, corrected: bool = False
+    ) -> str:
+        """What was said, as txt, srt, vtt or json; with people's corrections if asked for.
 
         Raises:
             NotFound: the recording has none.
         """
-        return await self._run(calls.transcript(self._door, recording_id, form))
+        return await self._run(calls.transcript(self._door, recording_id, form, corrected))
+
+    async def corrections(self, recording_id: str) -> Corrections:
+        """What people corrected, each with who, when and what the machine says there."""
+        return await self._run(calls.corrections(self._door, recording_id))
+
+    async def correct(
+        self,
+        recording_id: str,
+        *,
+        base: int,
+        segments: Sequence[CorrectedStretch] | None = None,
+        text: str | None = None,
+    ) -> MadeCorrection:
+        """Say what was said, in some stretches or in the whole, on top of version `base`.
+
+        `base` is `corrections(...).version`; 0 is the machine's.
+
+        Raises:
+            CorrectionOutdated: somebody corrected it meanwhile, maybe an earlier call of yours.
+            UnplacedCorrection: a stretch lies across those that stand there.
+            WrongState: there is no transcript.
+        """
+        told = NewCorrection(
+            base=base, segments=None if segments is None else list(segments), text=text
+        )
+        return await self._run(calls.correct(self._door, recording_id, told))
 
     async def search(self, text: str, *, tenant: str | None = None, limit: int = 20) -> list[Hit]:
         """Passages that hold every word; words in double quotes are a phrase. Best first."""

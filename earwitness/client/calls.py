@@ -15,6 +15,7 @@ from earwitness.client.steps import Flow, Pause, Send, sent
 from shared.domain.api import (
     Cause,
     Causes,
+    Corrections,
     DeadLetter,
     DeadLetters,
     History,
@@ -24,7 +25,9 @@ from shared.domain.api import (
     Key,
     Keys,
     Listed,
+    MadeCorrection,
     MadeKey,
+    NewCorrection,
     NewKey,
     RecordingPage,
 )
@@ -135,9 +138,22 @@ def history(door: Door, recording_id: str) -> Flow[list[HistoryLine]]:
     return understood(History, answer).history
 
 
-def transcript(door: Door, recording_id: str, form: str) -> Flow[str]:
-    answer = yield from door.ask("GET", _path(recording_id, f"/transcript.{quote(form, safe='')}"))
+def transcript(door: Door, recording_id: str, form: str, corrected: bool) -> Flow[str]:
+    path = _path(recording_id, f"/transcript.{quote(form, safe='')}")
+    answer = yield from door.ask("GET", path, params={"corrected": corrected or None})
     return answer.content.decode()
+
+
+def corrections(door: Door, recording_id: str) -> Flow[Corrections]:
+    path = _path(recording_id, "/corrections")
+    return understood(Corrections, (yield from door.ask("GET", path)))
+
+
+def correct(door: Door, recording_id: str, told: NewCorrection) -> Flow[MadeCorrection]:
+    """A second time is refused, so an answer that was lost is not asked for."""
+    path = _path(recording_id, "/corrections")
+    answer = yield from door.ask("POST", path, told=told, repeatable=False)
+    return understood(MadeCorrection, answer)
 
 
 def search(door: Door, text: str, tenant: str | None, limit: int) -> Flow[list[Hit]]:

@@ -13,6 +13,7 @@ from earwitness.client import (
     Breaker,
     CircuitOpen,
     ConnectionLost,
+    CorrectedStretch,
     Earwitness,
     EarwitnessError,
     NotUnderstood,
@@ -30,7 +31,14 @@ from earwitness.client import (
 from shared import errors
 from shared.domain.api_keys import Scope, id_of
 from shared.domain.recording import Failure
-from shared.errors import Forbidden, InvalidRequest, NotFound, StoreUnavailable, WrongState
+from shared.errors import (
+    CorrectionOutdated,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    StoreUnavailable,
+    WrongState,
+)
 from tests.client.line import Answers, Cut, NoAnswer
 
 BUSY = '{"error": {"message": "Busy.", "type": "t", "param": null, "code": "store_unavailable"}}'
@@ -121,6 +129,22 @@ def test_key_is_made_told_once_and_revoked(ears):
     assert ears.revoke_key(made.id) == ended
     with pytest.raises(NotFound):
         ears.revoke_key("none")
+
+
+def test_transcript_is_corrected_and_told_with_who_and_what_was_heard(store, ears):
+    known = store.done("herd.wav", [(1.0, "somebody laughed"), (4.0, "the dog barked")])
+    [_, second] = ears.recording(known.id).transcript.segments
+    stretch = CorrectedStretch(start_s=second.start_s, end_s=second.end_s, text="the dog parked")
+
+    made = ears.correct(known.id, base=0, segments=[stretch])
+    whole = ears.correct(known.id, base=1, text="Somebody laughed. The dog parked.")
+
+    assert (made.segments[0].original, whole.version) == ("the dog barked", 2)
+    assert ears.corrections(known.id).corrections == [made, whole]
+    assert "barked" in ears.transcript(known.id)
+    assert "parked" in ears.transcript(known.id, "srt", corrected=True)
+    with pytest.raises(CorrectionOutdated):
+        ears.correct(known.id, base=1, text="So?")
 
 
 def test_what_is_not_there_is_not_found(ears):
@@ -383,6 +407,8 @@ CALLED = {
     "get /v1/recordings/{recording_id}": "recording",
     "get /v1/recordings/{recording_id}/history": "history",
     "get /v1/recordings/{recording_id}/transcript.{format}": "transcript",
+    "get /v1/recordings/{recording_id}/corrections": "corrections",
+    "post /v1/recordings/{recording_id}/corrections": "correct",
     "post /v1/uploads": "upload",
     "put /v1/uploads/{key}": "upload",
     "get /v1/search": "search",
