@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 
 import numpy as np
@@ -15,12 +16,16 @@ SAMPLE_BYTES = 4
 
 
 class Pcm:
-    """float32 samples at 16 kHz, one spool a channel, exact: nothing is quantised again."""
+    """float32 samples at 16 kHz, one spool a channel, exact: nothing is quantised again.
+
+    `samples` may be called by several threads, for a recording's tasks are asked in parallel.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         """Spools beyond KEEP_BYTES lie in `folder`, already without a name."""
         self._folder = None if folder is None else str(folder)
         self._spools: list[tempfile.SpooledTemporaryFile[bytes]] = []
+        self._reading = Lock()  # a spool has one position
 
     def __enter__(self) -> "Pcm":
         return self
@@ -46,7 +51,8 @@ class Pcm:
         first = round(segment.start_s * SAMPLE_RATE)
         count = round(segment.end_s * SAMPLE_RATE) - first
         wanted = self._spools if segment.channel is None else [self._spools[segment.channel]]
-        read = [_read(spool, first, count) for spool in wanted]
+        with self._reading:
+            read = [_read(spool, first, count) for spool in wanted]
         return read[0] if len(read) == 1 else np.mean(read, axis=0, dtype=np.float32)
 
 

@@ -22,9 +22,6 @@ CAUTIONS = {
     "prompt_ignored": "The engine that answered takes no prompt; it changed nothing.",
     "prompt_cut": "The prompt is longer than the engine reads: only its end was read.",
     "temperature_ignored": "The engine that answered knows no temperature; it changed nothing.",
-    "answer_unstructured": "An engine answered in a form of its own; its words stand as they are.",
-    "transcript_cut": "More was said in a window than an engine is given with a question.",
-    "question_missing": "An engine was asked nothing, so it was not asked at all.",
     "answer_filtered": "An engine's vendor left out a part of its answer.",
 }
 #: Why an engine's answer does not stand though nothing failed (`spending.Refusal`).
@@ -34,10 +31,12 @@ PASSED_BY = {
     "over_limit": "was not asked: one call would cost more than the tenant's whole day may.",
     "intent_unresolved": "was not asked again: a call of this attempt may have been paid for.",
     "already_called": "was not asked again: this attempt's answer was lost.",
+    "timed_out": "was not waited for: the time that the tenant's profile gives was over.",
     "no_words": "found no words where another one did.",
 }
 #: What is asked beside the transcript, which stands without it: code of the warning, name.
 MISSING = {
+    Task.TRANSCRIBE: ("transcript_missing", "transcript"),
     Task.CLASSIFY: ("sounds_missing", "sounds"),
     Task.DESCRIBE: ("description_missing", "description"),
     Task.EMBED: ("features_missing", "features"),
@@ -60,7 +59,7 @@ def cautions(survey: Survey, heard: Heard) -> Iterable[r.Warned]:
         (s.engine, s.reason, d.missing)
         for task, many in heard.items()
         for d in many
-        if not (d.missing and (task in MISSING or task is Task.ANSWER))
+        if not (d.missing and task in MISSING)
         for s in d.decisions
         if s.verdict is Verdict.ESCALATE and s.reason not in ("low_confidence", "uncalibrated")
     }

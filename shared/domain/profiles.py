@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.domain.answers import Task
 from shared.domain.cascade import Policy, Uncalibrated
 from shared.domain.plans import ASKED
 from shared.domain.synthesis import Strategy, Synthesis
 from shared.domain.task_graph import NAMES, TASKS, Stage, waits_for
+from shared.errors import InvalidProfile
 
 #: Tasks asked about at once: an instance has a handful of engines, and more only wait for them.
 MAX_PARALLEL = 8
@@ -95,8 +96,8 @@ class Profile(BaseModel):
         needs = frozenset(TASKS[name] for name in self.plan(task).needs if name in TASKS)
         return (needs | waits_for(task)).intersection(self.asked())
 
-    def required(self, task: Task) -> bool:
-        """Whether the attempt fails where nobody answers this.
+    def required(self, task: Task, engines: Mapping[Task, Sequence[str]]) -> bool:
+        """Whether the attempt fails where nobody answers this; `engines` is who is asked what.
 
         No transcript is lost because something beside it could not be had. Where none is asked
         for, what else is asked is all there is, and is tried again.
@@ -104,7 +105,7 @@ class Profile(BaseModel):
         said = self.plan(task).required
         if said is not None:
             return said
-        return task is Task.TRANSCRIBE or NAMES[Task.TRANSCRIBE] not in self.tasks
+        return task is Task.TRANSCRIBE or not engines.get(Task.TRANSCRIBE)
 
     def decode_timeout_s(self) -> float | None:
         """Seconds until nobody waits for the decoder any more; it cuts segments on the way."""
@@ -137,8 +138,16 @@ BUILT_IN = Profile(version=1, tasks=dict.fromkeys(TASKS, NOTHING_SAID))
 
 
 def stored(canonical: str) -> Profile:
-    """The profile that the store keeps as one line."""
-    return Profile.model_validate_json(canonical)
+    """The profile that the store keeps as one line.
+
+    Raises:
+        InvalidProfile: another version wrote it, and this one does not understand it.
+    """
+    try:
+        return Profile.model_validate_json(canonical)
+    except ValidationError as error:
+        told = "The tenant's profile was saved by another version of Earwitness. Save it again:"
+        raise InvalidProfile(f"{told} `earwitness tenants set NAME --profile FILE`.") from error
 
 
 def digest(canonical: str) -> str:

@@ -25,16 +25,18 @@ def answer_key(
     wishes: Wishes,
     engines: Mapping[Task, Sequence[str]],
     versions: Mapping[str, str],
+    profile: str | None = None,
 ) -> str:
     """Names everything an answer depends on: equal keys, equal answers.
 
     The content; what the uploader asked for; who is asked, in which order; checkpoint,
-    revision, quantisation and library of each; and our own version. 64 hexadecimal digits.
+    revision, quantisation and library of each; the digest of the tenant's own profile; and our
+    own version. 64 hexadecimal digits.
     """
-    profile: dict[str, object] = {"language": wishes.language, "separate": wishes.separate}
-    profile |= {"questions": list(wishes.questions)} if wishes.questions else {}
-    parts = [VERSION, sha256, profile, {t.value: list(e) for t, e in engines.items()}]
-    document = json.dumps([*parts, dict(versions)], sort_keys=True)
+    asked: dict[str, object] = {"language": wishes.language, "separate": wishes.separate}
+    parts = [VERSION, sha256, asked, {t.value: list(e) for t, e in engines.items()}]
+    own = [] if profile is None else [profile]
+    document = json.dumps([*parts, dict(versions), *own], sort_keys=True)
     return hashlib.sha256(document.encode()).hexdigest()
 
 

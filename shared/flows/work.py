@@ -1,15 +1,13 @@
-"""ticket -> lease -> read -> decode -> segments -> [ask -> judge]* -> align -> checkpoint
--> testify -> results under the token -> complete -> publish outbox."""
+"""ticket -> lease -> read -> decode -> segments -> [tasks of the profile] -> testify -> results
+under the token -> complete -> publish outbox."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import BinaryIO
-
-from pydantic import TypeAdapter
 
 from shared.domain.answers import Task
 from shared.domain.attempts import failing
@@ -18,13 +16,14 @@ from shared.domain.features import files, pooled
 from shared.domain.lanes import Lane
 from shared.domain.measured import measurements
 from shared.domain.placement import capped, next_midnight
-from shared.domain.plans import engines_key, rounds, seconds
-from shared.domain.recording import Checkpoint, Failure, Lease, Message, Recording
+from shared.domain.profiles import BUILT_IN, digest, stored
+from shared.domain.recording import Failure, Lease, Message, Recording
 from shared.domain.result import Result, read
 from shared.domain.retry import MAX_ATTEMPTS, Again, after_failure
 from shared.domain.reuse import allowed, answer_key, referred, reusable, reused
-from shared.domain.sound import Limits, Segment, Survey
+from shared.domain.sound import Limits, Survey
 from shared.domain.spending import Refusal
+from shared.domain.task_graph import Stage
 from shared.domain.tenants import Tenant, Tier
 from shared.domain.testimony import Testimony, outcome, rendered, testify
 from shared.domain.word_times import with_times
@@ -40,9 +39,9 @@ from shared.errors import (
 )
 from shared.flows.align import Align
 from shared.flows.ask import Ask, Purse
-from shared.flows.grip import Grip
+from shared.flows.grip import Grip, Term
+from shared.flows.hearing import Hear, Job, Order
 from shared.flows.publish import PublishOutbox
-from shared.flows.questions import questioned
 from shared.logs import about, say
 from shared.ports import (
     Chance,
@@ -63,7 +62,6 @@ log = logging.getLogger("earwitness.work")
 
 #: Seconds until a job that was given back (store or disk in trouble) is tried again.
 GIVE_BACK_S = 5.0
-DECIDED = TypeAdapter(Decided)
 #: This attempt made the call before, and it brought no answer.
 MADE_BEFORE = (Refusal.UNRESOLVED, Refusal.CALLED)
 
@@ -194,29 +192,31 @@ class Work:
         begun, known = self.now(), grip.lease.recording
         tenant = self.tenants.get(known.tenant) or Tenant(known.tenant, Tier.FREE, begun)
         limits = capped(tenant.limits, self.max_seconds)
-        engines = self._engines(known)
+        order = self._order(known, tenant)
         with self.uploads.fetch(known.name, known.generation) as fetched:
-            key = self._answer_key(known, fetched.sha256, engines)
+            key = self._answer_key(known, fetched.sha256, order)
             if (answered := self._answered(known, key, limits)) is not None:
                 return self._reuse(grip, *answered, key)
-            with self._opened(grip, fetched.file, limits) as hearing:
+            with self._opened(grip, fetched.file, limits, order) as hearing:
                 surveyed = self.now()
-                plan = f"{hearing.survey.plan}/{engines_key(engines)}"
-                heard = self._all(hearing, engines, grip, plan, begun, yields)
+                hear = Hear(self.jobs, self.ask, self.align, self.now)
+                job = Job(hearing, order, grip, self._purse(grip.lease))
+                heard = hear(job, lambda: self._should_stop(grip.lease, begun, yields))
                 survey = hearing.survey
         if heard is None:
+            self.jobs.hand_over(grip.lease, self.now())
             self._publish(known.id)
             return Settled.HANDED_OVER
-        testimony = self._testimony(
-            grip.lease, survey, heard, fetched.sha256, (begun, surveyed, self.now())
-        )
+        at = (begun, surveyed, self.now())
+        testimony = self._testimony(grip.lease, survey, heard, fetched.sha256, at, order)
         return self._complete(grip, testimony, key)
 
+    @contextmanager
     def _opened(
-        self, grip: Grip, sound: BinaryIO, limits: Limits
-    ) -> AbstractContextManager[Hearing]:
-        known = grip.lease.recording
-        return self.ears.open(
+        self, grip: Grip, sound: BinaryIO, limits: Limits, order: Order
+    ) -> Iterator[Hearing]:
+        known, limit_s = grip.lease.recording, order.profile.decode_timeout_s()
+        opening = self.ears.open(
             sound,
             tenant=known.tenant,
             wishes=known.wishes,
@@ -224,12 +224,35 @@ class Work:
             alive=grip.keep,
             lane=known.lane or Lane.LOW,
         )
+        term = limit_s and Term(Stage.DECODE, limit_s, self.now() + timedelta(seconds=limit_s))
+        with ExitStack() as stack:
+            with grip.within(term or None):
+                hearing = stack.enter_context(opening)
+            yield hearing
 
-    def _answer_key(
-        self, known: Recording, sha256: str, engines: dict[Task, tuple[str, ...]]
-    ) -> str:
-        asked = sorted({name for names in engines.values() for name in names})
-        return answer_key(sha256, known.wishes, engines, self.ears.versions(asked))
+    def _order(self, known: Recording, tenant: Tenant) -> Order:
+        """What the tenant's profile says, with the uploader's wishes.
+
+        Raises:
+            InvalidWish: the wished engine cannot be asked. Repeating will not help.
+            InvalidProfile: the profile was saved by another version.
+        """
+        profile = BUILT_IN if tenant.profile is None else stored(tenant.profile)
+        engines = self._engines(known, profile.cascade(self.cascade))
+        digested = None if tenant.profile is None else digest(tenant.profile)
+        return Order(profile, engines, digested)
+
+    def _answer_key(self, known: Recording, sha256: str, order: Order) -> str:
+        asked = sorted({name for names in order.engines.values() for name in names})
+        versions = self._versions(asked)
+        return answer_key(sha256, known.wishes, order.engines, versions, order.digest)
+
+    def _versions(self, engines: Sequence[str]) -> dict[str, str]:
+        """What answers, and which calibrations say what its figures are worth."""
+        worth = self.ask.calibrations
+        marks = {name: worth.named(self.ears.identity(name)) for name in engines}
+        told = self.ears.versions(engines).items()
+        return {n: f"{line} calibration={marks[n]}" if marks[n] else line for n, line in told}
 
     def _answered(
         self, known: Recording, key: str, limits: Limits
@@ -258,65 +281,20 @@ class Work:
         result = reused(answered, known, {"queue": waited, "total": waited})
         return self._keep(grip.lease, result, felt, key, [], self.now())
 
-    def _engines(self, known: Recording) -> dict[Task, tuple[str, ...]]:
-        """The tenant's cascade, with the wished engine in place of the first choice."""
-        if known.wishes.engine is None:
-            return self.cascade
-        allowed = {name for names in self.cascade.values() for name in names}
-        allowed |= set(self.ears.names())
-        if known.wishes.engine not in allowed:
-            raise InvalidWish(f"There is no engine called {known.wishes.engine}.")
-        rest = self.cascade[Task.TRANSCRIBE][1:]
-        return {**self.cascade, Task.TRANSCRIBE: (known.wishes.engine, *rest)}
-
-    def _all(
-        self,
-        hearing: Hearing,
-        engines: dict[Task, tuple[str, ...]],
-        grip: Grip,
-        plan: str,
-        begun: datetime,
-        yields: Callable[[Lane], bool],
-    ) -> dict[Task, list[Decided]] | None:
-        """Every answer, from checkpoints where there are any; None if handed over."""
-        heard = self._kept(grip.lease, plan)
-        asked = len(grip.lease.recording.wishes.questions)
-        work = list(rounds(hearing.survey, engines, heard, asked))
-        total_s = sum(seconds(segments) for _, segments in work) or 1.0
-        done_s = 0.0
-        for n, (task, segments) in enumerate(work):
-            if n and self._should_stop(grip.lease, begun, yields):
-                self.jobs.hand_over(grip.lease, self.now())
-                return None
-            with span(f"ask {task}", attributes={"earwitness.segments": len(segments)}):
-                lease = grip.lease
-                decided = self._decided(hearing, lease, task, segments, engines, heard)
-            heard[task] += decided
-            done_s += seconds(segments)
-            if n + 1 < len(work):  # the last round is kept by `complete` itself
-                self._checkpoint(grip, plan, task, decided, done_s / total_s)
-        return heard
-
-    def _decided(
-        self,
-        hearing: Hearing,
-        lease: Lease,
-        task: Task,
-        segments: Sequence[Segment],
-        engines: Mapping[Task, Sequence[str]],
-        heard: Mapping[Task, Sequence[Decided]],
-    ) -> list[Decided]:
-        if task is Task.ALIGN:
-            said = {d.segment: d.answer for d in heard[Task.TRANSCRIBE]}
-            return self.align(hearing, segments, said, engines[task])
-        # No transcript is lost because something beside it could not be had. Where none is asked
-        # for, what else is asked is all there is, and is tried again.
-        beside = task is not Task.TRANSCRIBE and bool(engines.get(Task.TRANSCRIBE))
-        if task is Task.ANSWER:
-            asked = lease.recording.wishes.questions
-            hearing = questioned(hearing, asked, heard.get(Task.TRANSCRIBE, ()))
-        purse = self._purse(lease)
-        return self.ask(hearing, task, segments, engines[task], purse, beside=beside)
+    def _engines(
+        self, known: Recording, engines: dict[Task, tuple[str, ...]]
+    ) -> dict[Task, tuple[str, ...]]:
+        """The profile's cascade, with the wished engine in place of the first choice."""
+        wished = known.wishes.engine
+        if wished is None:
+            return engines
+        allowed = {name for names in engines.values() for name in names} | set(self.ears.names())
+        if wished not in allowed:
+            raise InvalidWish(f"There is no engine called {wished}.")
+        if Task.TRANSCRIBE not in engines:
+            told = "This tenant's recordings are not transcribed; wish for no engine."
+            raise InvalidWish(told)
+        return {**engines, Task.TRANSCRIBE: (wished, *engines[Task.TRANSCRIBE][1:])}
 
     def _purse(self, lease: Lease) -> Purse | None:
         return Purse(self.spending, self.tenants, lease, self.now) if self.spending else None
@@ -325,21 +303,6 @@ class Work:
         late = (self.now() - begun).total_seconds() >= self.ticket_s
         return late or yields(lease.recording.lane or Lane.LOW)
 
-    def _kept(self, lease: Lease, plan: str) -> dict[Task, list[Decided]]:
-        heard: dict[Task, list[Decided]] = {task: [] for task in self.cascade}
-        for kept in self.jobs.checkpoints(lease, plan):
-            heard[Task(kept.task)].append(DECIDED.validate_json(kept.body))
-        return heard
-
-    def _checkpoint(
-        self, grip: Grip, plan: str, task: Task, decided: Sequence[Decided], progress: float
-    ) -> None:
-        done = [
-            Checkpoint(plan, task.value, d.segment, DECIDED.dump_json(d).decode()) for d in decided
-        ]
-        self.jobs.checkpoint(grip.lease, done, progress, self.now())
-        grip.keep()
-
     def _testimony(
         self,
         lease: Lease,
@@ -347,6 +310,7 @@ class Work:
         heard: dict[Task, list[Decided]],
         sha256: str,
         at: tuple[datetime, datetime, datetime],
+        order: Order,
     ) -> Testimony:
         asked = {d.engine for many in heard.values() for one in many for d in one.decisions}
         begun, surveyed, ended = at
@@ -356,7 +320,7 @@ class Work:
             "hear": (ended - surveyed).total_seconds(),
             "total": (ended - lease.recording.received_at).total_seconds(),
         }
-        versions = self.ears.versions(sorted(asked))
+        versions = self._versions(sorted(asked)) | order.named
         felt = pooled(survey.windows, heard.get(Task.EMBED, ()))
         return Testimony(
             lease.recording, survey, with_times(heard), sha256, timings, versions, felt
