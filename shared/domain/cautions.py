@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from shared.domain import result as r
+from shared.domain.accounting import unaccounted, warnings
 from shared.domain.answers import Task
 from shared.domain.cascade import Decided, Verdict
 from shared.domain.plans import planned
@@ -53,6 +54,7 @@ def cautions(survey: Survey, heard: Heard) -> Iterable[r.Warned]:
     codes = sorted({code for d in everything(heard) for code in d.answer.cautions})
     for code in codes:
         yield r.Warned(code=code, message=CAUTIONS.get(code, code.replace("_", " ")))
+    yield from warnings(unaccounted(survey, heard))
     yield from _left_undescribed(survey, heard)
     yield from _missing(survey, heard)
     failed = {

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from shared.domain import result as r
+from shared.domain.accounting import Unaccounted
 from shared.domain.answers import Answer
 from shared.domain.cascade import Decided
 from shared.domain.phrases import Phrase, phrases
@@ -46,27 +47,22 @@ def _segment(cut: Segment, answer: Answer, phrase: Phrase) -> r.TranscriptSegmen
 
 
 def transcript(
-    survey: Survey, decided: Sequence[Decided], spoken: Sequence[r.TranscriptSegment]
+    survey: Survey,
+    decided: Sequence[Decided],
+    spoken: Sequence[r.TranscriptSegment],
+    left: Unaccounted,
 ) -> r.Transcript:
     total_s = survey.facts.duration_s or 0.0
-    mute = _unexplained_s(survey, decided)
+    missing_s = left.wordless_s + left.loud_s
     answers = [d.answer for d in decided if d.answer.text]
     return r.Transcript(
         text=" ".join(s.text for s in spoken),
         confidence=_weighted(spoken),
         calibrated=bool(answers) and all(a.calibrated for a in answers),
-        coverage=1.0 if not total_s else max(0.0, 1.0 - mute / total_s),
-        unexplained_s=round(mute, 3),
+        coverage=1.0 if not total_s else max(0.0, 1.0 - missing_s / total_s),
+        unexplained_s=round(left.loud_s, 3),
         segments=tuple(spoken),
     )
-
-
-def _unexplained_s(survey: Survey, decided: Sequence[Decided]) -> float:
-    """Seconds in which somebody may have spoken and no engine wrote a word."""
-    plan = {s.index: s for s in survey.speech}
-    silent = (d for d in decided if not d.answer.text)
-    channels = len({s.channel for s in survey.speech}) or 1
-    return sum(plan[d.segment].duration_s for d in silent) / channels
 
 
 def _weighted(spoken: Sequence[r.TranscriptSegment]) -> float | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from shared.domain import result as r
+from shared.domain.accounting import unaccounted
 from shared.domain.answered import answered, unanswered
 from shared.domain.answers import Task
 from shared.domain.cascade import Decided
@@ -68,7 +69,7 @@ def testify(t: Testimony) -> r.Result:
     """The result, complete. Pure: the same testimony always gives the same result."""
     questions = t.recording.wishes.questions
     said = t.heard.get(Task.TRANSCRIBE)
-    segments = spoken(t.survey, said or ())
+    segments, left = spoken(t.survey, said or ()), unaccounted(t.survey, t.heard)
     return r.Result(
         recording=subject(t.recording, t.sha256),
         status=State.DONE,
@@ -83,7 +84,7 @@ def testify(t: Testimony) -> r.Result:
         kept_until=t.recording.kept_until,
         audio=_audio(t.survey),
         language=language(segments),
-        transcript=None if said is None else transcript(t.survey, said, segments),
+        transcript=None if said is None else transcript(t.survey, said, segments, left),
         sounds=tuple(sounds(t.heard.get(Task.CLASSIFY, ()))),
         description=_description(t),
         answers=tuple(answered(t.survey, questions, t.heard)),

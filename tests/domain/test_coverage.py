@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.answers import Answer, Task, Word
-from shared.domain.coverage import SLACK_S, covered
+from shared.domain.coverage import LONGEST_WORD_S, SLACK_S, covered
 from shared.domain.sound import Facts, Quality, Segment, Span, Survey
 from shared.domain.stretches import joined, seconds, within, without
 
@@ -38,8 +38,23 @@ def test_where_nobody_speaks_nothing_is_missing():
     assert covered(answer(), SEGMENT, survey(((0.0, 10.0), (30.0, 31.0)))) == 1.0
 
 
-def test_without_detectors_the_whole_segment_is_taken_for_speech():
-    assert covered(answer((10.0, 20.0)), SEGMENT, survey()) == (10 + SLACK_S) / 20
+@pytest.mark.parametrize(("said", "share"), [(answer((10.0, 11.0)), 1.0), (answer(), 0.0)])
+def test_without_detectors_only_whether_there_is_text_is_known(said: Answer, share: float):
+    assert covered(said, SEGMENT, survey()) == share
+
+
+def test_a_word_stretched_over_what_was_dropped_does_not_account_for_it():
+    said = answer((10.0, 10.5), (10.5, 30.0))
+
+    expected = (0.5 + LONGEST_WORD_S + SLACK_S) / 20
+
+    assert covered(said, SEGMENT, survey(((10.0, 30.0),))) == pytest.approx(expected)
+
+
+def test_a_word_over_a_pause_accounts_for_the_speech_at_both_ends():
+    said = answer((10.0, 30.0))
+
+    assert covered(said, SEGMENT, survey(((10.0, 10.7), (29.5, 30.0)))) == 1.0
 
 
 def test_the_last_third_without_words_is_missing():

@@ -7,6 +7,7 @@ import pytest
 
 from shared.domain.answers import Answer, SoundEvent, Task, Word
 from shared.domain.cascade import Decided, Decision, Verdict
+from shared.domain.coverage import SLACK_S
 from shared.domain.measured import measurements
 from shared.domain.recording import Failure
 from shared.domain.sound import Caution, Facts, Quality, Segment, Survey
@@ -87,9 +88,45 @@ def test_a_rounding_error_above_one_is_one():
 def test_speech_without_words_is_said():
     result = testify(testimony([said(0, "a"), said(1, "")]))
 
-    assert result.transcript.unexplained_s == 10.0
+    assert result.transcript.unexplained_s == 0.0
     assert result.transcript.coverage == pytest.approx(0.75)
     assert len(result.transcript.segments) == 1
+    [warned] = result.warnings
+    assert warned.code == "speech_unaccounted"
+    assert warned.message.endswith("no words: 10.0 s, at 20.0-30.0 s.")
+
+
+def test_words_are_missed_where_the_last_ones_leave_speech_behind():
+    heard_as = replace(SURVEY, voiced=(((0.0, 10.0), (20.0, 30.0), (35.0, 36.0)),))
+
+    result = testify(testimony([said(0, "a b c"), said(1, "d " * 10, 20.0)], survey=heard_as))
+
+    missed_s = (10.0 - 2.9 - SLACK_S) + 1.0
+    assert result.transcript.coverage == pytest.approx(1 - missed_s / 40)
+    assert result.warnings[0].message.endswith("at 3.6-10.0 s, 35.0-36.0 s.")
+
+
+def test_channels_are_accounted_for_one_by_one():
+    cuts = (Segment(0, 0.0, 10.0, 0), Segment(1, 0.0, 10.0, 1))
+    both = replace(SURVEY, speech=cuts, voiced=(((0.0, 10.0),), ((0.0, 10.0),)))
+
+    result = testify(testimony([said(0, "x " * 10), said(1, "")], survey=both))
+
+    assert result.transcript.coverage == pytest.approx(1 - 10 / 2 / 40)
+    assert "10.0 s, at 0.0-10.0 s (channel 2)" in result.warnings[0].message
+
+
+@pytest.mark.parametrize(
+    ("label", "unexplained_s"), [("music", 2.0), ("speech", 5.0)], ids=["named", "not by speech"]
+)
+def test_what_is_loud_and_unnamed_is_unexplained(label, unexplained_s):
+    loud = replace(SURVEY, speech=(), unexplained=(((10.0, 15.0),),))
+
+    result = testify(testimony((), [heard(0, SoundEvent(label, 12.0, 18.0, 0.9))], survey=loud))
+
+    assert result.transcript.unexplained_s == unexplained_s
+    assert result.transcript.coverage == pytest.approx(1 - unexplained_s / 40)
+    assert [w.code for w in result.warnings] == ["loud_unexplained"]
 
 
 def test_nothing_said_is_an_empty_transcript():
@@ -135,7 +172,7 @@ def test_cautions_and_failures_become_warnings():
     once = said(0, "a", cautions=("repetition_suspected",))
     decided = replace(once, decisions=(failed, *once.decisions))
 
-    result = testify(testimony([decided], survey=cut))
+    result = testify(testimony([decided, said(1, "b", 20.0)], survey=cut))
 
     assert [w.code for w in result.warnings] == ["cut_short", "repetition_suspected", "engine_died"]
 
