@@ -34,6 +34,7 @@ def answer_key(
     own version. 64 hexadecimal digits.
     """
     asked: dict[str, object] = {"language": wishes.language, "separate": wishes.separate}
+    asked |= {"questions": list(wishes.questions)} if wishes.questions else {}
     parts = [VERSION, sha256, asked, {t.value: list(e) for t, e in engines.items()}]
     own = [] if profile is None else [profile]
     document = json.dumps([*parts, dict(versions), *own], sort_keys=True)

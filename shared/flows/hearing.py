@@ -24,7 +24,8 @@ from shared.errors import EarwitnessError, StaleLease
 from shared.flows.align import Align
 from shared.flows.ask import Ask, Purse
 from shared.flows.grip import Grip, Term
-from shared.ports import Clock, Hearing, Jobs
+from shared.flows.questions import questioned
+from shared.ports import Clock, Hearing, Jobs, Said
 from shared.spans import span
 
 DECIDED = TypeAdapter(Decided)
@@ -41,6 +42,7 @@ class Order:
     profile: Profile
     engines: Mapping[Task, Sequence[str]]
     digest: str | None = None  #: of the tenant's own profile
+    questions: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -168,7 +170,8 @@ class Hear:
             else:
                 heard[Task(kept.task)].append(DECIDED.validate_json(kept.body))
         left: dict[Task, deque[_Round]] = {}
-        for task, segments in rounds(job.hearing.survey, job.order.engines, heard):
+        questions = len(job.order.questions)
+        for task, segments in rounds(job.hearing.survey, job.order.engines, heard, questions):
             left.setdefault(task, deque()).append(_Round(task, segments))
         total_s = sum(seconds(each.segments) for many in left.values() for each in many)
         return _Course(job.order.profile, heard, left, total_s or 1.0, spent_s)
@@ -223,6 +226,8 @@ class Hear:
         if task is Task.ALIGN:
             written = {d.segment: d.answer for d in said}
             return self.align(hearing, due.segments, written, engines)
+        if task is Task.ANSWER:
+            hearing = questioned(hearing, order.questions, said)
         return self.ask(
             *(hearing, task, due.segments, engines, job.purse),
             beside=not order.profile.required(task, order.engines),
@@ -248,7 +253,7 @@ class InTime:
         return self.hearing.survey
 
     def ask(
-        self, engine: str, task: Task, segments: Sequence[Segment], said: Sequence[Answer] = ()
+        self, engine: str, task: Task, segments: Sequence[Segment], said: Sequence[Said] = ()
     ) -> list[Answer]:
         """As the hearing's.
 

@@ -240,7 +240,7 @@ class Work:
         profile = BUILT_IN if tenant.profile is None else stored(tenant.profile)
         engines = self._engines(known, profile.cascade(self.cascade))
         digested = None if tenant.profile is None else digest(tenant.profile)
-        return Order(profile, engines, digested)
+        return Order(profile, engines, digested, known.wishes.questions)
 
     def _answer_key(self, known: Recording, sha256: str, order: Order) -> str:
         asked = sorted({name for names in order.engines.values() for name in names})

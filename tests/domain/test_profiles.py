@@ -71,6 +71,7 @@ def test_a_task_comes_after_what_it_needs_and_what_it_is_made_from():
         transcribe={"needs": ("segments", "classify")},
         align={},
         classify={},
+        answer={},
         features={},
     )
 
@@ -81,6 +82,7 @@ def test_a_task_comes_after_what_it_needs_and_what_it_is_made_from():
         Task.ANSWER: {Task.TRANSCRIBE},
         Task.EMBED: set(),
     }
+    assert profile(answer={}).after(Task.ANSWER) == set()
 
 
 def test_what_a_profile_says_of_a_task_replaces_the_policy_of_the_deployment():
