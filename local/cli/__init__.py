@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from local.cli import exits
+from local.cli.corrections import corrections
 from local.cli.dead import dead
 from local.cli.hear import add, hear
 from local.cli.keys import keys
@@ -89,6 +90,7 @@ for command in (
     show,
     find,
     dead,
+    corrections,
     tenants,
     keys,
     models,
