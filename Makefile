@@ -11,7 +11,7 @@ JOBS ?= 2
 NODE := clients/typescript/node_modules
 OFFLINE_TERRAFORM ?= ../shared/tf/offline-terraform
 
-.PHONY: run env env-test env-emulators env-models test check test-slow bench lint types contracts generated typescript typescript-types terraform archive clean
+.PHONY: run env env-test env-emulators env-models test check test-slow bench lint types contracts generated typescript typescript-types terraform archive truth clean
 
 run: env  ## start everything on this machine and open http://127.0.0.1:8080
 	@exec $(BIN)/earwitness up
@@ -98,6 +98,9 @@ archive:  ## the functions as the cloud builds them: dist/functions.zip, the sam
 
 bench: env-test  ## our figures beside those of named peers
 	@$(BIN)/python -m bench
+
+truth: env-test  ## what the answers are worth: docs/truth.md (ARGS=--replay: from the committed answers)
+	@$(BIN)/python -m truth $(ARGS)
 
 clean:  ## remove what `make` made; recordings and results stay
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

@@ -39,7 +39,7 @@ _engine: Engine | None = None  # of a listening process; loaded once
 def listen(names: Iterable[str] = ENGINES, processes: int | None = None) -> None:
     """Bring every file of answers up to the plan. Safe to repeat, and to stop at any time."""
     chosen = list(names)
-    for scope in (*Part, OTHERS):
+    for scope in (Part.TRAIN, Part.CALIBRATION, OTHERS, Part.TEST):
         for name in chosen:
             _up_to_date(name, scope, processes or len(os.sched_getaffinity(0)))
 

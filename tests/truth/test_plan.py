@@ -17,9 +17,9 @@ from truth.voices import VOICES
 
 #: Answers are committed for these plans; a changed plan needs `make truth` before its digest.
 DIGESTS = {
-    Part.TRAIN: "f3f3de21a55d1929",
-    Part.CALIBRATION: "c695ae0664b13c20",
-    Part.TEST: "6945ea89ebc4b636",
+    Part.TRAIN: "d3ae365a52e63883",
+    Part.CALIBRATION: "86ec5d0d7f5a6f92",
+    Part.TEST: "2a3ef7248d3acf39",
 }
 PAIRS = list(combinations(Part, 2))
 

@@ -1,0 +1,27 @@
+"""Listen to the set, fit the calibrations, write the figures and the page.
+
+--replay asks no engine: the figures and the page come from the committed answers alone.
+"""
+
+import argparse
+import sys
+
+from truth.analysis import PAGE, analysed, write
+from truth.fitting import fit_all
+from truth.listening import listen
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="make truth", description=__doc__)
+    parser.add_argument("--replay", action="store_true", help="ask no engine, fit nothing anew")
+    if not parser.parse_args(arguments).replay:
+        listen()
+        for path in fit_all():
+            print(f"fitted {path.name}")
+    write(analysed())
+    print(PAGE.read_text(encoding="utf-8"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
