@@ -31,7 +31,7 @@ MANIFEST = "manifest.json"
 #: The last file; a tar that was cut between two files would look whole without it.
 COMPLETE = "complete.json"
 #: Folders of HOME that belong to it; tmp and logs do not.
-FOLDERS = ("uploads", "results", "keys")
+FOLDERS = ("uploads", "results", "keys", "calibrations")
 #: Bytes. A document is some 100; more is none of ours.
 MAX_DOCUMENT = 64 << 10
 BLOCK = 1 << 20

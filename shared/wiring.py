@@ -40,6 +40,7 @@ from shared.settings import Backend, Settings, Traces, load, policy
 if TYPE_CHECKING:
     from google.cloud import firestore
 
+    from shared.domain.confidence import Calibrations
     from shared.flows.work import Work
 
 #: Seconds until a ready job is rung for again. The local broker forgets its tickets when it is
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 RING_PATIENCE_S = {Backend.EMBEDDED: 5.0, Backend.GCP: 60.0}
 #: The store's file in HOME.
 STORE = "earwitness.db"
+#: The folder in HOME that `earwitness calibrate` writes to.
+CALIBRATIONS = "calibrations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,8 +270,23 @@ def reconcile(p: Parts) -> Reconcile:
     )
 
 
+def calibrations(settings: Settings) -> "Calibrations":
+    """What the engines' figures are worth: the shipped files, and those of one's own.
+
+    Raises:
+        InvalidCalibration: a file is damaged. Nothing should start until it is mended.
+    """
+    from shared.adapters import file_calibrations
+
+    return file_calibrations.calibrations(settings.calibrations or settings.home / CALIBRATIONS)
+
+
 def work(p: Parts, ears: Ears) -> "Work":
-    """The work flow over one process's ears. Imported late: it brings the result models."""
+    """The work flow over one process's ears. Imported late: it brings the result models.
+
+    Raises:
+        InvalidCalibration: as `calibrations`.
+    """
     from shared.domain.answers import Task
     from shared.domain.plans import ASKED
     from shared.flows.ask import Ask
@@ -283,7 +301,7 @@ def work(p: Parts, ears: Ears) -> "Work":
         results=p.results,
         publish=publish(p),
         ears=ears,
-        ask=Ask(policy(s)),
+        ask=Ask(policy(s), calibrations(s)),
         spending=p.spending,
         # A task nobody set engines for is left out: it is no part of what names known content.
         cascade={

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -234,7 +235,7 @@ class Calibration(_Part):
         """What the features say before the map is applied."""
         return self.intercept + sum(f.log_odds(signals) for f in self.features)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Names the content; 12 hexadecimal digits, the same however the file is laid out."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
@@ -261,6 +262,12 @@ class Calibrations:
         wanted = material(identity)
         fits = {c.language: c for c in self.known if c.scope[:2] == (wanted, task)}
         return fits.get(language) or fits.get(None)
+
+    @property
+    def key(self) -> str:
+        """Names them all, 12 hexadecimal digits."""
+        every = ",".join(c.digest for c in self.known)
+        return hashlib.sha256(every.encode()).hexdigest()[:12]
 
     def named(self, identity: Mapping[str, str]) -> str:
         """The digests of all that is known of an engine; empty where nothing is."""

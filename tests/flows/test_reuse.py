@@ -6,6 +6,7 @@ import json
 import pytest
 
 from shared.domain.answers import Task
+from shared.domain.confidence import Calibrations
 from shared.domain.lanes import Lane
 from shared.domain.names import recording_id
 from shared.domain.recording import Topic
@@ -13,8 +14,10 @@ from shared.domain.states import State
 from shared.domain.tenants import Tenant, Tier
 from shared.domain.wishes import Wishes
 from shared.errors import EngineDied
+from shared.flows.ask import Ask
 from shared.flows.work import Settled
 from tests.builders import NOW, placed, recording
+from tests.calibration.files import fitted
 from tests.flows.ears import SmallEars, plainly, survey
 from tests.flows.test_work import LANES, SilentBroker, work
 
@@ -107,6 +110,23 @@ def test_a_new_checkpoint_hears_again(store, heard):
 
     assert ears.asked
     assert result(store, again)["reused_from"] is None
+
+
+def test_a_new_calibration_hears_again(store):
+    """What was accepted may not have been, had one known what the figures are worth."""
+    first = add(store, "a.wav")
+    work(store)(LANES)
+    again, ears = add(store, "b.wav"), SmallEars()
+    calibration = fitted(intercept=3.0)
+
+    work(store, ears=ears, ask=Ask(calibrations=Calibrations((calibration,))))(LANES)
+
+    told = result(store, again)
+    assert ears.asked
+    assert told["reused_from"] is None
+    assert told["versions"]["first"] == f"1 calibration=transcribe/*:{calibration.digest}"
+    assert result(store, first)["versions"]["first"] == "1"
+    assert told["transcript"]["calibrated"] is True
 
 
 def test_an_answer_given_while_an_engine_failed_is_not_used_again(store):
