@@ -191,7 +191,7 @@ class Qwen2Audio:
 
     def _words(self, task: Task, clip: Clip) -> str:
         known = clip.language if clip.language in prompts.LANGUAGES else None
-        return prompts.asked(task, self._style, known, clip.text)
+        return prompts.asked(task, self._style, known, clip.text, clip.transcript)
 
     def _plan(self, task: Task, clip: Clip, asked: str) -> Plan:
         o, seconds = self._options, clip.samples.size / SAMPLE_RATE

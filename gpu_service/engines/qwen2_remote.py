@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gpu_service.engines import answer_form as form
 from gpu_service.engines import measures, vendor
 from gpu_service.engines import qwen2_prompts as prompts
 from gpu_service.engines.engine import Capabilities, Clip
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
 UNLISTED = "label_unlisted"  #: the model named a sound that is none of the labels
 
 
+#: Source: vLLM, "Structured Outputs"; OpenAI's `response_format` of the same shape.
+FORM = {
+    "type": "json_schema",
+    "json_schema": {"name": form.NAME, "strict": True, "schema": form.SCHEMA},
+}
+
+
 class Qwen2RemoteOptions(BaseModel):
     """`options` of the kind `qwen2_remote`; those of the engine `qwen` come from QWEN_*."""
 
@@ -48,6 +56,9 @@ class Qwen2RemoteOptions(BaseModel):
     calls: int = Field(10, ge=1, le=256, description="Calls at once.")
     timeout_s: float = Field(30.0, gt=0, description="Seconds a call may be silent.")
     retries: int = Field(3, ge=0, le=10, description="Tries after the first that failed.")
+    structured: bool = Field(
+        True, description="Ask for answers in a JSON schema, as vLLM's `response_format` does."
+    )
     answer_tokens: int = Field(256, ge=1, le=4096, description="Of a description or an answer.")
 
 
@@ -128,6 +139,8 @@ class Qwen2Remote:
             "temperature": clip.temperature,
             "logprobs": True,
         }
+        if task is Task.ANSWER and self._options.structured:
+            asked["response_format"] = FORM
         wait = vendor.patience(self._options.timeout_s)
         create = client.chat.completions.with_raw_response.create
         said = vendor.asked(self.name, ChatCompletion, lambda: create(**asked, timeout=wait))
@@ -141,14 +154,21 @@ class Qwen2Remote:
 
 
 def messages(task: Task, clip: Clip) -> list[dict[str, Any]]:
-    """The sound and our words in the user's turn; of what others wrote, no control tokens."""
-    words = prompts.asked(task, prompts.Style.INSTRUCT, clip.language, clip.text)
+    """The sound and our words in the user's turn; of what others wrote, no control tokens.
+
+    With a question our words are the system's, for the user's turn is the tenant's.
+    """
+    words = prompts.asked(task, prompts.Style.INSTRUCT, clip.language, None)
+    system: list[dict[str, Any]] = []
+    if task is Task.ANSWER:
+        words = form.asked(prompts.data(clip.text or ""), prompts.data(clip.transcript))
+        system = [{"role": "system", "content": form.INSTRUCTIONS}]
     if task is Task.CLASSIFY:
         labels = ", ".join(prompts.data(label) for label in clip.labels or EVERYDAY)
         words = f"{words} One of: {labels}."
     sound = {"data": base64.b64encode(wav(clip.samples)).decode(), "format": "wav"}
     content = [{"type": "input_audio", "input_audio": sound}, {"type": "text", "text": words}]
-    return [{"role": "user", "content": content}]
+    return [*system, {"role": "user", "content": content}]
 
 
 def told(task: Task, clip: Clip, choice: "Choice") -> dict[str, Any]:
@@ -164,6 +184,10 @@ def told(task: Task, clip: Clip, choice: "Choice") -> dict[str, Any]:
     language = clip.language if task is Task.TRANSCRIBE else None
     found |= measures.of_clip(clip, text) if task is Task.TRANSCRIBE else {}
     cautions = _cautions(task, clip, choice, tokens, text)
+    if task is Task.ANSWER:
+        filled = form.read(text) or form.plainly(text)
+        cautions += filled.pop("cautions", ())
+        said |= filled
     return {**said, "signals": found, "language": language, "cautions": cautions}
 
 

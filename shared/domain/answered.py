@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from shared.domain import result as r
 from shared.domain.answers import Answer, Task
-from shared.domain.cascade import Decided
+from shared.domain.cascade import Decided, Decision, Verdict
 from shared.domain.cautions import PASSED_BY, Heard
 from shared.domain.plans import planned
 from shared.domain.questions import QUESTIONED_WINDOWS, number_of
@@ -82,13 +82,19 @@ def _asked_in_part(survey: Survey) -> Iterable[r.Warned]:
 def _missing(survey: Survey, number: int, heard: Heard) -> Iterable[r.Warned]:
     plan = {s.index: s.duration_s for s in planned(survey, Task.ANSWER)}
     about = _about(number, heard)
-    gaps = [d for d in about if d.missing]
+    gaps = [d for d in about if d.missing or not d.answer.text]
     if not gaps:
         return
     lost_s, asked_s = (sum(plan[d.segment] for d in some) for some in (gaps, about))
-    steps = sorted({(s.engine, s.reason) for d in gaps for s in d.decisions})
-    why = " ".join(f"Engine {e} {PASSED_BY.get(w, f'failed ({w}).')}" for e, w in steps)
+    steps = sorted({(s.engine, _why(s)) for d in gaps for s in d.decisions})
+    why = " ".join(f"Engine {engine} {what}" for engine, what in steps)
     told = f"Question {number + 1} has no answer for {lost_s:.0f} of {asked_s:.0f} seconds. {why}"
     yield r.Warned(
         code="answers_missing", message=f"{told} Mend that and upload the recording again."
     )
+
+
+def _why(step: Decision) -> str:
+    if step.verdict is not Verdict.ESCALATE:
+        return "had nothing to say."
+    return PASSED_BY.get(step.reason, f"failed ({step.reason}).")

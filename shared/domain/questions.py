@@ -17,7 +17,7 @@ from shared.errors import InvalidWish
 #: fit into the 8 KiB of custom metadata that an object of Cloud Storage may have.
 MAX_QUESTIONS, MAX_QUESTION = 5, 300
 #: Every question is asked of these first windows (224 s). With 5 questions that is 40 calls, or
-#: 1.65 USD at most with `gpt-audio-1.5`, of the 5 USD that a pro tenant's day has. What was left
+#: 1.46 USD at most with `gpt-audio-1.5`, of the 5 USD that a pro tenant's day has. What was left
 #: out is said in a warning.
 QUESTIONED_WINDOWS = 8
 #: UTF-8 bytes of the transcript that go with a question about a window of 28 s: twice what the
