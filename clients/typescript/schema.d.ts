@@ -511,9 +511,51 @@ export interface components {
             question: string;
             /**
              * Text
-             * @description The answer.
+             * @description The answer: that of every part that knows one; empty where a warning says why.
              */
             text: string;
+            /**
+             * Confidence
+             * @description How sure the engine was; null where it gives no number.
+             */
+            confidence: number | null;
+            /**
+             * Parts
+             * @description The stretches that were asked about; a warning says if something was left out.
+             * @default []
+             */
+            parts: components["schemas"]["AnsweredPart"][];
+        };
+        /**
+         * AnsweredPart
+         * @description What was answered about a stretch of the recording.
+         */
+        AnsweredPart: {
+            /**
+             * Start S
+             * @description Start of the stretch, from the beginning of the recording.
+             */
+            start_s: number;
+            /**
+             * End S
+             * @description End of the stretch.
+             */
+            end_s: number;
+            /**
+             * Engine
+             * @description The engine that answered.
+             */
+            engine: string;
+            /**
+             * Text
+             * @description The answer about the stretch.
+             */
+            text: string;
+            /**
+             * Evidence
+             * @description The words or sounds it rests on; empty: the sound does not tell; null: it was not said.
+             */
+            evidence: string | null;
             /**
              * Confidence
              * @description How sure the engine was; null where it gives no number.
@@ -1454,6 +1496,11 @@ export interface components {
             /** @description What was asked. */
             task: components["schemas"]["Task"];
             /**
+             * Question
+             * @description Which of `answers` it is about, from 0; null where no question was asked.
+             */
+            question: number | null;
+            /**
              * Engine
              * @description Who was asked.
              */
@@ -1462,7 +1509,9 @@ export interface components {
             verdict: components["schemas"]["Verdict"];
             /**
              * Reason
-             * @description confident, uncalibrated, low_confidence, aligned, unplaced, or the code of a failure.
+             * @description confident, uncalibrated, low_confidence, coverage, no_words, degraded, aligned, unplaced;
+             *     why a call that costs was not made; the code of a failure; or, where another answer than the
+             *     last one stands, the strategy that chose it: highest-confidence, latest, weighted.
              */
             reason: string;
             /**
@@ -1476,6 +1525,17 @@ export interface components {
              * @default false
              */
             calibrated: boolean;
+            /**
+             * Coverage
+             * @description Share of the spoken seconds that the words account for; null where none were asked for.
+             */
+            coverage: number | null;
+            /**
+             * Cost Usd
+             * @description What the step cost, or may have: a call without an answer may have been paid for.
+             * @default 0
+             */
+            cost_usd: number;
             /**
              * Start S
              * @description Start of the segment, from the beginning of the recording.
@@ -1566,7 +1626,7 @@ export interface components {
             confidence: number | null;
             /**
              * Calibrated
-             * @description True where every confidence is a measured probability, not an engine's raw score.
+             * @description True where every segment's confidence is a measured probability; else some are null.
              */
             calibrated: boolean;
             /**
@@ -1617,7 +1677,7 @@ export interface components {
             text: string;
             /**
              * Confidence
-             * @description How sure we are of the text; null where the engine gives no number.
+             * @description How probably the text is right; null where its engine is not calibrated.
              */
             confidence: number | null;
             /**
@@ -1653,7 +1713,8 @@ export interface components {
             confidence: number | null;
             /**
              * Source
-             * @description Who placed the word in time: engine (the one that wrote it), or the aligner's name.
+             * @description Who placed the word in time: engine (the one that wrote it), engine+energy (its times,
+             *     moved to where the sound begins and ends), or the aligner's name.
              */
             source: string;
         };

@@ -23,8 +23,13 @@ CAUTIONS = {
     "prompt_ignored": "The engine that answered takes no prompt; it changed nothing.",
     "prompt_cut": "The prompt is longer than the engine reads: only its end was read.",
     "temperature_ignored": "The engine that answered knows no temperature; it changed nothing.",
+    "answer_unstructured": "An engine answered in a form of its own; its words stand as they are.",
+    "transcript_cut": "More was said in a window than an engine is given with a question.",
+    "question_missing": "An engine was asked nothing, so it was not asked at all.",
     "answer_filtered": "An engine's vendor left out a part of its answer.",
 }
+#: Escalations that are no news: they say that an answer was weighed, as every answer is.
+WEIGHED = frozenset({"low_confidence", "uncalibrated"})
 #: Why an engine's answer does not stand though nothing failed (`spending.Refusal`).
 PASSED_BY = {
     "not_opted_in": "was not asked: this tenant has not agreed to engines that cost money.",
@@ -33,7 +38,10 @@ PASSED_BY = {
     "intent_unresolved": "was not asked again: a call of this attempt may have been paid for.",
     "already_called": "was not asked again: this attempt's answer was lost.",
     "timed_out": "was not waited for: the time that the tenant's profile gives was over.",
+    "residency": "was not asked: this tenant's data may not leave.",
     "no_words": "found no words where another one did.",
+    "degraded": "was passed over: the recording had waited longer than its lane should take.",
+    "coverage": "left words out; another one was asked.",
 }
 #: What is asked beside the transcript, which stands without it: code of the warning, name.
 MISSING = {
@@ -61,9 +69,9 @@ def cautions(survey: Survey, heard: Heard) -> Iterable[r.Warned]:
         (s.engine, s.reason, d.missing)
         for task, many in heard.items()
         for d in many
-        if not (d.missing and task in MISSING)
+        if not (d.missing and (task in MISSING or task is Task.ANSWER))
         for s in d.decisions
-        if s.verdict is Verdict.ESCALATE and s.reason not in ("low_confidence", "uncalibrated")
+        if s.verdict is Verdict.ESCALATE and s.reason not in WEIGHED
     }
     for engine, reason, without in sorted(failed):
         instead = UNPLACED if without else "the next one answered."

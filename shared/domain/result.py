@@ -114,7 +114,8 @@ class TranscriptWord(_Part):
     confidence: Share | None
     """How sure the engine was; comparable only where the transcript is calibrated."""
     source: str
-    """Who placed the word in time: engine (the one that wrote it), or the aligner's name."""
+    """Who placed the word in time: engine (the one that wrote it), engine+energy (its times,
+    moved to where the sound begins and ends), or the aligner's name."""
 
 
 class TranscriptSegment(_Part):
@@ -131,7 +132,7 @@ class TranscriptSegment(_Part):
     text: str
     """What was said."""
     confidence: Share | None
-    """How sure we are of the text; null where the engine gives no number."""
+    """How probably the text is right; null where its engine is not calibrated."""
     words: tuple[TranscriptWord, ...]
     """The words in order; empty where the engine gives none."""
 
@@ -144,7 +145,7 @@ class Transcript(_Part):
     confidence: Share | None
     """Confidence of the whole, weighted by the length of the segments."""
     calibrated: bool
-    """True where every confidence is a measured probability, not an engine's raw score."""
+    """True where every segment's confidence is a measured probability; else some are null."""
     coverage: Share
     """Seconds accounted for / seconds of sound."""
     unexplained_s: Seconds
@@ -270,11 +271,17 @@ class Step(_Part):
     verdict: Verdict
     """What became of the answer."""
     reason: str
-    """confident, uncalibrated, low_confidence, aligned, unplaced, or the code of a failure."""
+    """confident, uncalibrated, low_confidence, coverage, no_words, degraded, aligned, unplaced;
+    why a call that costs was not made; the code of a failure; or, where another answer than the
+    last one stands, the strategy that chose it: highest-confidence, latest, weighted."""
     confidence: Share | None = None
     """The confidence the verdict rests on; null where there is none."""
     calibrated: bool = False
     """True where that confidence is a measured probability."""
+    coverage: Share | None = None
+    """Share of the spoken seconds that the words account for; null where none were asked for."""
+    cost_usd: float = Field(default=0.0, ge=0.0)
+    """What the step cost, or may have: a call without an answer may have been paid for."""
     start_s: Seconds | None = None
     """Start of the segment, from the beginning of the recording."""
     end_s: Seconds | None = None

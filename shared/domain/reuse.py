@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from shared.domain import result as r
 from shared.domain.answers import Task
 from shared.domain.cascade import Verdict
+from shared.domain.deliberations import DECISIONS
 from shared.domain.recording import Recording
 from shared.domain.sound import Limits
 from shared.domain.testimony import VERSION, subject
 from shared.domain.wishes import Wishes
 
 #: Escalations that belong to the answer; any other reason is a failure that may have passed.
-ORDINARY = frozenset({"low_confidence", "uncalibrated"})
+ORDINARY = frozenset({"low_confidence", "uncalibrated", "coverage", "degraded"})
 
 
 def answer_key(
@@ -55,10 +56,10 @@ def allowed(result: r.Result, limits: Limits) -> bool:
 
 
 def referred(result: r.Result) -> list[str]:
-    """Names of the files of numbers that a result refers to."""
+    """Names of the files that go with a result: how it was decided, and its numbers."""
     if result.features is None:
-        return []
-    names = (result.features.vector_ref, result.features.frames_ref)
+        return [DECISIONS]
+    names = (DECISIONS, result.features.vector_ref, result.features.frames_ref)
     return [name for name in names if name is not None]
 
 

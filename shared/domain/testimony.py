@@ -18,7 +18,7 @@ from shared.domain.sound import Survey
 from shared.domain.sounds_heard import sounds
 from shared.domain.spoken import language, spoken, transcript
 from shared.domain.states import State
-from shared.domain.steps import steps
+from shared.domain.steps import conflicts, steps
 from shared.domain.subtitles import cues, to_srt, to_text, to_vtt
 
 VERSION = "0.1.0"
@@ -89,6 +89,7 @@ def testify(t: Testimony) -> r.Result:
         description=_description(t),
         answers=tuple(answered(t.survey, questions, t.heard)),
         features=_features(t.features),
+        conflicts=tuple(conflicts(t.survey, said or ())),
         decisions=tuple(steps(t.survey, t.heard)),
         cost_usd=sum(step.cost_usd for d in everything(t.heard) for step in d.decisions),
         timings_s={name: max(0.0, round(s, 4)) for name, s in t.timings_s.items()},

@@ -189,6 +189,11 @@ class Ask:
     policy: Policy = field(default_factory=Policy)
     calibrations: Calibrations = field(default_factory=Calibrations)
 
+    @property
+    def key(self) -> str:
+        """Names how answers are judged: what was judged otherwise is judged anew."""
+        return f"{self.policy.key}-{self.calibrations.key}"
+
     def __call__(
         self,
         hearing: Hearing,

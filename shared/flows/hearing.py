@@ -43,11 +43,14 @@ class Order:
     engines: Mapping[Task, Sequence[str]]
     digest: str | None = None  #: of the tenant's own profile
     questions: tuple[str, ...] = ()
+    judged: str = ""  #: names by what policy and calibrations (`Ask.key`)
 
     @property
     def key(self) -> str:
         """Names who is asked and how that is judged: with the cut it names the answers kept."""
-        return engines_key(self.engines) + (f"/{self.digest}" if self.digest else "")
+        return "/".join(
+            part for part in (engines_key(self.engines), self.judged, self.digest) if part
+        )
 
     @property
     def named(self) -> dict[str, str]:

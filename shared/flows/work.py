@@ -12,6 +12,7 @@ from typing import BinaryIO
 from shared.domain.answers import Task
 from shared.domain.attempts import failing
 from shared.domain.cascade import Decided
+from shared.domain.deliberations import DECISIONS, deliberations, written
 from shared.domain.features import files, pooled
 from shared.domain.lanes import Lane
 from shared.domain.measured import measurements
@@ -240,12 +241,13 @@ class Work:
         profile = BUILT_IN if tenant.profile is None else stored(tenant.profile)
         engines = self._engines(known, profile.cascade(self.cascade))
         digested = None if tenant.profile is None else digest(tenant.profile)
-        return Order(profile, engines, digested, known.wishes.questions)
+        return Order(profile, engines, digested, known.wishes.questions, self.ask.key)
 
     def _answer_key(self, known: Recording, sha256: str, order: Order) -> str:
         asked = sorted({name for names in order.engines.values() for name in names})
         versions = self._versions(asked)
-        return answer_key(sha256, known.wishes, order.engines, versions, order.digest)
+        judged = {**versions, "judged": order.judged}
+        return answer_key(sha256, known.wishes, order.engines, judged, order.digest)
 
     def _versions(self, engines: Sequence[str]) -> dict[str, str]:
         """What answers, and which calibrations say what its figures are worth."""
@@ -329,7 +331,8 @@ class Work:
     def _complete(self, grip: Grip, testimony: Testimony, key: str) -> Settled:
         result, now = testify(testimony), self.now()
         again = key if reusable(result) else None
-        felt = files(testimony.features)
+        told = deliberations(testimony.survey, testimony.heard)
+        felt = {**files(testimony.features), DECISIONS: written(told)}
         return self._keep(grip.lease, result, felt, again, measurements(testimony, now), now)
 
     def _keep(
