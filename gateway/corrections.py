@@ -1,6 +1,7 @@
 """`/v1/recordings/{id}/corrections`: what people say was said, beside what the machine says."""
 
 import getpass
+import re
 from functools import cache
 from typing import Annotated
 
@@ -77,6 +78,29 @@ def send_correction(
     [stretch] = _made(known, asked, parts, caller).stretches
     place = f"/recordings/{known.id}#t={stretch.start_s:.2f}"
     return RedirectResponse(place, status_code=303)
+
+
+async def _base(request: Request) -> int:
+    """The version that is confirmed, out of the page's form.
+
+    Raises:
+        InvalidRequest: there is none.
+    """
+    given = (await request.form()).get("base", "")
+    if not isinstance(given, str) or not re.fullmatch(r"\d{1,6}", given):
+        raise InvalidRequest("The version is missing. Load the page again.")
+    return int(given)
+
+
+@router.post(
+    "/recordings/{recording_id}/confirmation", dependencies=[TOKEN_CHECKED], include_in_schema=False
+)
+def send_confirmation(
+    known: OneRecording, base: Annotated[int, Depends(_base)], parts: Wired, caller: Calling
+) -> Response:
+    """The page's button: what nobody corrected is right as it stands."""
+    correct(parts).confirm(known, base, author(caller))
+    return RedirectResponse(f"/recordings/{known.id}#checked", status_code=303)
 
 
 def correct(parts: Parts) -> Correct:

@@ -1,5 +1,6 @@
 """The page: server-rendered, kept fresh by fragments, the same data as the API."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,12 +15,15 @@ from gateway.recordings import DEFAULT_LIMIT, Before, page_of
 from gateway.search import Words, passages
 from gateway.timeline import lanes, ticks
 from shared.domain.attempts import LETTERS_KEPT_DAYS, MAX_WHY, attempts, discarding
+from shared.domain.corrected import Passage, corrected
+from shared.domain.corrections import MAX_TEXT, Correction
 from shared.domain.listing import days_back
 from shared.domain.names import TENANT
 from shared.domain.recording import Recording
 from shared.domain.result import Result, read
 from shared.domain.retry import MAX_ATTEMPTS
 from shared.domain.states import State
+from shared.flows.correct import length_s
 from shared.settings import Settings
 from shared.wiring import Parts
 
@@ -29,6 +33,8 @@ router = APIRouter(include_in_schema=False)
 MAX_HITS = 50
 #: A form sends an empty text for "all".
 StateFilter = Annotated[State | Literal[""], Query()]
+#: Which passage is being corrected, where no script opens the form in place.
+Nth = Annotated[int | None, Query(ge=0)]
 TenantFilter = Annotated[str, Query(pattern=f"^({TENANT.pattern})?$")]
 
 
@@ -49,6 +55,7 @@ def templates(settings: Settings, token: str) -> Jinja2Templates:
         phases=wording.PHASES,
         max_attempts=MAX_ATTEMPTS,
         max_why=MAX_WHY,
+        max_text=MAX_TEXT,
         letters_kept_days=LETTERS_KEPT_DAYS,
         State=State,
     )
@@ -108,31 +115,43 @@ def dead_letters_page(request: Request, parts: Wired, tenant: TenantFilter = "")
 
 
 @router.get("/recordings/{recording_id}")
-def recording_page(request: Request, known: OneRecording, parts: Wired) -> Response:
+def recording_page(
+    request: Request, known: OneRecording, parts: Wired, correcting: Nth = None
+) -> Response:
     """One recording: player, transcript, sounds, decisions, history."""
-    return _render(request, "recording.html", _one(parts, known))
+    return _render(request, "recording.html", _one(parts, known) | {"correcting": correcting})
 
 
 @router.get("/fragments/recordings/{recording_id}")
 def recording_fragment(request: Request, known: OneRecording, parts: Wired) -> Response:
     """What changes on a recording's page while it is worked on."""
-    return _render(request, "_recording.html", _one(parts, known))
+    return _render(request, "_recording.html", _one(parts, known) | {"correcting": None})
 
 
 def _one(parts: Parts, known: Recording) -> dict[str, Any]:
     result = _result(parts, known)
     moves = parts.recordings.history(known.id)
-    length_s = known.seconds or 0.0
+    shown_s = known.seconds or 0.0
+    made = parts.corrections.of(known.id) if result and result.transcript else []
     return {
         "known": known,
         "result": result,
+        "passages": _passages(known, result, made),
+        "version": len(made),
         "history": moves,
         "discarded": discarding(moves),
         "attempts": attempts(moves),
         "decisions": wording.decisions(result.decisions) if result else [],
-        "lanes": lanes(result.sounds, length_s) if result else [],
-        "ticks": ticks(length_s),
+        "lanes": lanes(result.sounds, shown_s) if result else [],
+        "ticks": ticks(shown_s),
     }
+
+
+def _passages(known: Recording, result: Result | None, made: Sequence[Correction]) -> list[Passage]:
+    """The transcript as it stands: the machine's, with what people corrected."""
+    if result is None or result.transcript is None:
+        return []
+    return corrected(result.transcript, length_s(result), made, known.result or "")
 
 
 def _result(parts: Parts, known: Recording) -> Result | None:

@@ -332,15 +332,20 @@ function fill(li) {
   $("p", li).replaceChildren(...parts);
 }
 
+// Where arrow keys stop inside a passage.
+const STOPS = "[data-t], .correct";
+
 // The whole transcript is one stop of the Tab key; inside it, arrow keys.
 function roam(section, items) {
   $$(".at", section).forEach((at, n) => (at.tabIndex = n ? -1 : 0));
+  $$(".correct", section).forEach((link) => (link.tabIndex = -1));
   section.addEventListener("keydown", (e) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key];
     const jump = { ArrowDown: 1, ArrowUp: -1 }[e.key];
-    const target = e.target.closest("[data-t]");
+    const target = e.target.closest(STOPS);
     if (!target) return;
-    if (e.key === "Enter" || e.key === " ") go(e, target);
+    const plays = "t" in target.dataset;
+    if (plays && (e.key === "Enter" || e.key === " ")) go(e, target);
     else if (step) stop(e, neighbour(items, target, step));
     else if (jump) stop(e, $(".at", items[Number(target.closest("li").dataset.n) + jump] ?? target.closest("li")));
   });
@@ -361,12 +366,12 @@ function stop(e, target) {
 
 function neighbour(items, target, step) {
   const li = target.closest("li");
-  const stops = $$("[data-t]", li);
+  const stops = $$(STOPS, li);
   const next = stops[stops.indexOf(target) + step];
   if (next) return next;
   const other = items[Number(li.dataset.n) + step];
   fill(other);
-  return other && $$("[data-t]", other).at(step > 0 ? 0 : -1);
+  return other && $$(STOPS, other).at(step > 0 ? 0 : -1);
 }
 
 // The word being said: the last one that has begun, until a second after its end.
@@ -439,6 +444,43 @@ function openPlayer() {
   });
 }
 
+// ---- Corrections: the form opens in place; without this script the server puts it there ------
+
+function correct(link) {
+  closeCorrection();
+  const li = link.closest("li");
+  const said = $("p", li);
+  const form = $("#correction").content.firstElementChild.cloneNode(true);
+  form.elements.start_s.value = li.dataset.s;
+  form.elements.end_s.value = li.dataset.e;
+  form.elements.channel.value = li.dataset.c;
+  form.elements.text.value = said.classList.contains("nothing") ? "" : said.textContent.trim();
+  li.append(form);
+  form.elements.text.focus();
+}
+
+function closeCorrection() {
+  const form = $("#correcting");
+  if (!form) return;
+  const link = $(".correct", form.closest("li"));
+  form.remove();
+  link.focus();
+}
+
+function acceptCorrections() {
+  document.addEventListener("click", (e) => {
+    const link = e.target.closest(".correct");
+    const cancel = e.target.closest(".correcting .cancel");
+    if (!link && !cancel) return;
+    e.preventDefault();
+    if (link) correct(link);
+    else closeCorrection();
+  });
+  document.addEventListener("keydown", (e) => {
+    if (e.key === "Escape" && e.target.closest(".correcting")) closeCorrection();
+  });
+}
+
 // ---- Begin --------------------------------------------------------------------------------
 
 for (const select of $$("[data-submits]")) {
@@ -447,5 +489,6 @@ for (const select of $$("[data-submits]")) {
 localTimes(document);
 acceptFiles();
 openPlayer();
+acceptCorrections();
 openTranscript();
 listen();

@@ -20,6 +20,16 @@ class Passage:
     heard: tuple[TranscriptSegment, ...]  #: what the machine says there; empty: nothing
     correction: Correction | None = None  #: the last one that is about it
 
+    @property
+    def original(self) -> str:
+        """What the machine says there."""
+        return " ".join(s.text for s in self.heard)
+
+    @property
+    def confirmed(self) -> bool:
+        """A person says what the machine says."""
+        return self.correction is not None and self.segment.text == self.original
+
 
 def heard(said: Transcript) -> list[Passage]:
     """The machine's testimony, before anybody corrected it."""

@@ -65,6 +65,19 @@ class Correct:
         self.corrections.add(made)
         return made
 
+    def confirm(self, known: Recording, base: int, by: Author) -> Correction:
+        """Keep that whatever nobody corrected so far is right as it stands.
+
+        Raises:
+            WrongState: there is no transcript, or nothing of it is unchecked.
+            CorrectionOutdated: `base` is not the last version.
+        """
+        unchecked = [p.segment for p in self.heard(known).passages if p.correction is None]
+        if not unchecked:
+            raise WrongState("All of it was checked already.")
+        said = [Said(s.start_s, s.end_s, s.text, s.channel) for s in unchecked]
+        return self(known, base, by, said)
+
     def heard(self, known: Recording) -> Heard:
         """What the machine and people say was said.
 

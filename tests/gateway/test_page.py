@@ -135,7 +135,7 @@ KNOWN_TAGS = set(
         "html head meta title link script body svg symbol path circle use a p header form label"
         " input span main section footer div h1 h2 nav table caption thead tbody tr th td bdi"
         " time progress noscript button select option details summary ol ul li dl dt dd code"
-        " audio aside mark rect line br",
+        " audio aside mark rect line br textarea template",
     )
 )
 
@@ -427,3 +427,48 @@ def test_known_content_says_whose_answers_these_are(client, store):
 
     assert f'href="/recordings/{original.id}"' in client.get(f"/recordings/{copy.id}").text
     assert "heard before" not in client.get(f"/recordings/{original.id}").text
+
+
+class TestCorrections:
+    """The page without its script."""
+
+    SPOKEN = [(1.0, "the witness herd a dog"), (4.0, "it barked twice")]
+
+    def send(self, client, known, what="corrections", **fields):
+        sent = {"token": client.app.state.page_token, **fields}
+        return client.post(f"/recordings/{known.id}/{what}", data=sent).text
+
+    def test_a_passage_is_opened_by_its_link_and_shows_who_and_what_was_heard(self, client, store):
+        known = store.done(spoken=self.SPOKEN)
+        shown = client.get(f"/recordings/{known.id}?correcting=0").text
+        assert shown.count('<textarea id="said"') == 2  # one waits in the template
+
+        fields = {"base": 0, "start_s": 1.0, "end_s": 3.4, "text": "the witness heard a dog"}
+        after = self.send(client, known, **fields)
+
+        assert "the witness heard a dog" in after
+        assert "Corrected by" in after
+        assert "the witness herd a dog" in after
+        assert "A person checked 1 of 2 passages." in after
+        assert f"/v1/recordings/{known.id}/transcript.srt?corrected=true" in after
+
+    def test_the_rest_is_confirmed_by_one_button(self, client, store):
+        known = store.done(spoken=self.SPOKEN)
+
+        after = self.send(client, known, "confirmation", base=0)
+
+        assert after.count("Confirmed by") == 2
+        assert "A person checked all of it." in after
+        again = self.send(client, known, "confirmation", base=1)
+        assert "All of it was checked already." in again
+
+    def test_a_correction_runs_nothing(self, client, store):
+        known = store.done(spoken=self.SPOKEN)
+        evil = "</textarea><script>alert(1)</script>"
+
+        fields = {"base": 0, "start_s": 1.0, "end_s": 3.4, "text": evil}
+        self.send(client, known, **fields)
+        shown = client.get(f"/recordings/{known.id}?correcting=0").text
+
+        assert "<script>alert" not in shown
+        assert "&lt;/textarea&gt;" in shown

@@ -462,6 +462,59 @@ def test_search_and_files_are_reached_by_keys(page):
     assert ids[2:] == ["q", "files"]
 
 
+SPOKEN = [(1.0, "the witness herd a dog"), (4.0, "it barked twice")]
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_a_passage_is_corrected_in_place_and_the_original_stays(page, store, width):
+    known = store.done(f"corrected-{width}.wav", spoken=SPOKEN)
+    page.size(width)
+    opened(page, known)
+
+    page.sees("li[data-n='0'] .correct").click()
+    field = page.sees(".correcting textarea")
+    assert page.focused("name") == "text"
+    assert field.get_property("value") == SPOKEN[0][1]
+    inner, scroll = page.run("return [innerWidth, document.documentElement.scrollWidth]")
+    field.clear()
+    field.send_keys("the witness heard a dog")
+    page.sees(".correcting .primary").click()
+
+    page.sees("li[data-n='0'] > p", "the witness heard a dog")
+    page.sees(".who", "Corrected by").find_element(By.TAG_NAME, "summary").click()
+    assert page.sees(".heard", SPOKEN[0][1]).is_displayed()
+    assert page.until("location.hash") == "#t=1.00"
+    page.until("document.querySelectorAll('li[data-n=\"1\"] .w').length === 3")
+    assert page.run("return document.querySelectorAll('li[data-n=\"0\"] .w').length") == 0
+    assert scroll <= inner
+
+
+def test_a_correction_is_reached_and_left_by_keys(page, store):
+    known = store.done("keys-corrected.wav", spoken=[(1.0, "one two")])
+    opened(page, known)
+    page.until("document.querySelector('.w')")
+
+    page.run("document.querySelector('#transcript .at').focus()")
+    page.press(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert page.focused("className") == "correct"
+    page.press(Keys.ENTER)
+    assert page.focused("name") == "text"
+    page.press(Keys.ESCAPE)
+
+    assert page.focused("className") == "correct"
+    assert page.run("return document.querySelector('.correcting')") is None
+
+
+def test_all_is_confirmed_by_one_button(page, store):
+    known = store.done("confirmed.wav", spoken=SPOKEN)
+    opened(page, known)
+
+    page.sees("#confirm", "All of it is right").click()
+
+    page.sees("#checked", "A person checked all of it.")
+    assert len(page.driver.find_elements(By.CSS_SELECTOR, ".who")) == 2
+
+
 @pytest.mark.parametrize("scheme", [LIGHT, DARK])
 @pytest.mark.parametrize("width", [400, 820, 1280])
 def test_no_page_scrolls_sideways(page, store, heard, width, scheme):
