@@ -142,6 +142,13 @@ class InvalidWish(RefusedAudio, layer=Layer.VALIDATION, severity=Severity.WARNIN
     """A setting in the upload's metadata is not understood. Correct it and upload again."""
 
 
+class ResidencyKept(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
+):
+    """This tenant's data may not leave, so it cannot agree to engines elsewhere; nothing was
+    changed. Lift its residency first: `earwitness tenants set NAME --residency off`."""
+
+
 class InvalidProfile(
     EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
 ):
@@ -300,9 +307,7 @@ class BreakerOpen(
     """The engine failed or was slow too often and is left alone for a while; nothing was asked."""
 
 
-class TimedOut(
-    EngineUnavailable, layer=Layer.EXECUTION, severity=Severity.WARNING, retryable=True
-):
+class TimedOut(EngineUnavailable, layer=Layer.EXECUTION, severity=Severity.WARNING, retryable=True):
     """The time that the tenant's profile gives this task was over."""
 
 

@@ -11,6 +11,7 @@ from shared.errors import (
     ModelNotFound,
     NotFound,
     RefusedAudio,
+    ResidencyKept,
 )
 
 DONE, FAILED, USAGE, MISSING, REJECTED = 0, 1, 2, 3, 4
@@ -23,6 +24,7 @@ _KINDS: tuple[tuple[type[EarwitnessError], int], ...] = (
     (RefusedAudio, REJECTED),
     (InvalidRequest, USAGE),
     (InvalidProfile, USAGE),
+    (ResidencyKept, USAGE),
     (InvalidSettings, USAGE),
 )
 

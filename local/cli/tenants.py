@@ -56,6 +56,7 @@ def _as_json(tenant: Tenant, day: DayOfMoney) -> dict[str, object]:
         "id": tenant.id,
         "tier": tenant.tier.value,
         "fallback": tenant.fallback,
+        "residency": tenant.residency,
         "profile": _profile(tenant),
         "rules": rules,
         "today": asdict(day),
@@ -96,7 +97,7 @@ def _summary(tenant: Tenant) -> str:
 def _fallback(tenant: Tenant) -> str:
     usd = tenant.rules.fallback_usd_a_day
     if not tenant.fallback:
-        return "off"
+        return "off, its data stays" if tenant.residency else "off"
     return "to any cost" if usd is None else f"to {usd:g} USD a day"
 
 
@@ -172,6 +173,11 @@ def show_tenant(name: str, home: Path | None, as_json: bool) -> None:
     help="Whether doubtful sound may go to paid engines elsewhere.",
 )
 @click.option(
+    "--residency",
+    type=click.Choice(["on", "off"]),
+    help="Whether its data may not leave; on ends the fallback.",
+)
+@click.option(
     "--profile",
     type=click.Path(path_type=Path),
     help="File (YAML or JSON) that says what its recordings are asked; `default` to go back.",
@@ -183,6 +189,7 @@ def set_tenant(
     tier: str | None,
     defaults: bool,
     fallback: str | None,
+    residency: str | None,
     profile: Path | None,
     **rules: float | str | None,
 ) -> None:
@@ -198,11 +205,19 @@ def set_tenant(
         Tier(tier) if tier else before.tier,
         before.created_at,
         tuple(sorted(own.items())),
-        before.fallback if fallback is None else fallback == "on",
+        _agrees(before, fallback, residency),
         before.profile if profile is None else chosen,
+        before.residency if residency is None else residency == "on",
     )
     parts.tenants.put(after)
     say(f"{after.id}: {after.tier}, {_summary(after)}")
+
+
+def _agrees(before: Tenant, fallback: str | None, residency: str | None) -> bool:
+    """Whether doubtful sound may go elsewhere; data that begins to stay ends what was agreed."""
+    if fallback is not None:
+        return fallback == "on"
+    return before.fallback and residency != "on"
 
 
 def _chosen(profile: Path | None, settings: Settings) -> str | None:

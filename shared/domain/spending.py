@@ -55,6 +55,7 @@ class Refusal(StrEnum):
     """Why a paid call is not made; stands in the decisions as the reason."""
 
     NOT_OPTED_IN = "not_opted_in"  #: the tenant has not agreed to engines elsewhere
+    RESIDENCY = "residency"  #: the tenant's data may not leave
     #: It would cost more than is left of the tenant's day, where others' slices are not left.
     OVER_BUDGET = "over_budget"
     OVER_LIMIT = "over_limit"  #: it would cost more than a whole day of the tenant's may

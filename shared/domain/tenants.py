@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from shared.domain.sound import Limits
+from shared.errors import ResidencyKept
 
 MB, GB = 1_000_000, 1_000_000_000
 HOUR_S = 3600.0
@@ -64,6 +65,13 @@ class Tenant:
     #: What its recordings are asked, as `profiles.Profile.canonical` writes it; None: the built-in
     #: profile. Kept as text, for the functions read tenants and have no time for profiles (P8).
     profile: str | None = None
+    #: Its data may not leave: no engine elsewhere is asked, and the tenant cannot agree to one.
+    residency: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ResidencyKept for a tenant that both stays and goes."""
+        if self.residency and self.fallback:
+            raise ResidencyKept
 
     @property
     def rules(self) -> Rules:

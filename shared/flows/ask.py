@@ -36,6 +36,8 @@ FAILURES = (EngineUnavailable, EngineDied, WeightsRefused, LibraryMissing, Inval
 WITHHELD = {
     Refusal.NOT_OPTED_IN: "costs money and the tenant has not agreed: `earwitness tenants set"
     " NAME --fallback on`.",
+    Refusal.RESIDENCY: "is elsewhere and the tenant's data may not leave: name an engine of your"
+    " own in the cascade, or lift it with `earwitness tenants set NAME --residency off`.",
     Refusal.OVER_BUDGET: "would cost more than is left of the tenant's day (UTC); the next one has"
     " its own `--fallback-usd-a-day`.",
     Refusal.OVER_LIMIT: "would cost more than the tenant's whole day may: raise"
@@ -61,6 +63,8 @@ class Purse:
             StaleLease: another worker has the job; nothing may be called.
         """
         tenant = self.tenants.get(self.lease.recording.tenant)
+        if tenant is not None and tenant.residency:
+            return Refusal.RESIDENCY
         if tenant is None or not tenant.fallback:
             return Refusal.NOT_OPTED_IN
         budget = tenant.rules.fallback_usd_a_day

@@ -34,6 +34,14 @@ def test_nobody_pays_for_engines_elsewhere_before_saying_so(store):
     assert store.tenants.get("acme").fallback is True
 
 
+def test_data_that_may_not_leave_is_remembered(store):
+    known = store.tenants.get("acme")
+
+    store.tenants.put(replace(known, residency=True))
+
+    assert (known.residency, store.tenants.get("acme").residency) == (False, True)
+
+
 def test_a_profile_is_kept_and_given_up_again(store):
     before = store.tenants.get("acme")
 

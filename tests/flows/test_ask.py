@@ -156,6 +156,17 @@ class TestPaying:
             ("first", Verdict.REVIEW, "not_opted_in"),
         ]
 
+    def test_a_tenant_whose_data_stays_is_asked_of_nobody_elsewhere(self, store, lease):
+        SqliteTenants(store).put(Tenant("acme", Tier.PRO, NOW, residency=True))
+
+        ears, decided = self.asked(store, lease, plainly)
+
+        assert [engine for engine, _ in ears.asked] == ["first"]
+        assert self.reasons(decided[0])[1:] == [
+            ("paid", Verdict.ESCALATE, "residency"),
+            ("first", Verdict.REVIEW, "residency"),
+        ]
+
     def test_without_a_purse_nothing_is_spent(self, store, lease):
         terms = Terms(price=Price(as_of=NOW.date(), source="us", minute_usd=6.0))
         ears = SmallEars(survey(1), plainly, paid={"paid": terms})

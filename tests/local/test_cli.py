@@ -47,6 +47,28 @@ def test_ls_shows_newest_first(earwitness, world):
     assert lines[3].split()[3:8] == ["done", "high", "0:02.0", "en", "demo"]
 
 
+def test_questions_go_with_every_file(earwitness, world, tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"x")
+
+    asked = ("--question", "Who calls?", "--question", "Why?")
+    answer = earwitness("add", tmp_path / "a.wav", *asked, "--json")
+
+    assert answer.exit_code == 0, answer.stderr
+    [arrived] = world.parts.uploads.events(10)
+    assert dict(arrived.event.metadata) == {"questions": '["Who calls?", "Why?"]'}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [("--question", " "), ("--question", "?" * 301), ("--question", "Who?") * 6],
+    ids=["empty", "too long", "too many"],
+)
+def test_what_cannot_be_asked_is_wrong_usage(earwitness, tmp_path, asked):
+    (tmp_path / "a.wav").write_bytes(b"x")
+
+    assert earwitness("add", tmp_path / "a.wav", *asked).exit_code == 2
+
+
 def test_ls_of_nothing_says_what_to_do(earwitness):
     answer = earwitness("ls")
 
@@ -314,6 +336,20 @@ def test_a_fallback_that_costs_is_agreed_to_and_ended(earwitness, world):
     assert "fallback off" in earwitness("tenants", "ls").stdout
     document = json.loads(earwitness("tenants", "ls", "--json").stdout)
     assert [t["fallback"] for t in document["tenants"]] == [False, False]
+
+
+def test_a_tenant_whose_data_stays_cannot_agree_to_engines_elsewhere(earwitness, world):
+    earwitness("tenants", "set", "acme", "--fallback", "on")
+    said = earwitness("tenants", "set", "acme", "--residency", "on")
+    assert "fallback off, its data stays" in said.stderr
+
+    refused = earwitness("tenants", "set", "acme", "--fallback", "on")
+
+    assert (refused.exit_code, "--residency off" in refused.stderr) == (2, True)
+    kept = world.parts.tenants.get("acme")
+    assert (kept.residency, kept.fallback) == (True, False)
+    earwitness("tenants", "set", "acme", "--residency", "off", "--fallback", "on")
+    assert world.parts.tenants.get("acme").fallback is True
 
 
 ONLY_WORDS = "version: 1\ntasks:\n  transcribe: {engines: [echo], timeout_s: 60}\n"

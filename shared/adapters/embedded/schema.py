@@ -263,4 +263,8 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX corrections_of_tenant ON corrections (tenant, recording_id);
     """,
+    # Tenants whose data may not leave.
+    """
+    ALTER TABLE tenants ADD COLUMN residency INTEGER NOT NULL DEFAULT 0;
+    """,
 )

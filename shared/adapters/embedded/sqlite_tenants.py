@@ -11,8 +11,8 @@ from shared.domain.recording import Ledger
 from shared.domain.tenants import Tenant, Tier
 
 _INSERT = (
-    "INSERT INTO tenants (id, tier, overrides, created_us, fallback, profile, ledger)"
-    " VALUES (?, ?, ?, ?, ?, ?, '{}') ON CONFLICT (id)"
+    "INSERT INTO tenants (id, tier, overrides, created_us, fallback, profile, residency, ledger)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, '{}') ON CONFLICT (id)"
 )
 
 
@@ -31,7 +31,8 @@ class SqliteTenants:
         with self._db.write() as db:
             db.execute(
                 f"{_INSERT} DO UPDATE SET tier = excluded.tier, overrides = excluded.overrides,"
-                " fallback = excluded.fallback, profile = excluded.profile",
+                " fallback = excluded.fallback, profile = excluded.profile,"
+                " residency = excluded.residency",
                 _row(tenant),
             )
 
@@ -54,16 +55,18 @@ class SqliteTenants:
             write_ledger(db, tenant, charged(ledger(db, tenant)))
 
 
-def _row(tenant: Tenant) -> tuple[str, str, str, int, int, str | None]:
+def _row(tenant: Tenant) -> tuple[str, str, str, int, int, str | None, int]:
     overrides, created_us = json.dumps(dict(tenant.overrides)), to_us(tenant.created_at)
     fallback, profile = int(tenant.fallback), tenant.profile
-    return tenant.id, tenant.tier.value, overrides, created_us, fallback, profile
+    named = (tenant.id, tenant.tier.value, overrides, created_us)
+    return *named, fallback, profile, int(tenant.residency)
 
 
 def _tenant(row: Row) -> Tenant:
     overrides = tuple(sorted(json.loads(row["overrides"]).items()))
     created, fallback = from_us(row["created_us"]), bool(row["fallback"])
-    return Tenant(row["id"], Tier(row["tier"]), created, overrides, fallback, row["profile"])
+    stays = bool(row["residency"])
+    return Tenant(row["id"], Tier(row["tier"]), created, overrides, fallback, row["profile"], stays)
 
 
 def ledger(db: Connection, tenant: str) -> Ledger:

@@ -66,6 +66,7 @@ def _rules(tenant: Tenant) -> Row:
         "overrides": dict(tenant.overrides),
         "fallback": tenant.fallback,
         "profile": tenant.profile,
+        "residency": tenant.residency,
     }
 
 
@@ -79,7 +80,8 @@ def _fields(tenant: Tenant) -> Row:
 
 def _tenant(name: str, fields: Row) -> Tenant:
     overrides = tuple(sorted(fields["overrides"].items()))
-    # Documents written before there were fallbacks or profiles have no such field.
+    # Documents written before there were fallbacks, profiles or residency have no such field.
     created, fallback = from_us(fields["created_us"]), bool(fields.get("fallback"))
     profile: str | None = fields.get("profile")
-    return Tenant(name, Tier(fields["tier"]), created, overrides, fallback, profile)
+    stays = bool(fields.get("residency"))
+    return Tenant(name, Tier(fields["tier"]), created, overrides, fallback, profile, stays)
