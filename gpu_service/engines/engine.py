@@ -52,6 +52,8 @@ class Capabilities:
     #: What of a clip's `prompt` and `temperature` it honours when it transcribes; whoever asked
     #: for the other is told that it changed nothing.
     heeds: frozenset[Literal["prompt", "temperature"]] = frozenset()
+    #: Seconds its word times are too early (negative: too late), as measured; 0 = not measured.
+    word_lead_s: float = 0.0
 
 
 class Engine(Protocol):

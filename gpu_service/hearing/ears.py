@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from gpu_service.decoding.decoder import Decoder, Decoding
 from gpu_service.engines.engine import Capabilities, Clip, Span
-from gpu_service.hearing.against_sound import checked
+from gpu_service.hearing.against_sound import RULES, checked
 from gpu_service.hearing.pcm import Pcm
 from gpu_service.hearing.presence import Presence
 from gpu_service.hearing.quality import QualityMeter
@@ -56,8 +56,9 @@ class OpenedRecording:
         answers = server.infer(task, clips, lane=self.lane, alive=self.alive)
         self.alive()
         if task is Task.TRANSCRIBE:
-            answers = [checked(a, c) for a, c in zip(answers, clips, strict=True)]
-            answers = [unheeded(a, server.capabilities(), self.wishes) for a in answers]
+            able = server.capabilities()
+            answers = [checked(a, c, able) for a, c in zip(answers, clips, strict=True)]
+            answers = [unheeded(a, able, self.wishes) for a in answers]
         each = zip(answers, segments, strict=True)
         return [moved(confined(a, s.duration_s), s.start_s) for a, s in each]
 
@@ -109,8 +110,8 @@ class LocalEars:
         return sorted(self.servers)
 
     def versions(self, engines: Sequence[str]) -> dict[str, str]:
-        known = {n: self.servers[n].capabilities().versions for n in engines if n in self.servers}
-        return {n: " ".join(f"{k}={v}" for k, v in sorted(of.items())) for n, of in known.items()}
+        known = {n: self.servers[n].capabilities() for n in engines if n in self.servers}
+        return {n: _told(able) for n, able in known.items()}
 
     def identity(self, engine: str) -> Mapping[str, str]:
         return _identity(self.servers, engine)
@@ -134,6 +135,12 @@ class LocalEars:
                 survey = surveyed(decoding, pcm)
             yield OpenedRecording(survey, pcm, self.servers, tenant, wishes, alive, lane)
         self.throughput.heard(survey.facts.duration_s or 0.0, time.monotonic() - begun_s)
+
+
+def _told(able: Capabilities) -> str:
+    """What an engine is, and by which rules its transcripts are held against the sound."""
+    rules = {"heard": RULES} if Task.TRANSCRIBE in able.tasks else {}
+    return " ".join(f"{k}={v}" for k, v in sorted({**able.versions, **rules}.items()))
 
 
 def _identity(servers: Mapping[str, Server], engine: str) -> Mapping[str, str]:

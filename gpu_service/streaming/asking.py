@@ -64,7 +64,7 @@ def heard(
     for failed, name in enumerate(tries):
         try:
             [answer] = servers[name].infer(Task.TRANSCRIBE, [clip], alive=alive)
-            return checked(answer, clip), failed
+            return checked(answer, clip, servers[name].capabilities()), failed
         except (EngineUnavailable, EngineDied) as error:
             error.context |= {"engine": name, "retry_count": failed}
             failure = error

@@ -22,7 +22,7 @@ class Word:
     end_s: float
     text: str
     confidence: float | None
-    source: str = "engine"  #: who placed it: engine, or the aligner's name
+    source: str = "engine"  #: who placed it: engine, engine+energy, or the aligner's name
 
 
 @dataclass(frozen=True, slots=True)

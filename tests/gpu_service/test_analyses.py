@@ -60,7 +60,7 @@ async def test_one_file_is_asked_all_four_operations(tmp_path):
     assert one["results"]["answer"]["text"] == "Who speaks? 8.0"
     assert one["results"]["describe"]["text"] == "somebody speaks 8.0"
     assert (body["object"], body["accept_at"]) == ("list", 0.85)
-    assert body["versions"]["oracle"] == "checkpoint=oracle/1"
+    assert body["versions"]["oracle"] == "checkpoint=oracle/1 heard=against_sound/1"
 
 
 @pytest.mark.parametrize(
