@@ -105,6 +105,7 @@ def configured(settings: Settings) -> dict[str, dict[str, Any]]:
             "kind": engine.kind,
             "tasks": sorted(can.tasks),
             "languages": sorted(can.languages) if can.languages is not None else None,
+            "versions": can.versions,
             "state": "absent",
             "device": "remote" if can.concurrency > 1 else engine.device,
             "fallback": None,

@@ -49,6 +49,10 @@ WEIGHED: Mapping[str, tuple[Transform, int]] = {
     "words_per_s": (Transform.DEVIATION, -1),
     "agreement": (Transform.IDENTITY, 1),
 }
+#: What a figure is at least taken for. Ordinary text compresses better the longer it is: 8 words
+#: to 0.8, half a minute of speech to 1.8. Only what repeats itself goes beyond 2 (Whisper's bar is
+#: 2.4), and a fit to short sentences must not learn that long ones are wrong.
+AT_LEAST = {"compression_ratio": 2.0}
 #: Strengths of the L2 penalty that are tried, on weights of standardised features. The least of
 #: them keeps the weights finite where right and wrong are perfectly apart.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
@@ -102,12 +106,19 @@ def fit(parts: Parted, about: About) -> Calibration:
     The same examples always give the same file.
 
     Raises:
-        TooLittleToCalibrate: a part holds too few texts, or too few right or wrong segments.
+        TooLittleToCalibrate: a part holds too few texts, or too few right or wrong segments, or
+            no figure tells them apart.
     """
     _enough("train", parts.train, LEAST_TRAIN)
     _enough("calibration", parts.calibration, LEAST_CALIBRATION)
-    blank = [_blank(name, *how, parts.train) for name, how in about.weighed.items()]
-    features = _weighed([f for f in blank if f], parts.train)
+    found = (_blank(name, *how, parts.train) for name, how in about.weighed.items())
+    blank = [feature for feature in found if feature]
+    if not blank:
+        raise TooLittleToCalibrate(
+            "The engine gave no figures that differ from segment to segment, so there is nothing"
+            " to learn from. Calibrate one that gives log-probabilities."
+        )
+    features = _weighed(blank, parts.train)
     raw = Calibration(
         fitted_for=dict(about.fitted_for),
         task=about.task,
@@ -116,7 +127,7 @@ def fit(parts: Parted, about: About) -> Calibration:
         intercept=features[1],
         map=Platt(a=1.0, b=0.0),
         provenance=_provenance(parts, about),
-        domain=_domain(parts.train, [f.name for f in blank if f]),
+        domain=_domain(parts.train, [f.name for f in blank]),
     )
     mapped = raw.model_copy(update={"map": _map(raw, parts.calibration)})
     return mapped.model_copy(update={"measured": _worth(mapped, parts.test)})
@@ -167,7 +178,8 @@ def _blank(name: str, transform: Transform, sign: int, train: Sequence[Example])
     middle = float(np.median(known))
     typical = middle if deviates and middle > 0 else 1.0 if deviates else None
     values = np.array([transformed(x, transform, typical) for x in known])
-    low, high = (float(x) for x in np.percentile(values, (1, 99)))
+    ends = np.percentile(values, (1, 99))
+    low, high = (max(float(x), AT_LEAST.get(name, -np.inf)) for x in ends)
     bounded = np.clip(values, low, high)
     scale = float(bounded.std())
     if not (isfinite(low) and isfinite(high) and scale > 1e-9):

@@ -12,6 +12,7 @@ import click
 
 from local.cli import exits
 from local.cli.corrections import corrections
+from local.cli.calibrate import calibrate
 from local.cli.dead import dead
 from local.cli.hear import add, hear
 from local.cli.keys import keys
@@ -91,6 +92,7 @@ for command in (
     find,
     dead,
     corrections,
+    calibrate,
     tenants,
     keys,
     models,

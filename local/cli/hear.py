@@ -67,7 +67,7 @@ def hear(
     opened = parts(settings)
     wishes = _metadata(language=language, engine=engine)
     uploads = _bring_in(opened, files, tenant, wishes)
-    heard = _wait(settings, opened, uploads)
+    heard = waited(settings, opened, uploads)
     form = "json" if as_json else form
     if folder is not None:
         _write(opened, heard, form, folder)
@@ -101,7 +101,7 @@ def add(
     wishes = _metadata(language=language, engine=engine, lane="bulk" if lane == "bulk" else None)
     uploads = _bring_in(opened, files, tenant, wishes)
     if waits:
-        heard = _wait(settings, opened, uploads)
+        heard = waited(settings, opened, uploads)
         payload(of_recordings(opened, heard)) if as_json else _print_ids(uploads)
         _finish(heard)
         return
@@ -131,7 +131,12 @@ def _bring_in(
         return [deliver(sound, tenant, metadata) for sound in found]
 
 
-def _wait(settings: Settings, opened: Parts, uploads: list[UploadedObject]) -> list[Recording]:
+def waited(settings: Settings, opened: Parts, uploads: Sequence[UploadedObject]) -> list[Recording]:
+    """The recordings, each settled, in the order given; shows how far it is on a terminal.
+
+    Whoever serves this HOME hears them, or a stack of our own. Ctrl-C says what is left, and ends
+    the command.
+    """
     ids = [errand.id_of(u) for u in uploads]
     try:
         with _kill_is_interrupt(), errand.Guard(settings, quiet) as guard, Bars() as bars:

@@ -235,6 +235,13 @@ class Calibration(_Part):
         """What the features say before the map is applied."""
         return self.intercept + sum(f.log_odds(signals) for f in self.features)
 
+    def outside(self, signals: Mapping[str, float], language: str | None = None) -> tuple[str, ...]:
+        """What of an answer is unlike everything seen while fitting, of all that counts here."""
+        counts = {f.name for f in self.features if f.coefficient or f.missing}
+        foreign = language is not None and language not in self.domain.languages
+        unlike = (name for name in self.domain.outside(signals) if name in counts)
+        return (*unlike, *(("language",) if foreign else ()))
+
     @cached_property
     def digest(self) -> str:
         """Names the content; 12 hexadecimal digits, the same however the file is laid out."""
@@ -285,7 +292,7 @@ def calibrated(answer: Answer, calibration: Calibration | None) -> Answer:
     """
     if calibration is None:
         return replace(answer, confidence=None, calibrated=False)
-    outside = calibration.domain.outside(answer.signals)
+    outside = calibration.outside(answer.signals, answer.language)
     said = (OUTSIDE_DOMAIN,) if outside and OUTSIDE_DOMAIN not in answer.cautions else ()
     return replace(
         answer,

@@ -38,7 +38,7 @@ def test_the_formula_that_made_the_labels_is_found():
     model = fit(three(4000), ABOUT)
 
     assert weight(model, "mean_logprob") == pytest.approx(2.0, rel=0.15)
-    assert weight(model, "compression_ratio") == pytest.approx(-1.0, rel=0.2)
+    assert weight(model, "mean_entropy") == pytest.approx(-1.0, rel=0.2)
     assert model.intercept == pytest.approx(0.5, abs=0.15)
     assert isinstance(model.map, Platt)
     assert model.map.a == pytest.approx(1.0, abs=0.15)
@@ -58,18 +58,18 @@ def test_what_was_never_seen_is_told_apart_and_honestly():
 
 def test_a_figure_that_counts_the_wrong_way_is_held_at_nothing():
     """In this sample likelier texts are wrong; no sample makes us believe that of others."""
-    model = fit(three(weights={"mean_logprob": -1.5, "compression_ratio": -1.0}), ABOUT)
+    model = fit(three(weights={"mean_logprob": -1.5, "mean_entropy": -1.0}), ABOUT)
 
     assert weight(model, "mean_logprob") == 0.0
-    assert weight(model, "compression_ratio") < -0.5
+    assert weight(model, "mean_entropy") < -0.5
 
 
 def test_perfect_separation_gives_finite_weights():
     model = fit(three(labels=lambda _, z: z > 0), ABOUT)
 
     assert 0 < weight(model, "mean_logprob") < 100
-    assert 0.0 < model.confidence({"mean_logprob": -9.0, "compression_ratio": 9.0}) < 0.01
-    assert 0.99 < model.confidence({"mean_logprob": 9.0, "compression_ratio": -9.0}) < 1.0
+    assert 0.0 < model.confidence({"mean_logprob": -9.0, "mean_entropy": 9.0}) < 0.01
+    assert 0.99 < model.confidence({"mean_logprob": 9.0, "mean_entropy": -9.0}) < 1.0
 
 
 @pytest.mark.parametrize("always", [True, False], ids=["all right", "all wrong"])
@@ -97,8 +97,8 @@ def test_a_missing_figure_weighs_what_its_absence_tells():
 
     model = fit(parts, ABOUT)
 
-    assert model.confidence({"compression_ratio": 0.0}) < 0.05
-    assert model.confidence({"compression_ratio": 0.0, "mean_logprob": 0.0}) > 0.3
+    assert model.confidence({"mean_entropy": 0.0}) < 0.05
+    assert model.confidence({"mean_entropy": 0.0, "mean_logprob": 0.0}) > 0.3
     assert model.domain.missing["mean_logprob"] == pytest.approx(0.3, abs=0.05)
 
 
@@ -107,7 +107,7 @@ def test_a_figure_that_never_varies_is_left_out():
 
     model = fit(Parted(fixed, drawn(500, seed=2), []), ABOUT)
 
-    assert {f.name for f in model.features} == {"mean_logprob", "compression_ratio"}
+    assert {f.name for f in model.features} == {"mean_logprob", "mean_entropy"}
     assert model.measured is None
 
 
@@ -138,6 +138,20 @@ def test_too_fast_and_too_slow_are_both_suspect():
     sure = [model.confidence({"words_per_s": s}) for s in (0.4, 2.5, 15.0)]
     assert sure[0] < 0.1 < 0.9 < sure[1]
     assert sure[2] < 0.1
+
+
+def test_a_longer_text_is_not_taken_for_one_that_repeats_itself():
+    """Short sentences compress to 0.5 to 1.2; nothing is to be learned from that."""
+    made = [
+        replace(
+            e, signals={**e.signals, "compression_ratio": 0.8 + 0.1 * e.signals["mean_entropy"]}
+        )
+        for e in drawn(1500)
+    ]
+
+    model = fit(Parted(made, made, []), ABOUT)
+
+    assert "compression_ratio" not in {f.name for f in model.features}
 
 
 def test_no_text_is_in_two_parts():

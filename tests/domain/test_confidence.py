@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -219,6 +220,27 @@ def test_an_answer_outside_what_was_fitted_says_so_once():
 
     assert once.cautions == (OUTSIDE_DOMAIN,)
     assert calibrated(once, fitted()) == once
+
+
+def test_a_language_nobody_fitted_for_is_outside():
+    answer = Answer("tiny", Task.TRANSCRIBE, "so", language="fr", signals={"mean_logprob": 1.0})
+
+    assert calibrated(answer, fitted()).cautions == (OUTSIDE_DOMAIN,)
+    assert calibrated(replace(answer, language="en"), fitted()).cautions == ()
+
+
+def test_what_does_not_count_is_outside_of_nothing():
+    idle = fitted(feature(coefficient=0.0), feature("x"))
+
+    assert idle.outside({"mean_logprob": 99.0, "x": 0.0}) == ()
+    assert fitted().outside({"mean_logprob": 99.0}) == ("mean_logprob",)
+
+
+def test_a_figure_that_was_never_missing_is_outside_where_it_is():
+    known = fitted().domain.model_copy(update={"missing": {"mean_logprob": 0.0}})
+
+    assert known.outside({}) == ("mean_logprob",)
+    assert fitted().domain.outside({}) == ()
 
 
 def test_nobody_knows_what_an_uncalibrated_score_is_worth():
