@@ -83,7 +83,7 @@ def _check(wanted: Wanted, parts: Parts) -> None:
     if wanted.size > tenant.limits.max_bytes:
         raise AudioTooLarge
     try:
-        wishes(wanted.metadata)
+        wishes(wanted.kept)
     except InvalidWish as error:
         raise InvalidWish(str(error).encode("ascii", "backslashreplace").decode()) from error
 
@@ -96,7 +96,7 @@ def _permit(wanted: Wanted, key: str, expires: datetime) -> Permit:
         content_type=wanted.content_type,
         size_bytes=wanted.size,
         expires_s=expires.timestamp(),
-        metadata={**wanted.metadata, NAME_KEY: wanted.name},
+        metadata={**wanted.kept, NAME_KEY: wanted.name},
     )
 
 

@@ -76,6 +76,14 @@ def portrait(recording: Recording, result: Result) -> Iterator[str]:
         yield f"warning {warning.code}: {safe(warning.message)}"
     lines = list(transcript_lines(result))
     yield from ["", *lines] if lines else []
+    yield from answer_lines(result)
+
+
+def answer_lines(result: Result) -> Iterator[str]:
+    """Each question and its answer, for a terminal."""
+    for answer in result.answers:
+        yield f"question: {safe(answer.question)}"
+        yield f"  answer: {safe(answer.text) or '-'}"
 
 
 def _sound(result: Result) -> Iterator[str]:

@@ -113,6 +113,7 @@ class AsyncEarwitness:
         lane: str | None = None,
         language: str | None = None,
         engine: str | None = None,
+        questions: Sequence[str] = (),
         metadata: Mapping[str, str] | None = None,
         content_type: str | None = None,
         on_progress: Progress = lambda sent, size: None,
@@ -121,7 +122,7 @@ class AsyncEarwitness:
         wishes = {"lane": lane, "language": language, "engine": engine}
         source = await to_thread.run_sync(Source, what, name, content_type)
         with source:
-            asked = wanted(source, tenant, wishes, metadata or {})
+            asked = wanted(source, tenant, wishes, metadata or {}, questions)
             return await self._run(upload(self._door, source, asked, on_progress))
 
     async def wait(self, recording: Uploaded | str, timeout_s: float = 3_600.0) -> Result:

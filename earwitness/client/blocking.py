@@ -115,6 +115,7 @@ class Earwitness:
         lane: str | None = None,
         language: str | None = None,
         engine: str | None = None,
+        questions: Sequence[str] = (),
         metadata: Mapping[str, str] | None = None,
         content_type: str | None = None,
         on_progress: Progress = lambda sent, size: None,
@@ -122,8 +123,8 @@ class Earwitness:
         """Hand over a file, whole and once: what breaks off goes on where it stopped.
 
         `what` is a path or a file opened for reading bytes, from where it stands; one that
-        cannot be read twice (a pipe) is copied to disk first. `on_progress` is called with
-        (bytes sent, bytes in all).
+        cannot be read twice (a pipe) is copied to disk first. Up to five `questions` are answered
+        in the result. `on_progress` is called with (bytes sent, bytes in all).
 
         Raises:
             OSError: the file cannot be read.
@@ -131,7 +132,7 @@ class Earwitness:
         """
         wishes = {"lane": lane, "language": language, "engine": engine}
         with Source(what, name, content_type) as source:
-            asked = wanted(source, tenant, wishes, metadata or {})
+            asked = wanted(source, tenant, wishes, metadata or {}, questions)
             return self._run(upload(self._door, source, asked, on_progress))
 
     def wait(self, recording: Uploaded | str, timeout_s: float = 3_600.0) -> Result:

@@ -1,6 +1,6 @@
 """What an upload asks for, in the API's words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -14,6 +14,7 @@ def wanted(
     tenant: str | None,
     wishes: Mapping[str, str | None],
     metadata: Mapping[str, str],
+    questions: Sequence[str] = (),
 ) -> Wanted:
     """The body of `POST /v1/uploads`; wishes that are None are left to the gateway.
 
@@ -28,6 +29,7 @@ def wanted(
             size=source.size_bytes,
             content_type=source.content_type,
             metadata={**metadata, **said},
+            questions=list(questions),
             **known,
         )
     except ValidationError as error:

@@ -1,5 +1,6 @@
 """hear and add: files in, testimony out."""
 
+import json
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from local.cli.options import (
     home_option,
     json_option,
     language_option,
+    question_option,
     settings_of,
     tenant_option,
 )
@@ -24,7 +26,7 @@ from local.cli.output import as_json as result_as_json
 from local.cli.output import json_document, of_recordings, payload, quiet, say
 from local.cli.progress import Bars
 from local.cli.recordings import transcript
-from local.telling import result_of, verdict
+from local.telling import answer_lines, result_of, verdict
 from local.whole_files import write_whole
 from shared.domain.recording import Recording, UploadedObject
 from shared.domain.states import State
@@ -46,6 +48,7 @@ STEM = 60
 )
 @language_option
 @engine_option
+@question_option
 @tenant_option(DEMO)
 @json_option
 def hear(
@@ -55,6 +58,7 @@ def hear(
     folder: Path | None,
     language: str | None,
     engine: str | None,
+    questions: tuple[str, ...],
     tenant: str,
     as_json: bool,
 ) -> None:
@@ -65,7 +69,7 @@ def hear(
     """
     settings = settings_of(home)
     opened = parts(settings)
-    wishes = _metadata(language=language, engine=engine)
+    wishes = _metadata(language=language, engine=engine, questions=_listed(questions))
     uploads = _bring_in(opened, files, tenant, wishes)
     heard = waited(settings, opened, uploads)
     form = "json" if as_json else form
@@ -83,6 +87,7 @@ def hear(
 @click.option("--lane", type=click.Choice(["auto", "bulk"]), default="auto", show_default=True)
 @language_option
 @engine_option
+@question_option
 @click.option("--wait", "waits", is_flag=True, help="Until all are heard.")
 @json_option
 def add(
@@ -92,13 +97,16 @@ def add(
     lane: str,
     language: str | None,
     engine: str | None,
+    questions: tuple[str, ...],
     waits: bool,
     as_json: bool,
 ) -> None:
     """Hand files over and print their ids; they are heard while `earwitness up` runs."""
     settings = settings_of(home)
     opened = parts(settings)
-    wishes = _metadata(language=language, engine=engine, lane="bulk" if lane == "bulk" else None)
+    bulk = "bulk" if lane == "bulk" else None
+    asked = _listed(questions)
+    wishes = _metadata(language=language, engine=engine, lane=bulk, questions=asked)
     uploads = _bring_in(opened, files, tenant, wishes)
     if waits:
         heard = waited(settings, opened, uploads)
@@ -112,6 +120,10 @@ def add(
         payload({"recordings": [result_as_json(d) for d in drafts]})
     else:
         _print_ids(uploads)
+
+
+def _listed(questions: Sequence[str]) -> str | None:
+    return json.dumps(questions, ensure_ascii=False) if questions else None
 
 
 def _metadata(**wishes: str | None) -> dict[str, str]:
@@ -174,6 +186,9 @@ def _print(opened: Parts, heard: Sequence[Recording], form: str) -> None:
             say(f"== {verdict(recording)}")
         separator = "\n" if n and form != "srt" else ""  # an SRT block ends with a blank line
         click.echo(separator + transcript(opened, recording, form), nl=False)
+        if recording.wishes.questions:  # beside the transcript, which is all that stdout holds
+            told = result_of(recording, opened.results)
+            say("\n".join([*answer_lines(told), *(w.message for w in told.warnings)]))
 
 
 def _write(opened: Parts, heard: Sequence[Recording], form: str, folder: Path) -> None:

@@ -10,7 +10,9 @@ import click
 
 from local.claim import running
 from shared.domain.names import TENANT
+from shared.domain.questions import MAX_QUESTIONS, checked
 from shared.domain.wishes import ENGINE, LANGUAGE
+from shared.errors import InvalidWish
 from shared.settings import Backend, Settings, load
 from shared.wiring import Parts, parts
 
@@ -63,6 +65,25 @@ def engine_option(command: F) -> F:
         callback=_matching(ENGINE, "an engine is named with up to 40 of a-z, 0-9, _ and -."),
         help="Asked first, instead of the cascade's first choice.",
     )(command)
+
+
+def question_option(command: F) -> F:
+    return click.option(
+        "--question",
+        "questions",
+        multiple=True,
+        callback=_asking,
+        help=f"Asked of the sound; up to {MAX_QUESTIONS}, an option each.",
+    )(command)
+
+
+def _asking(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(values) > MAX_QUESTIONS:
+        raise click.BadParameter(f"a recording takes {MAX_QUESTIONS} questions.", ctx, param)
+    try:
+        return tuple(checked(value) for value in values)
+    except InvalidWish as error:
+        raise click.BadParameter(str(error), ctx, param) from error
 
 
 def _matching(pattern: re.Pattern[str], rule: str) -> Callable[..., str | None]:

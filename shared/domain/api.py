@@ -4,7 +4,9 @@ The result of a recording is `shared.domain.result`. Answers only grow: a client
 does not know.
 """
 
+import json
 import unicodedata
+from collections.abc import Sequence
 from datetime import date
 from typing import Literal, Self
 
@@ -13,6 +15,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -21,12 +24,16 @@ from shared.domain.api_keys import MAX_NAME, Scope
 from shared.domain.corrections import MAX_STRETCHES, MAX_TEXT, MAX_VERSIONS, MAX_WHOLE
 from shared.domain.lanes import Lane
 from shared.domain.names import MAX_NAME_BYTES, TENANT
+from shared.domain.questions import MAX_QUESTIONS, checked
 from shared.domain.result import Fault, Subject
 from shared.domain.states import State
 from shared.domain.tenants import DEMO, Tier
+from shared.errors import InvalidWish
 
 #: The metadata key under which the uploader's own name travels.
 NAME_KEY = "name"
+#: The metadata key under which questions travel, a JSON list.
+QUESTIONS_KEY = "questions"
 #: Source: Cloud Storage, "Object metadata": custom metadata of one object is at most 8 KiB.
 MAX_METADATA_BYTES, MAX_METADATA_KEYS = 8 << 10, 32
 #: Bytes; no object is larger. Source: Cloud Storage, "Quotas and limits".
@@ -63,6 +70,10 @@ class Wanted(BaseModel):
     """Whose recording it will be."""
     metadata: dict[str, str] = Field(default_factory=dict, max_length=MAX_METADATA_KEYS)
     """Wishes (language, engine, channels, lane) and whatever else shall be kept with it."""
+    questions: list[str] = Field(
+        default_factory=list, max_length=MAX_QUESTIONS, examples=[["Who is calling, and why?"]]
+    )
+    """Asked of the sound, an answer each in the result; up to 300 characters a question."""
 
     @field_validator("name")
     @classmethod
@@ -79,6 +90,30 @@ class Wanted(BaseModel):
         if sum(len((k + v).encode()) for k, v in metadata.items()) > MAX_METADATA_BYTES:
             raise ValueError(f"must be at most {MAX_METADATA_BYTES:,} bytes in all")
         return metadata
+
+    @field_validator("questions")
+    @classmethod
+    def _askable(cls, questions: list[str], known: ValidationInfo) -> list[str]:
+        if not questions:
+            return questions
+        metadata = known.data.get("metadata", {})
+        if {"question", QUESTIONS_KEY} & metadata.keys():
+            raise ValueError("stand in `metadata` too; ask in one place")
+        try:
+            asked = [checked(question) for question in questions]
+        except InvalidWish as error:
+            raise ValueError(str(error)) from error
+        cls._small_enough(metadata | _as_metadata(asked))
+        return asked
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """The custom metadata of the object, with the questions."""
+        return self.metadata | (_as_metadata(self.questions) if self.questions else {})
+
+
+def _as_metadata(questions: Sequence[str]) -> dict[str, str]:
+    return {QUESTIONS_KEY: json.dumps(questions, ensure_ascii=False)}
 
 
 class Minted(BaseModel):

@@ -59,6 +59,14 @@ def test_upload_arrives_with_its_name_and_wishes(app, ears, sound):
     assert (len(told) > 3, told[-1]) == (True, (3 * MIB, 3 * MIB))
 
 
+def test_upload_brings_its_questions(app, ears, sound, name):
+    ears.upload(sound, name=name, questions=["Who calls?", "¿Por qué?"])
+
+    events = [p.event for p in app.state.parts.uploads.events(10_000)]
+    [metadata] = [dict(e.metadata) for e in events if ("name", name) in e.metadata]
+    assert metadata == {"name": name, "questions": '["Who calls?", "¿Por qué?"]'}
+
+
 def test_upload_that_broke_off_goes_on_where_it_stopped(app, line, ears, sound, name):
     line.faults = [Cut(MIB)]
 

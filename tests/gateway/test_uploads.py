@@ -16,6 +16,7 @@ from gateway.signatures import Permit, sign, verify
 from shared.domain.api import MAX_METADATA_BYTES
 from shared.domain.names import recording_id
 from shared.domain.tenants import Tier
+from shared.domain.wishes import wishes
 from shared.errors import DiskFull, Forbidden, WrongState
 from tests.builders import NOW
 
@@ -49,6 +50,13 @@ def test_minted_address_takes_the_upload(app, client):
     assert dict(event.metadata) == {"name": "talk.wav", "language": "en"}
     assert (event.size_bytes, event.content_type) == (len(CONTENT), "audio/wav")
     assert app.state.parts.uploads.read(event.name, 1, 0, 99) == CONTENT
+
+
+def test_questions_come_with_the_object(app, client):
+    put(client, mint(client, questions=["Who  calls?\r\n", "¿Por qué?"]).json())
+
+    (event,) = taken(app)
+    assert wishes(dict(event.metadata)).questions == ("Who calls?", "¿Por qué?")
 
 
 def test_hint_is_the_id_intake_will_give(app, client):
@@ -260,6 +268,15 @@ def test_address_expires(app, client, late, status):
         ({"metadata": {"k": "v" * (MAX_METADATA_BYTES - 1)}}, 201, None),
         ({"metadata": {"k": "v" * MAX_METADATA_BYTES}}, 422, "invalid_request"),
         ({"metadata": {str(n): "" for n in range(33)}}, 422, "invalid_request"),
+        ({"questions": ["Who calls?"] * 5}, 201, None),
+        ({"questions": ["Who calls?"] * 6}, 422, "invalid_request"),
+        ({"questions": [""]}, 422, "invalid_request"),
+        ({"questions": ["?" * 301]}, 422, "invalid_request"),
+        ({"questions": ["🎧" * 300] * 5}, 201, None),
+        ({"questions": ["🎧" * 300] * 5, "metadata": {"k": "v" * 2_200}}, 422, "invalid_request"),
+        ({"questions": ["Who?"], "metadata": {"question": "Why?"}}, 422, "invalid_request"),
+        ({"metadata": {"questions": '["Who?"]'}}, 201, None),
+        ({"metadata": {"questions": "Who?"}}, 422, "invalid_wish"),
         ({"owner": "me"}, 422, "invalid_request"),
     ],
 )
