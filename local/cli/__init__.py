@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from local.cli import exits
-from local.cli.corrections import corrections
 from local.cli.calibrate import calibrate
+from local.cli.corrections import corrections
 from local.cli.dead import dead
 from local.cli.hear import add, hear
 from local.cli.keys import keys
