@@ -89,3 +89,9 @@ def discarding(history: Sequence[Moved]) -> Moved | None:
     if last is None or last.state is not State.DEAD or last.error is not None:
         return None
     return last if last.reason.startswith(_DISCARDED) else None
+
+
+def waited_s(history: Sequence[Moved]) -> float:
+    """Seconds between the last lease and what made the job ready for it."""
+    leases = [n for n, line in enumerate(history) if n and line.state is State.PROCESSING]
+    return (history[leases[-1]].at - history[leases[-1] - 1].at).total_seconds() if leases else 0.0

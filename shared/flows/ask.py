@@ -55,6 +55,16 @@ class Purse:
     tenants: Tenants
     lease: Lease
     now: Clock
+    waited_s: float = 0.0  #: in its lane, before this lease
+
+    def hurries(self, policy: Policy) -> bool:
+        """Whether the job waited longer than its lane should take, and its tenant pays for that."""
+        lane = self.lease.recording.lane
+        limit_s = policy.degrade_after_s.get(lane) if lane else None
+        if limit_s is None or self.waited_s <= limit_s:
+            return False
+        tenant = self.tenants.get(self.lease.recording.tenant)
+        return tenant is not None and tenant.fallback
 
     def intend(self, call: PaidCall) -> Intent | Bought | Refusal:
         """Commit the call before it is made, or say why it is not, or what it gave before.
@@ -225,6 +235,8 @@ class Ask:
         """
         every, failures = [_Open(s) for s in segments], list[EarwitnessError | None]()
         policy = policy or self.policy
+        if purse and purse.hurries(policy):
+            engines = _elsewhere_first(hearing, task, engines, every)
         for left, engine in zip(reversed(range(len(engines))), engines, strict=True):
             step = _Step(hearing, task, engine, left, policy, self.calibrations)
             if all(o.settled for o in every):
@@ -235,6 +247,20 @@ class Ask:
         failure = _cause([failed for failed in failures if failed])
         found = (o.decided(failure, policy, beside=beside) for o in every)
         return sorted(found, key=lambda d: d.segment)
+
+
+def _elsewhere_first(
+    hearing: Hearing, task: Task, engines: Sequence[str], every: Sequence[_Open]
+) -> list[str]:
+    """Engines that cost money, then the others: those hold the queue up, and are still asked
+    where no call is made or none is good enough. Who is passed over is noted."""
+    paid = [engine for engine in engines if hearing.terms(engine, task)]
+    free = [engine for engine in engines if engine not in paid]
+    last = max((engines.index(engine) for engine in paid), default=-1)
+    for engine in (engine for engine in free if engines.index(engine) < last):
+        for o in every:
+            o.note(task, engine, Verdict.ESCALATE, "degraded")
+    return [*paid, *free]
 
 
 def _cause(failures: Sequence[EarwitnessError]) -> EarwitnessError | None:

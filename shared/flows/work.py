@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import BinaryIO
 
 from shared.domain.answers import Task
-from shared.domain.attempts import failing
+from shared.domain.attempts import failing, waited_s
 from shared.domain.cascade import Decided
 from shared.domain.deliberations import DECISIONS, deliberations, written
 from shared.domain.features import files, pooled
@@ -299,7 +299,12 @@ class Work:
         return {**engines, Task.TRANSCRIBE: (wished, *engines[Task.TRANSCRIBE][1:])}
 
     def _purse(self, lease: Lease) -> Purse | None:
-        return Purse(self.spending, self.tenants, lease, self.now) if self.spending else None
+        if self.spending is None:
+            return None
+        # Only who may be passed over for it is asked how long it waited: that is a read.
+        asked = self.ask.policy.degrade_after_s
+        waited = waited_s(self.recordings.history(lease.recording.id)) if asked else 0.0
+        return Purse(self.spending, self.tenants, lease, self.now, waited)
 
     def _should_stop(self, lease: Lease, begun: datetime, yields: Callable[[Lane], bool]) -> bool:
         late = (self.now() - begun).total_seconds() >= self.ticket_s

@@ -302,6 +302,57 @@ class TestPaying:
 
         assert ears == ["first"]
 
+    @pytest.fixture
+    def late(self, store, lease):
+        """Asks for a job that waited so long, in a lane that should take a minute."""
+
+        def asked(waited_s, script=plainly, lane="low", **terms):
+            terms = Terms(price=Price(as_of=NOW.date(), source="us", minute_usd=6.0), **terms)
+            ears = SmallEars(survey(2), script, paid={"paid": terms})
+            parts = SqliteSpending(store), SqliteTenants(store), lease, lambda: NOW, waited_s
+            asks = Ask(Policy(degrade_after_s={lane: 60.0}))
+            engines = ("first", "paid", "second")
+            return ears, asks(ears, TASK, ears.survey.speech, engines, Purse(*parts))
+
+        return asked
+
+    def test_a_job_that_waited_too_long_goes_to_the_engine_elsewhere(self, late):
+        ears, decided = late(60.1)
+
+        assert ears.asked == [("paid", [0]), ("paid", [1])]
+        assert self.reasons(decided[0]) == [
+            ("first", Verdict.ESCALATE, "degraded"),
+            ("paid", Verdict.ACCEPT, "uncalibrated"),
+        ]
+
+    @pytest.mark.parametrize(("waited_s", "lane"), [(60.0, "low"), (1e6, "high")])
+    def test_nobody_is_passed_over_in_time_or_in_a_lane_without_a_limit(self, late, waited_s, lane):
+        ears, _ = late(waited_s, lane=lane)
+
+        assert ears.asked == [("first", [0, 1])]
+
+    @pytest.mark.parametrize("tenant", [{}, {"residency": True}])
+    def test_nobody_is_passed_over_for_a_tenant_that_has_not_agreed(self, store, late, tenant):
+        SqliteTenants(store).put(Tenant("acme", Tier.PRO, NOW, **tenant))
+
+        ears, [decided, _] = late(1e6)
+
+        assert ears.asked == [("first", [0, 1])]
+        assert self.reasons(decided) == [("first", Verdict.ACCEPT, "uncalibrated")]
+
+    def test_who_was_passed_over_answers_where_the_money_does_not_reach(self, store, late):
+        limit = (("fallback_usd_a_day", 1.0),)
+        SqliteTenants(store).put(Tenant("acme", Tier.PRO, NOW, limit, fallback=True))
+
+        ears, decided = late(61.0, paying)
+
+        assert ears.asked == [("paid", [0]), ("first", [1])]
+        assert self.reasons(decided[1]) == [
+            ("first", Verdict.ESCALATE, "degraded"),
+            ("paid", Verdict.ESCALATE, "over_budget"),
+            ("first", Verdict.ACCEPT, "uncalibrated"),
+        ]
+
 
 def leased(store):
     SqliteRecordings(store).create_or_get(recording(1), lambda _: placed())

@@ -2,18 +2,22 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from shared.domain.answers import Task, Word
 from shared.domain.cascade import Policy, Uncalibrated
 from shared.domain.deliberations import read
+from shared.domain.prices import Price, Terms
 from shared.domain.synthesis import Strategy, Synthesis
+from shared.domain.tenants import Tenant, Tier
 from shared.flows.ask import Ask
 from shared.flows.work import Settled
-from tests.flows.ears import SmallEars, says, survey
+from tests.builders import NOW
+from tests.flows.ears import SmallEars, plainly, says, survey
 from tests.flows.sure import figures, sure
-from tests.flows.test_work import LANES, add, known, work
+from tests.flows.test_work import LANES, Clock, add, known, work
 
 BOTH = ("first", "second")
 
@@ -201,3 +205,23 @@ def test_answers_kept_under_another_policy_are_given_anew(store):
     keys = {asks.key, replace(asks, policy=Policy(min_coverage=0.5)).key, Ask().key}
 
     assert len(keys) == 3
+
+
+@pytest.mark.parametrize(("waited_s", "passed_over"), [(60.0, False), (60.5, True)])
+def test_who_keeps_a_job_waiting_is_passed_over_and_that_is_said(store, waited_s, passed_over):
+    add(store)
+    store.tenants.put(Tenant("acme", Tier.PRO, NOW, fallback=True))
+    terms = Terms(price=Price(as_of=NOW.date(), source="us", minute_usd=0.006))
+    ears, clock = SmallEars(survey(1), plainly, paid={"second": terms}), Clock()
+    clock.at += timedelta(seconds=waited_s)
+    asks = Ask(Policy(degrade_after_s={"low": 60.0}))
+
+    work(store, ears, clock=clock, ask=asks, spending=store.spending)(LANES)
+
+    result = json.loads(store.results.load(known(store).result, "result.json"))
+    told = [w["message"] for w in result["warnings"] if w["code"] == "degraded"]
+    assert [engine for engine, _ in ears.asked] == ["second" if passed_over else "first"]
+    assert bool(told) is passed_over
+    if passed_over:
+        assert "had waited longer" in told[0]
+        assert steps(result)[0] == ("first", "escalate", "degraded")
