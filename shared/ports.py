@@ -517,6 +517,9 @@ class Ears(Protocol):
     ) -> AbstractContextManager[Hearing]:
         """Decode the sound once, counting, and survey it. `alive` is called all along.
 
+        Whoever waits calls it: in the thread that opens, later in each thread that asks. What it
+        raises comes out there, and ends that wait.
+
         Where engines are busy, those who ask for the high lane go first.
 
         Raises:

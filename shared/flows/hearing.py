@@ -103,11 +103,8 @@ class _Course:
         if self.failures or len(busy) >= self.profile.parallel:
             return None
         free = (task for task in self.left if self.left[task] and task not in busy)
-        able = (task for task in free if not any(self.left.get(t) for t in self._after(task)))
+        able = (t for t in free if not any(self.left.get(n) for n in self.profile.after(t)))
         return next((self.left[task][0] for task in able), None)
-
-    def _after(self, task: Task) -> frozenset[Task]:
-        return self.profile.after(task)
 
     def settle(self, asked: _Round, decided: Sequence[Decided]) -> None:
         self.left[asked.task].popleft()
@@ -142,26 +139,29 @@ class Hear:
                 several failures the first in the order of tasks.
             StaleLease: the job is another worker's; nothing more is written.
         """
-        course, begun = self._course(job), False
+        course = self._course(job)
         with _threads(course.profile.parallel) as threads:
             try:
-                stopped = False
-                while True:
-                    while not stopped and (due := course.due()):
-                        if stopped := begun and stop():
-                            break
-                        begun = True
-                        asking = threads.submit(copy_context().run, self._asked, job, due, course)
-                        course.under_way[asking] = due
-                    if not course.under_way:
-                        break
-                    self._take(job, course)
+                stopped = self._run(job, course, threads, stop)
             except BaseException:
                 job.grip.leave()  # the others stop, too, before the sound is closed under them
                 raise
         if course.failures:
             raise next(course.failures[task] for task in course.left if task in course.failures)
         return None if stopped else course.heard
+
+    def _run(self, job: Job, course: _Course, threads: Executor, stop: Callable[[], bool]) -> bool:
+        """Ask until all is asked, something failed, or `stop` says so: True."""
+        begun = stopped = False
+        while True:
+            while not stopped and (due := course.due()):
+                if stopped := begun and stop():
+                    break
+                asking = threads.submit(copy_context().run, self._asked, job, due, course)
+                course.under_way[asking], begun = due, True
+            if not course.under_way:
+                return stopped
+            self._take(job, course)
 
     def _course(self, job: Job) -> _Course:
         """Where an earlier worker left off."""

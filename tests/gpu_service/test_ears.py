@@ -1,6 +1,7 @@
 """Ears of one process: real decoder, real voice activity, the echo engine in its child."""
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -212,6 +213,20 @@ def test_a_long_recording_is_spooled_to_disk_and_read_back_exactly(tmp_path, mon
     np.testing.assert_array_equal(right, noise[1])
     np.testing.assert_allclose(both, noise[:, 4_000:12_000].mean(axis=0), atol=1e-6)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_that_read_at_once_each_get_their_own_samples(tmp_path):
+    """The tasks of a recording are asked in parallel, and a spool has one position."""
+    ramp = np.arange(160_000, dtype=np.float32)[np.newaxis]
+
+    def first_sample(n):
+        return kept.samples(Segment(0, n / 16, n / 16 + 1 / 16))[0]
+
+    with Pcm(tmp_path) as kept, ThreadPoolExecutor(8) as pool:
+        kept.add(ramp)
+        found = list(pool.map(first_sample, [*range(160)] * 20))
+
+    assert found == [n * 1_000 for n in range(160)] * 20
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A profile is refused with everything that is wrong with it, each with its line and column."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,11 @@ import pytest
 from local.profile_files import MAX_BYTES, MAX_DEPTH, profile_in
 from shared.domain.answers import Task
 from shared.domain.profile_rules import Deployed
-from shared.domain.profiles import Profile, stored
+from shared.domain.profiles import Profile, SynthesisPlan, TaskPlan, stored
 from shared.errors import InvalidProfile
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "profile.yaml"
+ROOT = Path(__file__).parents[2]
+EXAMPLE, README = ROOT / "docs" / "profile.yaml", ROOT / "README.md"
 DEPLOYED = Deployed(
     {
         "whisper": frozenset({Task.TRANSCRIBE}),
@@ -255,6 +257,21 @@ def test_the_example_is_a_profile():
     assert (profile.parallel, profile.decode_timeout_s()) == (2, 600.0)
     assert profile.plan(Task.CLASSIFY).timeout_s == 120.0
     assert stored(profile.canonical()) == profile
+
+
+def test_the_example_shows_every_key():
+    told = EXAMPLE.read_text()
+
+    for model in (Profile, TaskPlan, SynthesisPlan):
+        assert [key for key in model.model_fields if f"{key}:" not in told] == []
+
+
+def test_the_profile_of_the_readme_is_one(tmp_path):
+    [shown] = re.findall(r"```yaml\n(version: 1\n.*?)```", README.read_text(), re.DOTALL)
+    path = tmp_path / "readme.yaml"
+    path.write_text(shown)
+
+    assert profile_in(path, DEPLOYED).plan(Task.CLASSIFY).required
 
 
 def test_yaml_and_json_that_say_the_same_are_the_same_profile(tmp_path):
