@@ -17,23 +17,23 @@ class Heard:
     """What one engine said of one segment."""
 
     id: str  #: of the planned segment
+    key: str  #: of what its sound is made of
     text: str
     language: str | None
     signals: Mapping[str, float]
 
     @classmethod
-    def of(cls, segment: str, answer: Answer) -> "Heard":
+    def of(cls, segment: str, key: str, answer: Answer) -> "Heard":
         signals = {name: round(value, DIGITS) for name, value in sorted(answer.signals.items())}
-        return cls(segment, answer.text, answer.language, signals)
+        return cls(segment, key, answer.text, answer.language, signals)
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the answers of a file rest on; the date is told, not compared."""
+    """Who gave the answers of a file; the date is told, not compared."""
 
     engine: str
     versions: Mapping[str, str]  #: `capabilities().versions` of the engine
-    plan: str  #: digest of the part's plan
     date: str = field(compare=False)
 
 
@@ -67,19 +67,18 @@ def _about(header: Header) -> dict[str, object]:
     return {
         "engine": header.engine,
         "versions": dict(header.versions),
-        "plan": header.plan,
         "date": header.date,
     }
 
 
 def _kept(one: Heard, names: list[str]) -> list[object]:
-    return [one.id, one.text, one.language, [one.signals.get(name) for name in names]]
+    return [one.id, one.key, one.text, one.language, [one.signals.get(name) for name in names]]
 
 
-def _heard(kept: tuple[str, str, str | None, list[float | None]], names: list[str]) -> Heard:
-    segment, text, language, values = kept
+def _heard(kept: tuple[str, str, str, str | None, list[float | None]], names: list[str]) -> Heard:
+    segment, key, text, language, values = kept
     known = {name: v for name, v in zip(names, values, strict=True) if v is not None}
-    return Heard(segment, text, language, known)
+    return Heard(segment, key, text, language, known)
 
 
 def _line(what: object) -> str:

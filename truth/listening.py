@@ -57,18 +57,16 @@ def planned(engine: str, scope: str) -> list[list[Segment]]:
     return [list(g) for g in groups if engine not in ENGLISH_ONLY or g[0].text.language == "en"]
 
 
-def header(engine: str, scope: str) -> Header:
-    built = _built(engine)
-    digest = plan.digest_of_others() if scope == OTHERS else plan.digest(Part(scope))
-    today = datetime.now(UTC).date().isoformat()
-    return Header(engine, built.capabilities().versions, digest, today)
+def header(engine: str) -> Header:
+    versions = _built(engine).capabilities().versions
+    return Header(engine, versions, datetime.now(UTC).date().isoformat())
 
 
 def _up_to_date(engine: str, scope: str, processes: int) -> None:
-    about, groups = header(engine, scope), planned(engine, scope)
+    about, groups = header(engine), planned(engine, scope)
     unfinished = cache_folder() / "answers" / path(engine, scope).name
-    known = _known(path(engine, scope), about) or _known(unfinished, about)
-    missing = [group for group in groups if any(one.id not in known for one in group)]
+    known = _known(path(engine, scope), about) | _known(unfinished, about)
+    missing = [group for group in groups if not all(_answered_by(known, one) for one in group)]
     order = [one.id for group in groups for one in group]
     for n, found in enumerate(_asked(engine, missing, processes), 1):
         known |= {one.id: one for one in found}
@@ -80,8 +78,12 @@ def _up_to_date(engine: str, scope: str, processes: int) -> None:
         unfinished.unlink()
 
 
+def _answered_by(known: Mapping[str, Heard], one: Segment) -> bool:
+    return one.id in known and known[one.id].key == one.key
+
+
 def _known(file: Path, about: Header) -> dict[str, Heard]:
-    """What a file holds, if it was made by the same engine under the same plan."""
+    """What a file holds, if the same engine said it."""
     try:
         kept, known = answers.read(file)
     except FileNotFoundError:
@@ -115,7 +117,7 @@ def _built(engine: str) -> Engine:
 def _answered(group: Sequence[Segment]) -> list[Heard]:
     assert _engine is not None
     found = _engine.infer(Task.TRANSCRIBE, [_clip(one) for one in group])
-    return [Heard.of(one.id, answer) for one, answer in zip(group, found, strict=True)]
+    return [Heard.of(o.id, o.key, answer) for o, answer in zip(group, found, strict=True)]
 
 
 def _clip(one: Segment) -> Clip:

@@ -39,6 +39,11 @@ class Utterance:
         return f"{self.text.language}-{self.text.id}.{self.voice.id}.{self.condition.id}"
 
     @property
+    def key(self) -> str:
+        """Of everything that makes its sound: an answer to another key is of another sound."""
+        return _digest(asdict(self))
+
+    @property
     def language_said(self) -> str | None:
         """What an uploader told: nothing for English, as is usual; the language for others."""
         return None if self.text.language == "en" else self.text.language
@@ -59,6 +64,11 @@ class OtherSound:
     @property
     def id(self) -> str:
         return f"{self.kind}-{self.number:02d}"
+
+    @property
+    def key(self) -> str:
+        """As an utterance's."""
+        return _digest([self.id, OTHERS_S])
 
     @property
     def seed(self) -> int:
@@ -88,14 +98,11 @@ def other_sounds() -> list[OtherSound]:
 
 def digest(part: Part) -> str:
     """Of everything the plan of a part says; another plan has another digest."""
-    said = [{**asdict(one), "id": one.id} for one in utterances(part)]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+    return _digest([[one.id, one.key] for one in utterances(part)])
 
 
-def digest_of_others() -> str:
-    """As `digest`, of the sounds nobody speaks in."""
-    said = [one.id for one in other_sounds()]
-    return hashlib.sha256(json.dumps([said, OTHERS_S]).encode()).hexdigest()[:16]
+def _digest(what: object) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _of(language: str, part: Part) -> Iterator[Utterance]:

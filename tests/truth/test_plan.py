@@ -17,9 +17,9 @@ from truth.voices import VOICES
 
 #: Answers are committed for these plans; a changed plan needs `make truth` before its digest.
 DIGESTS = {
-    Part.TRAIN: "d3ae365a52e63883",
-    Part.CALIBRATION: "86ec5d0d7f5a6f92",
-    Part.TEST: "2a3ef7248d3acf39",
+    Part.TRAIN: "b09d95eafca6",
+    Part.CALIBRATION: "84d9b818360b",
+    Part.TEST: "855c0fde4b7d",
 }
 PAIRS = list(combinations(Part, 2))
 
