@@ -49,6 +49,10 @@ def ask_everything(store, client):
     store.outbox.pending()
     store.outbox.pending("a")
     store.tenants.all()
+    list(store.corrections.corrected("acme"))
+    list(store.corrections.corrected())
+    store.corrections.of("a")
+    store.spending.day("acme", NOW)
     FirestoreChanges(client)()
 
 

@@ -10,9 +10,11 @@ from shared.adapters.embedded.schema import MIGRATIONS
 from shared.adapters.embedded.sqlite_database import Database, to_us
 from shared.adapters.embedded.sqlite_jobs import SqliteJobs
 from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
+from shared.adapters.embedded.sqlite_spending import SqliteSpending
 from shared.domain.attempts import attempts
 from shared.domain.lanes import Lane
 from shared.domain.recording import Failure
+from shared.domain.spending import DayOfMoney
 from shared.domain.states import State
 from shared.errors import DiskFull, InvalidSettings, StoreUnavailable
 from tests.builders import NOW
@@ -203,3 +205,25 @@ def test_a_letter_of_version_1_lapses_when_its_days_are_over(tmp_path):
     late = NOW + timedelta(microseconds=1)
 
     assert (jobs.lapse(late, late), jobs.dead()) == (1, [])
+
+
+def test_what_was_spent_before_there_were_slices_is_still_spent(tmp_path):
+    before = next(n for n, step in enumerate(MIGRATIONS) if "CREATE TABLE slices" in step)
+    with closing(sqlite3.connect(tmp_path / "s.db")) as db:
+        for step in MIGRATIONS[:before]:
+            db.executescript(step)
+        for n, cost in enumerate((250_000, 500_000)):
+            day = NOW.date().isoformat()
+            db.execute(
+                "INSERT INTO calls (recording_id, tenant, day, engine, task, attempt, micro_usd,"
+                " segments) VALUES (?, 'acme', ?, 'paid', 'transcribe', 1, ?, '0')",
+                (f"rec{n}", day, cost),
+            )
+        db.execute(f"PRAGMA user_version = {before}")
+        db.commit()
+
+    db = Database(tmp_path / "s.db")
+
+    assert SqliteSpending(db).day("acme", NOW) == DayOfMoney(0.75, 0.0, 0.0)
+    with db.read() as rows:
+        assert rows.execute("SELECT taken FROM money").fetchone()[0] == 750_000
