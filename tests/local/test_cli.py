@@ -2,6 +2,7 @@
 
 import errno
 import json
+from datetime import timedelta
 
 import click
 import pytest
@@ -10,11 +11,15 @@ from click.testing import CliRunner
 from local.claim import claim
 from local.cli import cli
 from local.cli.hear import _write
+from shared.domain.answers import Task
+from shared.domain.lanes import Lane
 from shared.domain.result import read
+from shared.domain.spending import PaidCall
 from shared.domain.states import State
 from shared.domain.tenants import Tier
 from shared.errors import DiskFull
 from shared.wiring import clock
+from tests.builders import placed, recording
 
 
 @pytest.fixture
@@ -311,6 +316,23 @@ def test_tenant_is_made_and_changed_rule_by_rule(earwitness, world):
     assert (acme.rules.max_seconds, acme.rules.weight) == (90.0, 2.0)
     assert acme.rules.files_a_day is None
     assert acme.rules.keep_days == 7
+
+
+def test_tenants_say_what_they_spent_today_and_what_workers_hold(earwitness, world):
+    parts, now = world.parts, world.parts.now()
+    parts.tenants.ensure("acme", Tier.PRO, now)
+    parts.recordings.create_or_get(recording(), lambda _: placed())
+    lease = parts.jobs.lease_next(tuple(Lane), "w1", now, 60.0)
+    for day in (0, 1):  # it may become midnight before we ask
+        call = PaidCall("paid", Task.TRANSCRIBE, (day,), 0.05)
+        parts.spending.intend(lease, call, 1.0, now + timedelta(days=day))
+
+    said = earwitness("tenants", "ls").stdout
+    document = json.loads(earwitness("tenants", "ls", "--json").stdout)
+
+    assert "today 0.0500 USD spent, 0.0125 reserved, 0.0000 stranded" in said
+    [acme] = [t for t in document["tenants"] if t["id"] == "acme"]
+    assert acme["today"] == {"spent_usd": 0.05, "reserved_usd": 0.0125, "stranded_usd": 0.0}
 
 
 def test_tenants_own_rules_are_marked_and_forgotten(earwitness, world):
