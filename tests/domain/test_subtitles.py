@@ -166,6 +166,19 @@ def test_word_of_half_a_minute_is_shown_seven_seconds():
     assert (cue.start_s, cue.end_s) == (2.0, 2.0 + MAX_CUE_S)
 
 
+@pytest.mark.parametrize("moved_s", [0.0, 0.137, -0.052], ids=["as said", "later", "earlier"])
+def test_a_cue_begins_with_its_first_word_and_stands_until_its_last(moved_s):
+    """To the millisecond, wherever the words were moved; the pause between is nobody's."""
+    timed = [("Good", 0.412, 0.7), ("morning.", 0.73, 1.204), ("Who", 6.316, 6.5), ("is", 6.5, 6.9)]
+    words = [(text, start_s + moved_s, end_s + moved_s) for text, start_s, end_s in timed]
+
+    first, second = cues([spoken(*words)])
+
+    assert (first.start_s, second.start_s) == (round(words[0][1], 3), round(words[2][1], 3))
+    assert words[1][2] <= first.end_s < second.start_s
+    assert second.end_s >= words[3][2]
+
+
 def test_words_without_times_share_the_segment_by_length():
     first, second = cues([segment("a" * 40 + " " + "b" * 40, 10.0, 26.0)])
 

@@ -3,18 +3,23 @@
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gpu_service.decoding.decoder import Decoder
+from gpu_service.engines.engine import Capabilities
 from gpu_service.engines.registry import EngineSettings
+from gpu_service.hearing.against_sound import checked
 from gpu_service.hearing.ears import LocalEars
 from gpu_service.hosting.host import EngineHost
 from gpu_service.serving.server import Server
 from gpu_service.streaming.asking import heard
-from shared.domain.answers import Task
+from shared.domain.answers import Answer, Task, Word
 from shared.domain.coverage import covered
 from shared.domain.repetition import REPETITION_CUT
-from shared.domain.sound import Limits
+from shared.domain.result import TranscriptSegment, TranscriptWord
+from shared.domain.sound import SAMPLE_RATE, Limits
+from shared.domain.subtitles import cues
 from shared.domain.wishes import Wishes
 from tests.engines.speech import clip, said
 from tests.sounds import speech
@@ -53,6 +58,38 @@ def test_a_loop_is_cut_said_and_uncovered(ears):
     assert answer.cautions == (REPETITION_CUT,)
     assert [word.text for word in answer.words] == answer.text.split()
     assert share < 0.5
+
+
+def test_subtitles_stand_where_the_sound_is_not_where_the_engine_put_the_words():
+    """An engine that stretches its words over a pause of three seconds, as attention does."""
+    t = np.arange(6 * SAMPLE_RATE) / SAMPLE_RATE
+    loud = ((t >= 0.5) & (t < 1.3)) | ((t >= 4.3) & (t < 5.2))
+    sound = (0.3 * np.sin(2 * np.pi * 220 * t) * loud).astype(np.float32)
+    told = (Word(0.0, 2.4, "Yes.", 0.9), Word(2.4, 5.0, "Certainly.", 0.9))
+    answer = Answer("x", Task.TRANSCRIBE, "Yes. Certainly.", words=told)
+
+    words = checked(answer, clip(sound), Capabilities(frozenset(), 28.0)).words
+    first, second = cues([segment_of(words)])
+
+    assert (first.start_s, second.start_s) == pytest.approx((0.5, 4.3), abs=0.02)
+    assert first.end_s == pytest.approx(1.3333, abs=0.02)  # no longer than it takes to read
+    assert second.end_s == pytest.approx(5.2, abs=0.02)
+
+
+def segment_of(words):
+    timed = tuple(
+        TranscriptWord(start_s=w.start_s, end_s=w.end_s, text=w.text, confidence=None, source="x")
+        for w in words
+    )
+    return TranscriptSegment(
+        start_s=0.0,
+        end_s=6.0,
+        channel=None,
+        language=None,
+        text=" ".join(w.text for w in words),
+        confidence=None,
+        words=timed,
+    )
 
 
 def test_a_stream_is_cut_too(ears):
