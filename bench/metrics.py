@@ -2,16 +2,20 @@
 
 import tempfile
 import time
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
 from bench.measuring import goal, interleaved
 from gpu_service.house import House, build
+from gpu_service.measuring.drift import DriftMeter
 from gpu_service.measuring.instruments import ROUTES
 from gpu_service.metrics import Metrics
 from gpu_service.stream import Streams
+from local.calibration.fitting import WEIGHED, About, Example, Parted, fit
 from shared.domain.answers import Answer, Task
 from shared.domain.cascade import Decided, Decision, Verdict
+from shared.domain.confidence import Calibrations
 from shared.errors import leaves
 from shared.exchanges import Exchange
 from shared.flows.work import Settled
@@ -50,7 +54,29 @@ def _instance(home: Path) -> tuple[House, Metrics]:
     house, metrics = build(load(home=home, engines=engines, **who)), Metrics()
     metrics.watch(house)
     metrics.portray(house, Streams(house))
+    metrics.registry.register(_drifting())
     return house, metrics
+
+
+class _Identities:
+    def identity(self, engine: str) -> dict[str, str]:
+        return {"checkpoint": engine}
+
+
+def _drifting() -> DriftMeter:
+    """Every engine that writes down speech, calibrated by every figure there is."""
+    able = [name for name, tasks in ENGINES.items() if Task.TRANSCRIBE in tasks]
+    data = [Example(f"t{n % 9}", dict.fromkeys(WEIGHED, n / 70), n % 3 > 0) for n in range(210)]
+    known = [
+        fit(Parted(data, data, []), About({"checkpoint": name}, None, "any", datetime.now(UTC)))
+        for name in able
+    ]
+    meter = DriftMeter(Calibrations(tuple(known)), _Identities())
+    for name in able:
+        step = Decision(0, Task.TRANSCRIBE, name, Verdict.ACCEPT, "confident")
+        said = [Answer(name, Task.TRANSCRIBE, signals=e.signals, calibrated=True) for e in data]
+        meter.decided([Decided(n, answer, (step,)) for n, answer in enumerate(said)])
+    return meter
 
 
 def _happens(metrics: Metrics, n: int) -> None:

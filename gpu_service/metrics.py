@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from gpu_service.house import House
+from gpu_service.measuring.drift import DriftMeter
 from gpu_service.measuring.gpus import Gpus
 from gpu_service.measuring.instruments import FailureCounter, Instruments
 from gpu_service.measuring.portraits import Portrait
@@ -64,7 +65,14 @@ class Metrics:
     def watch(self, house: House) -> None:
         """See every decision of this house. To be called before its flows are handed on."""
         asks = house.work.ask
-        ask = ObservedAsk(asks.policy, asks.calibrations, self.instruments.decided)
+        drift = DriftMeter(asks.calibrations, house.work.ears)
+        self.registry.register(drift)
+
+        def seen(decided: Sequence[Decided]) -> None:
+            self.instruments.decided(decided)
+            drift.decided(decided)
+
+        ask = ObservedAsk(asks.policy, asks.calibrations, seen)
         house.work = replace(house.work, ask=ask, meter=self.instruments)
 
     def portray(self, house: House, streams: Streams) -> None:

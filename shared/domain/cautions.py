@@ -26,6 +26,8 @@ CAUTIONS = {
     "answer_unstructured": "An engine answered in a form of its own; its words stand as they are.",
     "transcript_cut": "More was said in a window than an engine is given with a question.",
     "question_missing": "An engine was asked nothing, so it was not asked at all.",
+    "confidence_outside_domain": "Some of this is unlike the sound that confidence was fitted to;"
+    " it promises less there.",
     "answer_filtered": "An engine's vendor left out a part of its answer.",
 }
 #: Escalations that are no news: they say that an answer was weighed, as every answer is.

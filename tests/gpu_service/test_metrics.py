@@ -8,13 +8,19 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gpu_service.measuring.drift import DriftMeter
 from gpu_service.measuring.gpus import Gpus
 from gpu_service.metrics import Metrics
 from shared.domain.answers import Answer, Task
 from shared.domain.cascade import Decided, Decision, Verdict
+from shared.domain.confidence import Calibrations
+from shared.domain.drift import LEAST
 from shared.errors import EngineDied, InvalidRequest
 from shared.exchanges import Exchange
 from shared.logs import say
+from tests.calibration.files import fitted
+from tests.flows.ears import SmallEars
+from tests.gpu_service.test_drift import heard as calibrated
 from tests.gpu_service.test_tickets import drop, ring, service, settings  # noqa: F401
 from tests.sounds import speech
 
@@ -76,6 +82,9 @@ def every_kind_of_thing(metrics):
         step = Decision(0, Task.DESCRIBE, "openai", Verdict.ESCALATE, "x", 0.3, True, 0.002)
         told.decided([Decided(0, answer, (step,))])
     told.exchanged(Exchange("/v1/analyses", 429, 10, 20, 0.1))
+    drift = DriftMeter(Calibrations((fitted(),)), SmallEars())
+    drift.decided(calibrated(LEAST, 3.0, 4.0))
+    metrics.registry.register(drift)
     told.count("reused")
 
 
