@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 from tests.emulators import (  # noqa: F401  # here, so that each is started once for all tests
     bigquery_emulator,
@@ -13,6 +14,9 @@ from tests.emulators import (  # noqa: F401  # here, so that each is started onc
 from tests.functions.deployment import deployed  # noqa: F401  # so too: it takes half a minute
 
 ALLOWED_SKIPS = ("gpu",)
+# No test fails on a clock, not even on a busy machine.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 #: Where Google's emulators are leaned on without naming their fixtures.
 EMULATED = ("/cloud/", "test_emulated.py", "test_emulators.py")
 
