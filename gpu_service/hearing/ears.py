@@ -55,12 +55,12 @@ class OpenedRecording:
             clips = [self._saying(c, a) for c, a in zip(clips, said, strict=True)]
         answers = server.infer(task, clips, lane=self.lane, alive=self.alive)
         self.alive()
+        answers = [confined(a, s.duration_s) for a, s in zip(answers, segments, strict=True)]
         if task is Task.TRANSCRIBE:
             able = server.capabilities()
             answers = [checked(a, c, able) for a, c in zip(answers, clips, strict=True)]
             answers = [unheeded(a, able, self.wishes) for a in answers]
-        each = zip(answers, segments, strict=True)
-        return [moved(confined(a, s.duration_s), s.start_s) for a, s in each]
+        return [moved(a, s.start_s) for a, s in zip(answers, segments, strict=True)]
 
     def terms(self, engine: str, task: Task) -> Terms | None:
         server = self.servers.get(engine)

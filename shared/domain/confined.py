@@ -26,6 +26,8 @@ MAX_LABEL, MAX_EVENTS_PER_S = 80, 10
 #: ISO 639-1 or -3.
 LANGUAGE = re.compile(r"[a-z]{2,3}")
 CUT = "answer_cut"
+#: Characters looked at for each that may be kept: blanks in a row make one.
+RAW = 4
 
 
 def plain(text: str) -> str:
@@ -48,15 +50,16 @@ def confined(answer: Answer, seconds: float) -> Answer:
     """
     spoken = answer.task in (Task.TRANSCRIBE, Task.ALIGN)
     most = MAX_SPOKEN + round(MAX_SPOKEN_PER_S * seconds) if spoken else MAX_WRITTEN
-    text, evidence = plain(answer.text), answer.evidence and plain(answer.evidence)
+    text, text_cut = _within(answer.text, most)
+    evidence, evidence_cut = _within(answer.evidence or "", most)
     words, events = _words(answer, most), _events(answer, seconds)
-    cut = len(text) > most or len(evidence or "") > most
-    cut |= len(words) < len(answer.words) or len(events) < len(answer.events)
+    fewer = len(words) < len(answer.words) or len(events) < len(answer.events)
+    cut = text_cut or evidence_cut or fewer
     known = answer.language is None or LANGUAGE.fullmatch(answer.language)
     return replace(
         answer,
-        text=text[:most].rstrip(),
-        evidence=evidence and evidence[:most].rstrip(),
+        text=text,
+        evidence=None if answer.evidence is None else evidence,
         language=answer.language if known else None,
         words=words,
         events=events,
@@ -64,11 +67,17 @@ def confined(answer: Answer, seconds: float) -> Answer:
     )
 
 
+def _within(text: str, most: int) -> tuple[str, bool]:
+    """At most so many characters, and whether that was cut; what is left out costs no time."""
+    seen = plain(text[: RAW * most])
+    return seen[:most].rstrip(), len(seen) > most or len(text) > RAW * most
+
+
 def _words(answer: Answer, most: int) -> tuple[Word, ...]:
     """As many words, with their blanks, as `most` characters hold."""
     kept, room = list[Word](), most
     for word in answer.words:
-        said = plain(word.text)
+        said, _ = _within(word.text, most)
         room -= len(said) + 1
         if room < 0:
             break
@@ -78,4 +87,4 @@ def _words(answer: Answer, most: int) -> tuple[Word, ...]:
 
 def _events(answer: Answer, seconds: float) -> tuple[SoundEvent, ...]:
     most = round(MAX_EVENTS_PER_S * (seconds + 1.0))
-    return tuple(replace(e, label=plain(e.label)[:MAX_LABEL]) for e in answer.events[:most])
+    return tuple(replace(e, label=_within(e.label, MAX_LABEL)[0]) for e in answer.events[:most])
