@@ -18,8 +18,11 @@ from shared.settings import Settings
 
 log = logging.getLogger("earwitness.gateway")
 
-#: Bytes. No request but an upload needs more than a few hundred.
+#: Bytes. No request but an upload or a correction needs more than a few hundred.
 MAX_BODY = 64 << 10
+#: Bytes of a correction: the whole text of the longest recording there may be (12 h, 14 letters
+#: a second: 600 kB) is corrected in parts, that of four hours (200 kB) at once.
+MAX_CORRECTION = 512 << 10
 #: Where bodies are counted against their permit instead of MAX_BODY, and where by the line to
 #: the GPU service.
 STREAMED = (("PUT", "/v1/uploads/"), ("POST", "/v1/audio/"), ("POST", "/v1/analyses"))
@@ -93,17 +96,24 @@ def _streams(scope: Scope) -> bool:
     return any(method == m and path.startswith(start) for m, start in STREAMED)
 
 
+def _most(scope: Scope) -> int:
+    """Bytes this request may have."""
+    corrects = scope["method"] == "POST" and str(scope["path"]).endswith("/corrections")
+    return MAX_CORRECTION if corrects else MAX_BODY
+
+
 async def _bounded(scope: Scope, receive: Receive) -> Receive:
     """Read the whole small body; `receive` gives it once, then what comes after it."""
+    most = _most(scope)
     claimed = Headers(scope=scope).get("content-length", "0")
-    if not claimed.isdecimal() or int(claimed) > MAX_BODY:
+    if not claimed.isdecimal() or int(claimed) > most:
         raise errors.TooLarge
     body, more = b"", True
     while more:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > MAX_BODY:
+        if len(body) > most:
             raise errors.TooLarge
     unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 

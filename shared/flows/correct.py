@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.domain.corrected import Passage, corrected, with_correction
-from shared.domain.corrections import MAX_VERSIONS, Author, Correction, Said
+from shared.domain.corrections import MAX_STRETCHES, MAX_VERSIONS, Author, Correction, Said
 from shared.domain.recording import Recording
 from shared.domain.result import Result, Transcript, read
 from shared.errors import CorrectionOutdated, WrongState
@@ -66,7 +66,10 @@ class Correct:
         return made
 
     def confirm(self, known: Recording, base: int, by: Author) -> Correction:
-        """Keep that whatever nobody corrected so far is right as it stands.
+        """Keep that whatever nobody corrected so far is right as it stands; the last version of it.
+
+        A version holds MAX_STRETCHES; a longer recording makes several. Where that breaks off, the
+        rest is still unchecked and may be confirmed again.
 
         Raises:
             WrongState: there is no transcript, or nothing of it is unchecked.
@@ -76,7 +79,8 @@ class Correct:
         if not unchecked:
             raise WrongState("All of it was checked already.")
         said = [Said(s.start_s, s.end_s, s.text, s.channel) for s in unchecked]
-        return self(known, base, by, said)
+        parts = [said[at : at + MAX_STRETCHES] for at in range(0, len(said), MAX_STRETCHES)]
+        return [self(known, base + n, by, part) for n, part in enumerate(parts)][-1]
 
     def heard(self, known: Recording) -> Heard:
         """What the machine and people say was said.

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
+from gateway.security import MAX_CORRECTION
 from shared.domain.api_keys import ENTROPY_BYTES, Scope, minted
-from shared.domain.corrections import MAX_STRETCHES, MAX_TEXT
+from shared.domain.corrections import MAX_STRETCHES, MAX_TEXT, MAX_WHOLE
 from tests.builders import NOW
 from tests.gateway.testimony import TEXT
 
@@ -147,6 +148,24 @@ def test_what_is_not_understood_is_refused(client, known, body):
 
 def test_the_limit_itself_is_fine(client, known):
     assert send(client, known, 0, FIRST | {"text": "x" * MAX_TEXT}).status_code == 201
+
+
+def test_the_whole_text_of_four_hours_is_taken_at_once(client, known):
+    said = "é" * MAX_WHOLE
+
+    assert send(client, known, 0, text=said).status_code == 201
+    assert error(send(client, known, 1, text=said + "é"))[0] == 422
+    assert error(send(client, known, 1, text="x" * MAX_CORRECTION)) == (413, "too_large")
+
+
+def test_three_hours_are_confirmed_at_once(client, store):
+    known = store.done("long.wav", spoken=[(n * 3.0, "so it is") for n in range(MAX_STRETCHES + 9)])
+    token = client.headers["X-Earwitness-Token"]
+
+    client.post(f"/recordings/{known.id}/confirmation", data={"token": token, "base": 0})
+
+    first, second = listed(client, known)["corrections"]
+    assert (len(first["segments"]), len(second["segments"])) == (MAX_STRETCHES, 9)
 
 
 def test_without_the_pages_token_nothing_is_corrected(client, known):

@@ -193,6 +193,7 @@ def test_every_state_change_needs_the_pages_token(app, client):
         ("post", "/v1/dead-letters/x/discard"),
         ("post", "/v1/dead-letters/x/replay"),
         ("post", "/v1/keys"),
+        ("post", "/v1/recordings/x/corrections"),
         ("post", "/v1/uploads"),
     ]
     assert len(list(state_changing(app))) == len(refused) + 1
