@@ -13,6 +13,7 @@ from gateway import (
     callers,
     corrections,
     dead_letters,
+    deliberations,
     errors,
     events,
     health,
@@ -39,8 +40,8 @@ from shared.settings import Settings
 #: Seconds from SIGTERM until open answers are cut; the platform kills after 10 s.
 GRACE_S = 5
 ROUTERS = (
-    *(recordings, transcripts, corrections, audio, uploads, search, dead_letters, events),
-    *(keys, openai_api, analyses, stream, metrics, health, page),
+    *(recordings, transcripts, deliberations, corrections, audio, uploads, search, dead_letters),
+    *(events, keys, openai_api, analyses, stream, metrics, health, page),
 )
 SUMMARY = "Recordings in, testimony out."
 

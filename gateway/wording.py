@@ -1,8 +1,7 @@
 """How the page says things: states, times, sizes, decisions, in plain words."""
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -65,16 +64,54 @@ LANGUAGES = {
     "zh": "Chinese",
 }
 
-#: What each reason of the cascade means; {who} asked for {what}.
-REASONS = {
-    ("accept", "confident"): "accepted: it was sure enough",
-    ("accept", "uncalibrated"): "accepted and marked: its confidence is not calibrated",
-    ("escalate", "low_confidence"): "passed on: it was not sure enough",
-    ("escalate", "uncalibrated"): "passed on: its confidence is not calibrated",
-    ("review", "low_confidence"): "kept for a person to review: nobody was sure enough",
-    ("review", "uncalibrated"): "kept for a person to review: its confidence is not calibrated",
+#: Why an engine was passed by or its answer does not stand, by reason.
+PASSED = {
+    "low_confidence": "passed on: it was not sure enough",
+    "uncalibrated": "passed on: its confidence is not calibrated",
+    "coverage": "passed on: words that were spoken are missing",
+    "no_words": "passed on: it found no words where another engine did",
+    "degraded": "passed over: the recording had waited longer than its lane should take",
+    "breaker_open": "not asked: it failed too often just before and is left alone for a while",
+    "not_opted_in": "not asked: the tenant has not agreed to engines that cost money",
+    "residency": "not asked: the tenant's data may not leave",
+    "over_budget": "not asked: it would cost more than is left of the tenant's day",
+    "over_limit": "not asked: one call would cost more than the tenant's whole day may",
+    "intent_unresolved": "not asked again: a call may have been paid for",
+    "already_called": "not asked again: the call was made and its answer lost",
+    "timed_out": "not waited for: the time that the tenant's profile gives was over",
 }
-TASKS = {"transcribe": "writing down speech", "classify": "naming sounds"}
+#: Why an answer is accepted.
+ACCEPTED = {
+    "confident": "accepted: it was sure enough",
+    "uncalibrated": "accepted and marked: its confidence is not calibrated",
+    "aligned": "placed",
+    "unplaced": "left as it was: the words could not be placed",
+    "highest-confidence": "kept: of all answers it has the highest confidence",
+    "latest": "kept: it is the last answer that is good enough",
+    "weighted": "kept: the engines' votes were for it",
+}
+#: Why nobody was believed and a person should look.
+REVIEWED = {
+    "low_confidence": "nobody was sure enough",
+    "uncalibrated": "its confidence is not calibrated",
+    "coverage": "words that were spoken are missing",
+    "no_words": "another engine found no words",
+    "not_opted_in": "no engine that costs money may be asked",
+    "residency": "no engine elsewhere may be asked",
+    "over_budget": "the tenant's day has no money left",
+    "over_limit": "one call would cost more than the tenant's whole day may",
+    "highest-confidence": "of all answers it is the best",
+    "latest": "of all answers it is the last one",
+    "weighted": "the engines' votes were for it",
+}
+TASKS = {
+    "transcribe": "writing down speech",
+    "align": "placing words in time",
+    "classify": "naming sounds",
+    "describe": "describing",
+    "answer": "answering questions",
+    "embed": "making features to search by",
+}
 
 PHASES = {"queue": "waiting", "decode": "decoding", "hear": "hearing", "total": "in all"}
 
@@ -135,19 +172,27 @@ def coded(message: str) -> Markup:
 
 def decisions(steps: Iterable[Step]) -> list[str]:
     """The cascade's steps in sentences, alike ones counted together, in order."""
-    counted = Counter((s.engine, s.task.value, s.verdict.value, s.reason) for s in steps)
-    return [_sentence(*key, number) for key, number in counted.items()]
+    alike: dict[tuple[str, str, str, str], list[Step]] = {}
+    for s in steps:
+        alike.setdefault((s.engine, s.task.value, s.verdict.value, s.reason), []).append(s)
+    return [_sentence(*key, its) for key, its in alike.items()]
 
 
-def _sentence(engine: str, task: str, verdict: str, reason: str, number: int) -> str:
-    stretch = "1 stretch" if number == 1 else f"{number} stretches"
-    other = f"{verdict}: {reason.replace('_', ' ')}"
-    said = REASONS.get((verdict, reason)) or (
-        f"not answered ({reason.replace('_', ' ')}), so the next engine was asked"
-        if verdict == "escalate"
-        else other
-    )
-    return f"{engine}, {TASKS.get(task, task)}: {stretch} {said}."
+def _sentence(engine: str, task: str, verdict: str, reason: str, steps: Sequence[Step]) -> str:
+    stretch = "1 stretch" if len(steps) == 1 else f"{len(steps)} stretches"
+    cost_usd = sum(s.cost_usd for s in steps)
+    paid = f" It cost {cost_usd:.4f} USD." if cost_usd else ""
+    return f"{engine}, {TASKS.get(task, task)}: {stretch} {_became(verdict, reason)}.{paid}"
+
+
+def _became(verdict: str, reason: str) -> str:
+    plain = reason.replace("_", " ")
+    if verdict == "accept":
+        return ACCEPTED.get(reason, f"accepted ({plain})")
+    if verdict == "review":
+        why = REVIEWED.get(reason, f"nobody else answered ({plain})")
+        return f"kept for a person to review: {why}"
+    return PASSED.get(reason, f"not answered ({plain}), so the next engine was asked")
 
 
 def decibel(value: float | None, unit: str) -> str:

@@ -86,6 +86,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/recordings/{recording_id}/decisions.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Decisions
+         * @description What each engine said of each segment, what it was worth, and what followed from that.
+         */
+        get: operations["get_decisions_v1_recordings__recording_id__decisions_json_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/recordings/{recording_id}/corrections": {
         parameters: {
             query?: never;
@@ -827,6 +847,46 @@ export interface components {
             recordings: components["schemas"]["Listed"][];
         };
         /**
+         * Deliberation
+         * @description How the answer of one segment came to stand.
+         */
+        Deliberation: {
+            task: components["schemas"]["Task"];
+            /** Segment */
+            segment: number;
+            /** Question */
+            question?: number | null;
+            /** Channel */
+            channel: number | null;
+            /** Start S */
+            start_s: number;
+            /** End S */
+            end_s: number;
+            /** Engine */
+            engine: string;
+            /** Text */
+            text: string;
+            /** Steps */
+            steps: components["schemas"]["Opinion"][];
+        };
+        /**
+         * Deliberations
+         * @description All of a recording, by task, in the order of segments.
+         */
+        Deliberations: {
+            /**
+             * Schema
+             * @default earwitness.decisions/v1
+             * @constant
+             */
+            schema?: "earwitness.decisions/v1";
+            /**
+             * Segments
+             * @default []
+             */
+            segments?: components["schemas"]["Deliberation"][];
+        };
+        /**
          * Description
          * @description The recording described in words.
          */
@@ -1321,6 +1381,51 @@ export interface components {
              */
             name?: string;
         };
+        /**
+         * Opinion
+         * @description One step of the cascade, with what the engine said; nothing where it gave no answer.
+         */
+        Opinion: {
+            /** Engine */
+            engine: string;
+            verdict: components["schemas"]["Verdict"];
+            /** Reason */
+            reason: string;
+            /** Confidence */
+            confidence?: number | null;
+            /**
+             * Calibrated
+             * @default false
+             */
+            calibrated?: boolean;
+            /** Calibration */
+            calibration?: string | null;
+            /** Coverage */
+            coverage?: number | null;
+            /**
+             * Cost Usd
+             * @default 0
+             */
+            cost_usd?: number;
+            /** Text */
+            text?: string | null;
+            /** Language */
+            language?: string | null;
+            /** Signals */
+            signals?: {
+                [key: string]: number;
+            };
+            /**
+             * Seconds
+             * @default 0
+             */
+            seconds?: number;
+            /**
+             * Cautions
+             * @default []
+             */
+            cautions?: string[];
+        };
         /** RecordingPage */
         RecordingPage: {
             /**
@@ -1759,6 +1864,14 @@ export interface components {
             metadata?: {
                 [key: string]: string;
             };
+            /**
+             * Questions
+             * @description Asked of the sound, an answer each in the result; up to 300 characters a question.
+             * @example [
+             *       "Who is calling, and why?"
+             *     ]
+             */
+            questions?: string[];
         };
         /**
          * Warned
@@ -1913,6 +2026,38 @@ export interface operations {
                     "application/x-subrip": unknown;
                     "text/vtt": unknown;
                     "text/plain": unknown;
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_decisions_v1_recordings__recording_id__decisions_json_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The recording's id. */
+                recording_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deliberations"];
                 };
             };
             /** @description Why the request failed. */

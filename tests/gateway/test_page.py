@@ -13,7 +13,7 @@ from shared.domain.tenants import Tier
 from shared.settings import Settings
 from tests.builders import NOW
 from tests.gateway.conftest import HOST
-from tests.gateway.testimony import TEXT, Filled
+from tests.gateway.testimony import DISPUTED, TEXT, Filled
 
 #: Names nobody should trust. Each is drawn on every page and must stay text.
 HOSTILE = {
@@ -250,6 +250,21 @@ def test_each_state_says_what_it_means(client, store, state, expected):
     text = " ".join(Seen(client.get(f"/recordings/{known.id}").text).text.split())
 
     assert [said for said in expected if said not in text] == []
+
+
+def test_where_engines_disagree_both_are_heard(client, store):
+    known = store.disputed()
+
+    text = " ".join(Seen(client.get(f"/recordings/{known.id}").text).text.split())
+
+    for said in (
+        "Where engines disagree",
+        f"openai: {DISPUTED}",
+        "whisper: the witness heard a dog bark",
+        "whisper, writing down speech: 1 stretch passed on: words that were spoken are missing.",
+        "openai, writing down speech: 1 stretch accepted: it was sure enough. It cost 0.0030 USD.",
+    ):
+        assert said in text
 
 
 def test_discarded_recording_offers_nothing_more(client, store):

@@ -15,7 +15,9 @@ from gateway.ulids import ULID, ulid
 from shared.domain.answers import Task
 from shared.domain.cascade import Verdict
 from shared.domain.result import Sound, Step
+from shared.domain.spending import Refusal
 from shared.domain.states import State
+from shared.domain.synthesis import Strategy
 from tests.builders import NOW
 
 
@@ -155,8 +157,8 @@ def test_every_state_has_a_look():
     assert set(wording.LOOKS) == set(State)
 
 
-def step(verdict, reason, task=Task.TRANSCRIBE, engine="whisper", segment=0):
-    return Step(segment=segment, task=task, engine=engine, verdict=verdict, reason=reason)
+def step(verdict, reason, task=Task.TRANSCRIBE, engine="whisper", segment=0, **more):
+    return Step(segment=segment, task=task, engine=engine, verdict=verdict, reason=reason, **more)
 
 
 @pytest.mark.parametrize(
@@ -181,12 +183,36 @@ def step(verdict, reason, task=Task.TRANSCRIBE, engine="whisper", segment=0):
         ),
         (
             [step(Verdict.REVIEW, "engine_died", Task.DESCRIBE, "gama")],
-            ["gama, describe: 1 stretch review: engine died."],
+            [
+                "gama, describing: 1 stretch kept for a person to review:"
+                " nobody else answered (engine died)."
+            ],
         ),
     ],
 )
 def test_decisions_are_told_in_sentences(steps, said):
     assert wording.decisions(steps) == said
+
+
+def test_what_alike_steps_cost_is_told_together():
+    paid = [step(Verdict.ACCEPT, "confident", segment=n, cost_usd=0.0021) for n in range(2)]
+
+    assert wording.decisions(paid) == [
+        "whisper, writing down speech: 2 stretches accepted: it was sure enough."
+        " It cost 0.0042 USD."
+    ]
+
+
+def test_every_reason_of_ours_has_words_of_its_own():
+    strategies = {strategy.value for strategy in Strategy}
+    weighed = {"low_confidence", "uncalibrated", "coverage", "no_words"}
+
+    assert set(Refusal) | weighed | {"degraded", "breaker_open"} <= set(wording.PASSED)
+    assert {"confident", "uncalibrated", "aligned", "unplaced"} | strategies <= set(
+        wording.ACCEPTED
+    )
+    assert weighed | strategies <= set(wording.REVIEWED)
+    assert set(wording.TASKS) == set(Task)
 
 
 def sound(label, start, end):

@@ -16,6 +16,21 @@ def ids(answer):
     return [r["recording"]["id"] for r in answer.json()["recordings"]]
 
 
+def test_what_each_engine_said_is_told(client, store):
+    known, waiting = store.done(), store.received("waiting.wav")
+
+    told = client.get(f"/v1/recordings/{known.id}/decisions.json").json()
+
+    assert told["schema"] == "earwitness.decisions/v1"
+    [said, *_] = told["segments"]
+    assert (said["engine"], said["text"], said["steps"][0]["verdict"]) == (
+        "whisper",
+        TEXT,
+        "accept",
+    )
+    assert client.get(f"/v1/recordings/{waiting.id}/decisions.json").status_code == 404
+
+
 def test_empty_store_is_an_empty_list(client):
     assert client.get("/v1/recordings").json() == {"recordings": [], "next": None}
 

@@ -3,11 +3,12 @@
 import io
 import math
 import wave
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.domain.answers import Answer, SoundEvent, Task, Word
 from shared.domain.cascade import Decided, Decision, Verdict
+from shared.domain.deliberations import DECISIONS, Deliberations, deliberations, written
 from shared.domain.lanes import Lane
 from shared.domain.names import recording_id, tenant_and_path
 from shared.domain.recording import Failure, Lease, Recording
@@ -20,6 +21,7 @@ from shared.wiring import Parts
 from tests.builders import NOW, placed, recording
 
 RATE = 8_000
+DISPUTED = "the witness heard a duck walk twice before the shore closed"
 TEXT = "the witness heard a dog bark twice before the door closed and somebody laughed"
 
 
@@ -122,11 +124,21 @@ class Filled:
 
     def finish(self, lease: Lease, spoken=None, sounds=(), cautions=()) -> Recording:
         told = testimony(lease.recording, spoken or [(1.0, TEXT)], sounds, cautions)
-        return self._keep(lease, testify(told))
+        return self._keep(lease, testify(told), told)
 
-    def _keep(self, lease: Lease, result: Result) -> Recording:
+    def disputed(self, path="disputed.wav") -> Recording:
+        """Done: openai was sure of other words than whisper, which had left some out."""
+        lease = self.leased(path)
+        told = testimony(lease.recording, [(1.0, TEXT)], (), ())
+        disputed = {**told.heard, Task.TRANSCRIBE: [_disputed(told.heard[Task.TRANSCRIBE][0])]}
+        told = replace(told, heard=disputed)
+        return self._keep(lease, testify(told), told)
+
+    def _keep(self, lease: Lease, result: Result, told: Testimony | None = None) -> Recording:
         folder = f"results/{lease.recording.tenant}/{lease.recording.id}/{lease.token}"
-        self.parts.results.save(folder, rendered(result))
+        decided = deliberations(told.survey, told.heard) if told else Deliberations()
+        files = {**rendered(result), DECISIONS: written(decided)}
+        self.parts.results.save(folder, files)
         return self.parts.jobs.complete(lease, outcome(result, folder, None), [], self.at)
 
     def known(self, recording_id: str) -> Recording:
@@ -174,6 +186,24 @@ def _said(n: int, start_s: float, text: str) -> Decided:
     )
     step = Decision(n, Task.TRANSCRIBE, "whisper", Verdict.ACCEPT, "uncalibrated", 0.93)
     return Decided(n, answer, (step,))
+
+
+def _disputed(said: Decided) -> Decided:
+    short = "the witness heard a dog bark"
+    whisper = replace(said.answer, text=short, words=words(1.0, short), calibrated=True)
+    openai = replace(
+        said.answer,
+        engine="openai",
+        text=DISPUTED,
+        confidence=0.97,
+        calibrated=True,
+        words=words(1.0, DISPUTED),
+    )
+    steps = (
+        Decision(0, Task.TRANSCRIBE, "whisper", Verdict.ESCALATE, "coverage", 0.93, True, 0.0, 0.5),
+        Decision(0, Task.TRANSCRIBE, "openai", Verdict.ACCEPT, "confident", 0.97, True, 0.003, 1.0),
+    )
+    return Decided(said.segment, openai, steps, (whisper, openai), ("openai", "whisper"))
 
 
 def _classified(sounds) -> Decided:
