@@ -8,6 +8,7 @@ from gpu_service.openai_api import failures
 from shared.domain.answers import Answer, Task, Word
 from shared.domain.cascade import Decided
 from shared.domain.sound import Survey
+from shared.domain.stitching import stitched
 from shared.errors import EarwitnessError
 
 Json = dict[str, Any]
@@ -47,6 +48,8 @@ def _result(
         return {"error": fault(what)}
     segments = survey.speech if task is Task.TRANSCRIBE else survey.windows
     times = {s.index: (s.start_s, s.end_s) for s in segments}
+    if task is Task.TRANSCRIBE:
+        what = stitched(segments, what)
     parts = [_part(d, times[d.segment], accept_at) for d in what]
     answers = [d.answer for d in what]
     return {

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
@@ -178,11 +178,10 @@ def _speech(
     """The segments of all channels in the order of time, numbered through."""
     apart = len(present) > 1
     found = [
-        segment
-        for n, (spans, presence) in enumerate(zip(voiced, present, strict=True))
-        for segment in cut(spans, duration_s, n if apart else None, quietest=presence.quietest)
+        cut(spans, duration_s, n if apart else None, quietest=by.quietest, goes_on=by.goes_on)
+        for n, (spans, by) in enumerate(zip(voiced, present, strict=True))
     ]
-    ordered = sorted(found, key=lambda s: (s.start_s, s.channel or 0))
+    ordered = sorted(chain(*found), key=lambda s: (s.start_s, s.channel or 0))
     return tuple(replace(segment, index=i) for i, segment in enumerate(ordered))
 
 

@@ -22,7 +22,7 @@ class Presence:
 
     def __init__(self) -> None:
         self._silero, self._fire_red, self._gate = VoiceActivity(), FireRed(), EnergyGate()
-        self.quietest = self._silero.quietest
+        self.quietest, self.goes_on = self._silero.quietest, self._silero.goes_on
 
     def add(self, block: NDArray[np.float32]) -> None:
         """Take the next samples: float32, shape (n,), mono, 16 kHz, -1..1, any n."""

@@ -8,7 +8,7 @@ from shared.domain.sound import MAX_SEGMENT_S, Segment, Span
 
 #: Names these rules together with those of presence. Change it with either: checkpoints made
 #: under another plan are void.
-PLAN = "silero6-firered-cut/2"
+PLAN = "silero6-firered-cut/3"
 #: Seconds. Speech across a longer silence goes to another segment: Whisper tends to drop or to
 #: invent words around long silences, and paid engines charge for them.
 MERGE_SILENCE_S = 2.0
@@ -17,12 +17,22 @@ COMFORTABLE_SILENCE_S = 0.2
 #: Share of a full segment that must be filled before we look for the best place to cut.
 FILLED = 0.6
 
+#: Seconds that two pieces share where speech goes on through the cut: two to six words, so that
+#: one that the edge of a piece cuts in two is whole in the other (`domain.stitching`).
+OVERLAP_S = 2.0
+
 #: Gives the best moment to cut between two seconds; `VoiceActivity.quietest` is one.
 Quietest = Callable[[float, float], float]
+#: Whether speech goes on through a moment; `VoiceActivity.goes_on` is one.
+GoesOn = Callable[[float], bool]
 
 
 def _last_moment(start_s: float, end_s: float) -> float:
     return end_s
+
+
+def _never(moment_s: float) -> bool:
+    return False
 
 
 def cut(
@@ -31,14 +41,16 @@ def cut(
     channel: int | None = None,
     *,
     quietest: Quietest = _last_moment,
+    goes_on: GoesOn = _never,
 ) -> tuple[Segment, ...]:
     """Segments of at most MAX_SEGMENT_S that together hold every second of `spans`.
 
-    `spans` are sorted and apart. Segments are sorted, apart and inside 0..duration_s. A span
-    too long for one segment is cut at its quietest moments; pieces never overlap, so no word
-    is heard twice. Without `quietest` it is cut at the limit.
+    `spans` are sorted and apart. Segments are sorted and inside 0..duration_s. A span too long
+    for one segment is cut at its quietest moments (without `quietest` at the limit). Where
+    speech goes on even there, the two share OVERLAP_S around the cut; all others are apart.
     """
-    pieces = [p for span in spans for p in _pieces(_inside(span, duration_s), quietest)]
+    inside = (_inside(span, duration_s) for span in spans)
+    pieces = [p for span in inside for p in _pieces(span, quietest, goes_on)]
     segments: list[Segment] = []
     rest = [piece for piece in pieces if piece[1] > piece[0]]
     while rest:
@@ -65,15 +77,17 @@ def _inside(span: Span, duration_s: float) -> Span:
     return max(0.0, span[0]), min(span[1], duration_s)
 
 
-def _pieces(span: Span, quietest: Quietest) -> list[Span]:
+def _pieces(span: Span, quietest: Quietest, goes_on: GoesOn) -> list[Span]:
     """`span` in pieces of at most MAX_SEGMENT_S, cut where speech is least likely."""
     start, end = span
     pieces: list[Span] = []
     while end - start > MAX_SEGMENT_S:
-        moment = quietest(start + FILLED * MAX_SEGMENT_S, start + MAX_SEGMENT_S)
-        moment = min(max(moment, start + FILLED * MAX_SEGMENT_S), start + MAX_SEGMENT_S)
-        pieces.append(_fitting((start, moment)))
-        start = pieces[-1][1]
+        first, last = start + FILLED * MAX_SEGMENT_S, start + MAX_SEGMENT_S
+        moment = min(max(quietest(first, last), first), last)
+        shared = OVERLAP_S / 2 if goes_on(moment) else 0.0
+        moment = min(moment, last - shared)
+        pieces.append(_fitting((start, moment + shared)))
+        start = pieces[-1][1] - 2 * shared
     return [*pieces, (start, end)]
 
 

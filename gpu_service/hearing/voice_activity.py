@@ -103,9 +103,15 @@ class VoiceActivity:
         levels = self.probabilities()[first : max(last, first + 1)]
         if not levels.size:
             return end_s
-        smooth = np.convolve(np.pad(levels, 2, mode="edge"), np.full(5, 0.2), mode="valid")
+        smooth = _smooth(levels)
         latest = int(np.flatnonzero(smooth <= smooth.min() + 0.05)[-1])
         return min(max((first + latest + 0.5) * WINDOW_S, start_s), end_s)
+
+    def goes_on(self, moment_s: float) -> bool:
+        """Whether somebody speaks through this moment: no pause of 160 ms lies around it."""
+        window = int(moment_s / WINDOW_S)
+        levels = self.probabilities()[max(0, window - 2) : window + 3]
+        return bool(levels.size) and float(levels.mean()) >= self._rules.stay_at
 
     def _finish(self) -> None:
         """Judge what is left, the last window filled up with silence: a short clip in one go."""
@@ -144,6 +150,11 @@ def spans(
         if right > left:
             padded.append((float(left), float(right)))
     return padded
+
+
+def _smooth(levels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means over 5 windows, shape as given."""
+    return np.convolve(np.pad(levels, 2, mode="edge"), np.full(5, 0.2, np.float32), mode="valid")
 
 
 def _heard(probabilities: NDArray[np.float32], rules: Rules) -> list[tuple[float, float]]:

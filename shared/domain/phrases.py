@@ -22,7 +22,7 @@ def phrases(answer: Answer, pause_s: float = PAUSE_S) -> list[Phrase]:
 
     An answer whose words do not spell its text stays whole: better long than torn.
     """
-    starts = _places(answer.text, answer.words)
+    starts = places(answer.text, answer.words)
     if starts is None or not answer.words:
         return [Phrase(answer.text, answer.words)]
     firsts = [0, *(i for i in range(1, len(starts)) if _gap(answer.words, i) >= pause_s)]
@@ -38,13 +38,13 @@ def _gap(words: Sequence[Word], i: int) -> float:
     return words[i].start_s - words[i - 1].end_s
 
 
-def _places(text: str, words: Sequence[Word]) -> list[int] | None:
+def places(text: str, words: Sequence[Word]) -> list[int] | None:
     """Where each word begins in the text; None if some word is not there."""
-    places, at = [], 0
+    starts, at = list[int](), 0
     for word in words:
         found = text.find(word.text, at)
         if found < 0:
             return None
-        places.append(found)
+        starts.append(found)
         at = found + len(word.text)
-    return places
+    return starts

@@ -10,14 +10,15 @@ from shared.domain.cascade import Decided
 from shared.domain.phrases import Phrase, phrases
 from shared.domain.shares import share
 from shared.domain.sound import Segment, Survey
+from shared.domain.stitching import apart, stitched
 
 
 def spoken(survey: Survey, decided: Iterable[Decided]) -> list[r.TranscriptSegment]:
-    """Segments in which something was said, in the order of time."""
-    plan = {s.index: s for s in survey.speech}
+    """Segments in which something was said, in the order of time; overlaps told once."""
+    plan = apart(survey.speech)
     said = (
         _segment(plan[d.segment], d.answer, phrase)
-        for d in decided
+        for d in stitched(survey.speech, decided)
         if d.answer.text
         for phrase in phrases(d.answer)
     )

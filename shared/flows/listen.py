@@ -7,6 +7,7 @@ from typing import BinaryIO
 from shared.domain.answers import Task
 from shared.domain.cascade import Decided
 from shared.domain.sound import Limits, Segment, Survey
+from shared.domain.stitching import neighbours
 from shared.domain.wishes import Wishes
 from shared.flows.align import Align
 from shared.flows.ask import Ask
@@ -68,12 +69,25 @@ class Listen:
 
 
 def parted(segments: Sequence[Segment], at_most_s: float) -> Iterator[list[Segment]]:
-    """`segments` in order, in runs of at most so many seconds (a longer one alone)."""
+    """`segments` in order, in runs of at most so many seconds (a longer one alone).
+
+    Segments that overlap stay together, however long that is: what was told is not taken back,
+    and the words they share are told once.
+    """
+    bound = _bound(segments)
     run: list[Segment] = []
     for segment in segments:
-        if run and sum(s.duration_s for s in run) + segment.duration_s > at_most_s:
+        long = sum(s.duration_s for s in run) + segment.duration_s > at_most_s
+        if run and long and segment.index not in bound:
             yield run
             run = []
         run.append(segment)
     if run:
         yield run
+
+
+def _bound(segments: Sequence[Segment]) -> set[int]:
+    """Indices of segments before which no run may end: one there overlaps one behind."""
+    place = {s.index: n for n, s in enumerate(segments)}
+    pairs = ((place[a.index], place[b.index]) for a, b in neighbours(segments))
+    return {segments[n].index for a, b in pairs for n in range(a + 1, b + 1)}

@@ -9,12 +9,12 @@ from gpu_service.openai_api.asked import asked
 from gpu_service.openai_api.testifying import Witness
 from gpu_service.openai_api.transcripts import rendered
 from shared.domain.answers import Answer, Task
-from shared.domain.sound import Limits
+from shared.domain.sound import Limits, Segment
 from shared.domain.tenants import Tenant, Tier
 from shared.domain.wishes import Wishes
 from shared.errors import EngineDied, EngineUnavailable, LibraryMissing, WeightsRefused
 from shared.flows.ask import Ask
-from shared.flows.listen import Listen, Listening
+from shared.flows.listen import Listen, Listening, parted
 from tests.builders import NOW
 from tests.flows.ears import SmallEars, survey
 
@@ -101,3 +101,17 @@ def test_placing_lends_no_probability_to_what_was_said():
     assert sources(made) == ["en-aligner"] * 2
     assert made.logprobs_source == "none"
     assert rendered(made)[0]["segments"][0]["avg_logprob"] is None
+
+
+def test_segments_that_overlap_are_told_in_one_run():
+    """Their common words are told once; a run that was told is not taken back."""
+    cuts = [
+        Segment(0, 0, 20, 0),
+        Segment(1, 5, 25, 1),
+        Segment(2, 18, 40, 0),
+        Segment(3, 40, 60, 0),
+    ]
+
+    runs = [[s.index for s in run] for run in parted(cuts, 10.0)]
+
+    assert runs == [[0, 1, 2], [3]]

@@ -14,6 +14,7 @@ from gpu_service.engines.registry import EngineSettings, parse
 from gpu_service.hearing import pcm
 from gpu_service.hearing.ears import LocalEars, inside, unheeded
 from gpu_service.hearing.pcm import Pcm
+from gpu_service.hearing.segmentation import OVERLAP_S
 from gpu_service.hosting.host import EngineHost
 from gpu_service.serving.server import Server
 from shared.domain.answers import Answer, Task
@@ -156,16 +157,18 @@ def test_channels_kept_apart_have_segments_of_their_own(ears):
     assert (apart, mixed) == ({0}, {None})
 
 
-def test_speech_without_pauses_is_cut_where_it_is_quietest(ears):
-    """Cut hard at the limit, a word would be torn in two."""
+def test_speech_without_pauses_is_shared_around_the_quietest_moment(ears):
+    """Cut hard, a word would be torn in two: here it is whole in one of two segments."""
     breathless = " ".join(["the river runs down to the sea and back again"] * 16)
 
     with opened(ears, speech(breathless)) as hearing:
         first, second, *_ = hearing.survey.speech
-        samples = hearing.pcm.samples(Segment(0, first.end_s - 0.01, first.end_s + 0.01))
+        cut_s = (first.end_s + second.start_s) / 2
+        samples = hearing.pcm.samples(Segment(0, cut_s - 0.01, cut_s + 0.01))
         all_of_it = hearing.pcm.samples(Segment(0, 0.0, hearing.survey.facts.duration_s))
 
-    assert first.end_s == second.start_s < 28.0
+    assert first.end_s - second.start_s == pytest.approx(OVERLAP_S)
+    assert first.duration_s <= 28.0
     assert abs(samples).mean() < abs(all_of_it).mean()
 
 

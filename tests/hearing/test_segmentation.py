@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_service.hearing.segmentation import COMFORTABLE_SILENCE_S, cut, windows
+from gpu_service.hearing.segmentation import COMFORTABLE_SILENCE_S, OVERLAP_S, cut, windows
 from gpu_service.hearing.voice_activity import VoiceActivity
 from shared.domain.sound import MAX_SEGMENT_S, Segment
-from tests.engines.speech import SENTENCES, said
+from tests.engines.speech import SENTENCES, said, silence
 
 Span = tuple[float, float]
 
@@ -121,6 +121,49 @@ def test_a_moment_outside_what_was_asked_does_no_harm(wrong: float) -> None:
 
     assert all(s.duration_s <= MAX_SEGMENT_S for s in found)
     assert covered(found, 0, 100) == pytest.approx(100)
+
+
+@given(speech(), st.floats(0, 28), st.booleans())
+def test_pieces_share_sound_only_where_speech_goes_on(
+    heard: tuple[list[Span], float], late_s: float, goes_on: bool
+) -> None:
+    found, duration_s = heard
+
+    segments = cut(
+        found,
+        duration_s,
+        quietest=lambda start_s, end_s: min(start_s + late_s, end_s),
+        goes_on=lambda moment_s: goes_on,
+    )
+
+    assert all(s.duration_s <= MAX_SEGMENT_S for s in segments)
+    assert all(a.start_s < b.start_s and a.end_s < b.end_s for a, b in pairwise(segments))
+    shared = [a.end_s - b.start_s for a, b in pairwise(segments) if a.end_s > b.start_s]
+    assert shared == pytest.approx([OVERLAP_S] * len(shared), abs=1e-6)
+    assert goes_on or not shared
+    inner = [s for s in segments if any(a < s.end_s < b for a, b in found)]
+    assert len(shared) == (len(inner) if goes_on else 0)
+
+
+def test_speech_without_a_pause_is_cut_with_an_overlap_and_with_one_without() -> None:
+    """Two voices over each other never stop; one that says a sentence again and again does."""
+    one = said(" ".join(SENTENCES[:6]))
+    other = np.roll(said(" ".join(SENTENCES[6:]), "rms"), 16_000)
+    size = min(one.size, other.size)
+    never_stops = np.tile(one[:size] * 0.5 + other[:size] * 0.5 + np.roll(one[:size], 24_000), 4)
+    calm = np.tile(np.concatenate([said(SENTENCES[0]), silence(0.6)]), 12)
+
+    cuts = []
+    for sound in (never_stops, calm):
+        voice = VoiceActivity()
+        voice.add(sound)
+        whole = [(0.0, sound.size / 16_000)]
+        found = cut(whole, whole[0][1], quietest=voice.quietest, goes_on=voice.goes_on)
+        cuts.append([a.end_s > b.start_s for a, b in pairwise(found)])
+
+    assert any(cuts[0])
+    assert cuts[1]
+    assert not any(cuts[1])
 
 
 def test_a_speech_without_pauses_is_cut_between_sentences() -> None:
