@@ -225,10 +225,14 @@ class Work:
             alive=grip.keep,
             lane=known.lane or Lane.LOW,
         )
-        term = limit_s and Term(Stage.DECODE, limit_s, self.now() + timedelta(seconds=limit_s))
         with ExitStack() as stack:
-            with grip.within(term or None):
+            if limit_s is None:
+                yield stack.enter_context(opening)
+                return
+            until = self.now() + timedelta(seconds=limit_s)
+            with grip.within(Term(Stage.DECODE, limit_s, until)):
                 hearing = stack.enter_context(opening)
+                grip.keep()  # a short sound is decoded before anybody looks
             yield hearing
 
     def _order(self, known: Recording, tenant: Tenant) -> Order:

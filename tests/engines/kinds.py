@@ -20,7 +20,7 @@ ON_CUDA = "tests.engines.kinds:OnCuda"
 ROOMY = "tests.engines.kinds:Roomy"
 
 
-class _Listener:
+class Listener:
     options: ClassVar[type[BaseModel]] = NoOptions
 
     def __init__(self, name: str, settings: EngineSettings, *, cache: Path) -> None:
@@ -42,7 +42,7 @@ class _Listener:
         return f"{clip.samples.size}"
 
 
-class OnTorch(_Listener):
+class OnTorch(Listener):
     """Says which torch it runs on, and the mean of the sound by torch."""
 
     needs_torch: ClassVar[bool] = True
@@ -53,7 +53,7 @@ class OnTorch(_Listener):
         return f"{torch.__version__} {torch.from_numpy(clip.samples).mean().item():.3f}"
 
 
-class OnCuda(_Listener):
+class OnCuda(Listener):
     """Fails on `cuda` as torch without a driver does; `cuda:1` kills its process; the CPU works.
 
     A file named in `options.mended` makes `cuda:2` work while it is there, and a call there with
@@ -83,7 +83,7 @@ class OnCuda(_Listener):
         return f"{self.settings.device} {self.settings.dtype}"
 
 
-class Distant(_Listener):
+class Distant(Listener):
     """Two calls at once; each waits until the other is there too."""
 
     meeting: ClassVar[Barrier] = Barrier(2, timeout=20)
@@ -99,7 +99,7 @@ class Distant(_Listener):
         return f"{clip.samples.size} {os.getpid()}"
 
 
-class Paid(_Listener):
+class Paid(Listener):
     """Each call costs money; it is an error to make one in a test."""
 
     def capabilities(self) -> Capabilities:
@@ -110,7 +110,7 @@ class Paid(_Listener):
         raise AssertionError("money was spent")
 
 
-class Roomy(_Listener):
+class Roomy(Listener):
     """Takes `mb` of memory (2**20 bytes) when loaded, and `mb_per_s` for each second it hears."""
 
     class Options(BaseModel):
