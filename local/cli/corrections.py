@@ -40,4 +40,5 @@ def export(
         say(f"{one.recording_id} is left out. {safe(one.why)}")
     if not taken and not left:
         say("Nobody corrected anything yet: open a recording on the page.")
-    say(f"{len(taken)} recordings in {folder}, told of in {MANIFEST}.")
+    many = "1 recording" if len(taken) == 1 else f"{len(taken)} recordings"
+    say(f"{many} in {folder}, told of in {MANIFEST}.")
