@@ -1813,7 +1813,8 @@ export interface components {
             text: string;
             /**
              * Confidence
-             * @description How sure the engine was; comparable only where the transcript is calibrated.
+             * @description The engine's own number for the word; null where it gives none, and where the segment's
+             *     confidence is a measured probability: nobody has measured what a word's number is worth.
              */
             confidence: number | null;
             /**

@@ -63,6 +63,8 @@ FOLDS = 5
 LEAST_TRAIN, LEAST_CALIBRATION = 20, 10
 #: Fewest texts in train and in calibration: fewer cannot be parted FOLDS ways.
 LEAST_TEXTS = FOLDS
+#: How texts are dealt out: to train (0), calibration (1) and test (2).
+PARTS = (0, 1, 0, 2, 0)
 #: Share of train on which a figure must be missing, or there, for either to be learned from.
 LEAST_SHARE = 0.02
 SEED = 20261121
@@ -146,12 +148,17 @@ def texts(examples: Sequence[Example]) -> NDArray[np.str_]:
 
 
 def parted(examples: Sequence[Example], seed: int = SEED) -> Parted:
-    """60, 20 and 20 % of the texts, drawn by `seed`; the same for any order of the examples."""
-    names = np.array(sorted({e.text for e in examples}), dtype=np.str_)
+    """60, 20 and 20 % of the texts, drawn by `seed`; the same for any order of the examples.
+
+    Texts are dealt out in the order of how much of them is right, so that a small set does not
+    leave a part without right or wrong ones.
+    """
+    names = sorted({e.text for e in examples})
     np.random.default_rng(seed).shuffle(names)
-    ends = round(len(names) * 0.6), round(len(names) * 0.8)
-    sets = [set(part.tolist()) for part in np.split(names, ends)]
-    return Parted(*([e for e in examples if e.text in names] for names in sets))
+    right = {n: [e.right for e in examples if e.text == n] for n in names}
+    names.sort(key=lambda n: sum(right[n]) / len(right[n]))
+    places = {name: PARTS[n % len(PARTS)] for n, name in enumerate(names)}
+    return Parted(*([e for e in examples if places[e.text] == part] for part in range(3)))
 
 
 def _enough(part: str, examples: Sequence[Example], least: int) -> None:

@@ -112,7 +112,8 @@ class TranscriptWord(_Part):
     text: str
     """The word with its punctuation, without surrounding blanks."""
     confidence: Share | None
-    """How sure the engine was; comparable only where the transcript is calibrated."""
+    """The engine's own number for the word; null where it gives none, and where the segment's
+    confidence is a measured probability: nobody has measured what a word's number is worth."""
     source: str
     """Who placed the word in time: engine (the one that wrote it), engine+energy (its times,
     moved to where the sound begins and ends), or the aligner's name."""

@@ -39,7 +39,8 @@ def _segment(cut: Segment, answer: Answer, phrase: Phrase) -> r.TranscriptSegmen
                 start_s=round(w.start_s, 3),
                 end_s=round(w.end_s, 3),
                 text=w.text,
-                confidence=share(w.confidence),
+                # Beside a probability an engine's own number would be taken for one.
+                confidence=None if answer.calibrated else share(w.confidence),
                 source=w.source,
             )
             for w in words

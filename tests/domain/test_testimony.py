@@ -73,6 +73,15 @@ def test_confidence_is_weighted_by_seconds():
     assert result.transcript.calibrated is False
 
 
+@pytest.mark.parametrize(("calibrated", "words"), [(True, None), (False, 0.5)])
+def test_an_engines_own_number_never_stands_beside_a_probability(calibrated, words):
+    result = testify(testimony([said(0, "so", calibrated=calibrated)]))
+
+    [segment] = result.transcript.segments
+    assert result.transcript.calibrated is calibrated
+    assert [w.confidence for w in segment.words] == [words]
+
+
 def test_one_segment_without_confidence_leaves_the_whole_without():
     result = testify(testimony([said(0, "a"), said(1, "b", 20.0, None)]))
 
