@@ -1,6 +1,7 @@
 """A calibration whose confidence is the one number a test wants: the logistic of one figure."""
 
 import math
+from collections.abc import Mapping
 
 from shared.domain.answers import Task
 from shared.domain.confidence import (
@@ -19,7 +20,8 @@ NONE = Counted(segments=0, texts=0, right=0)
 
 def sure(*engines: str, task: Task = Task.TRANSCRIBE) -> Calibrations:
     """For these engines of `SmallEars`."""
-    return Calibrations(tuple(_known(engine, task) for engine in engines))
+    made = ({"checkpoint": engine, "rules": "script/1"} for engine in engines)
+    return Calibrations(tuple(sure_of(identity, task) for identity in made))
 
 
 def figures(confidence: float) -> dict[str, float]:
@@ -27,12 +29,13 @@ def figures(confidence: float) -> dict[str, float]:
     return {"mean_logprob": math.log(confidence / (1.0 - confidence))}
 
 
-def _known(engine: str, task: Task) -> Calibration:
+def sure_of(identity: Mapping[str, str], task: Task) -> Calibration:
+    """For the engine of these versions."""
     figure = Feature(
         name="mean_logprob", low=-30.0, high=30.0, mean=0.0, scale=1.0, sign=1, coefficient=1.0
     )
     return Calibration(
-        fitted_for={"checkpoint": engine, "rules": "script/1"},
+        fitted_for=identity,
         task=task,
         features=(figure,),
         intercept=0.0,

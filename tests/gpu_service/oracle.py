@@ -16,8 +16,7 @@ from shared.errors import EngineUnavailable
 class OracleOptions(BaseModel):
     model_config = {"extra": "forbid"}
 
-    confidence: float = 0.9
-    calibrated: bool = True
+    signals: dict[str, float] = {}
     silent: bool = False  #: never answers
     languages: frozenset[str] | None = None
 
@@ -53,6 +52,5 @@ class Oracle:
     def _answer(self, task: Task, clip: Clip) -> Answer:
         seconds = clip.samples.size / SAMPLE_RATE
         said = clip.text if task is Task.ANSWER else "somebody speaks"
-        o = self._options
         text = f"{said} {seconds:.1f}"
-        return Answer(self.name, task, text, confidence=o.confidence, calibrated=o.calibrated)
+        return Answer(self.name, task, text, confidence=0.99, signals=self._options.signals)

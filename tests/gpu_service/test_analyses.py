@@ -6,6 +6,9 @@ import httpx
 import pytest
 
 from gpu_service.main import create_app
+from shared.domain.answers import Task
+from shared.domain.confidence import written
+from tests.flows.sure import figures, sure_of
 from tests.sounds import silence_wav, speech, tone_wav
 from tests.streaming.conftest import given
 from tests.streaming.serving import vouched
@@ -13,6 +16,9 @@ from tests.streaming.serving import vouched
 SPEECH = speech("Good morning to you, this is a test of several operations on one recording.")
 LONG = tone_wav(8.0)
 CASCADE = {"transcribe": ["echo"], "classify": ["echo"], "describe": ["oracle"]}
+
+
+ORACLE = {"checkpoint": "oracle/1"}
 
 
 def oracle(**options):
@@ -63,20 +69,26 @@ async def test_one_file_is_asked_all_four_operations(tmp_path):
     assert body["versions"]["oracle"] == "checkpoint=oracle/1 heard=against_sound/1"
 
 
-@pytest.mark.parametrize(
-    ("confidence", "calibrated", "accepted"),
-    [(0.85, True, True), (0.8499, True, False), (0.99, False, None)],
-)
-async def test_accepted_is_said_only_where_confidence_is_calibrated(
-    tmp_path, confidence, calibrated, accepted
-):
-    """The seeds' 0.85; a raw score meets no bar."""
-    engine = oracle(confidence=confidence, calibrated=calibrated)
-    async with serving(tmp_path, engine) as client:
+@pytest.mark.parametrize(("confidence", "accepted"), [(0.8501, True), (0.8499, False)])
+async def test_accepted_is_said_where_confidence_is_calibrated(tmp_path, confidence, accepted):
+    """The seeds' 0.85."""
+    (tmp_path / "calibrations").mkdir()
+    known = written(sure_of(ORACLE, Task.DESCRIBE))
+    (tmp_path / "calibrations" / "oracle.json").write_bytes(known)
+    async with serving(tmp_path, oracle(signals=figures(confidence))) as client:
         answer = await analysed(client, LONG, operations="describe")
 
     said = answer.json()["data"][0]["results"]["describe"]
-    assert (said["confidence"], said["accepted"]) == (confidence, accepted)
+    assert (round(said["confidence"], 4), said["accepted"]) == (confidence, accepted)
+    assert said["segments"][0]["accepted"] is accepted
+
+
+async def test_a_raw_score_is_no_confidence_and_meets_no_bar(tmp_path):
+    async with serving(tmp_path) as client:
+        answer = await analysed(client, LONG, operations="describe")
+
+    said, accepted = answer.json()["data"][0]["results"]["describe"], None
+    assert (said["confidence"], said["calibrated"], said["accepted"]) == (None, False, None)
     assert said["segments"][0]["accepted"] is accepted
 
 
