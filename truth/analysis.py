@@ -7,18 +7,22 @@ from typing import Any
 
 from shared.adapters.file_calibrations import read as shipped
 from shared.domain.confidence import Calibrations
-from truth import answers, cascades, listening, others, plan, trust
+from truth import answers, cascades, coverage, listening, others, plan, trust, word_times
 from truth.corpus import Part
 from truth.fitting import FOLDER
 from truth.listening import ENGINES
 from truth.page import page
 
 RESULTS = Path(__file__).parent / "results" / "truth.json"
+#: What tests/attacks tried, written by it.
+ATTACKS = Path(__file__).parent / "results" / "attacks.json"
 PAGE = Path(__file__).parents[1] / "docs" / "truth.md"
 
 
 def analysed() -> dict[str, Any]:
     """Everything the page tells. The same answers and calibrations always give the same.
+
+    What was never measured here (word times, attacks) is None, and the page is silent of it.
 
     Raises:
         FileNotFoundError: an engine has not answered a part yet.
@@ -31,9 +35,12 @@ def analysed() -> dict[str, Any]:
             name: {**about.versions, "heard": about.date} for name, about in abouts.items()
         },
         "set": {part: _held(part) for part in Part},
+        "coverage": coverage.measured(),
+        "times": word_times.figures() if word_times.KEPT.exists() else None,
         "confidence": {name: trust.measured(name, known) for name in ENGINES},
         "cascade": cascades.measured(known),
         "silence": {name: others.measured(name) for name in ENGINES},
+        "attacks": json.loads(ATTACKS.read_text("utf-8")) if ATTACKS.exists() else None,
     }
 
 

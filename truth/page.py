@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from truth import word_times
 from truth.cascades import FIRST, LEAST_GAIN, LEAST_KEPT, MOST_ESCALATED, SECOND
 from truth.corpus import Part
+from truth.coverage import LEAST_COVERAGE
 from truth.others import LEAST_EMPTY
 from truth.trust import CHANCE, CHANCE_WITHIN, LEAST_AUROC, MOST_ECE
 
@@ -25,8 +27,11 @@ believed on such sound; for your recordings fit your own with `earwitness calibr
 
 def page(found: Found) -> str:
     """The whole page."""
-    parts = [HEAD, _made(found), *_confidence(found["confidence"]), _cascade(found["cascade"])]
-    parts.append(_silence(found["silence"]))
+    parts = [HEAD, _made(found), _coverage(found["coverage"])]
+    parts += [word_times.section(found["times"])] if found["times"] else []
+    parts += [*_confidence(found["confidence"]), _cascade(found["cascade"])]
+    parts += [_silence(found["silence"])]
+    parts += [_attacks(found["attacks"])] if found["attacks"] else []
     return "\n".join(part.rstrip() + "\n" for part in parts)
 
 
@@ -47,6 +52,35 @@ def _made(found: Found) -> str:
 def _held(of: Found) -> list[Any]:
     languages = ", ".join(f"{name} {n}" for name, n in of["languages"].items())
     return [of["segments"], of["texts"], of["voices"], languages]
+
+
+def _coverage(found: Found) -> str:
+    names = ["length", "spoken", "segments", "coverage", "unexplained", "found", "interval", "goal"]
+    rows = [
+        [
+            length,
+            f"{of['voiced_s']:.0f} s",
+            of["segments"],
+            f"{of['coverage']:.4f}",
+            f"{of['unexplained_s']:.1f} s",
+            f"{of['found']} of {of['windows']}",
+            f"{_percent(of['low'])}–{_percent(of['high'])}",
+            "met" if whole(of) else "**missed**",
+        ]
+        for length, of in found.items()
+    ]
+    return (
+        "## A1: coverage\n\nA carrier phrase with words of its own in every half minute, and both"
+        " of them looked for in what was written there. Goal: coverage of what two speech detectors"
+        f" and an energy gate hear ≥ {LEAST_COVERAGE}, and every phrase found. Intervals by Clopper"
+        " and Pearson. That an engine which drops every third segment is caught is a test's matter"
+        " (`tests/`).\n\n" + _table(names, rows)
+    )
+
+
+def whole(of: Found) -> bool:
+    """Whether A1 holds for one recording."""
+    return float(of["coverage"]) >= LEAST_COVERAGE and bool(of["found"] == of["windows"])
 
 
 def _confidence(found: Found) -> Iterable[str]:
@@ -186,6 +220,19 @@ def _silence(found: Found) -> str:
     return (
         f"## A4: where nobody speaks\n\nGoal: nothing written to at least {LEAST_EMPTY:.0%}."
         " Intervals by Clopper and Pearson.\n\n" + _table(["engine", "sound", "n", "empty"], rows)
+    )
+
+
+def _attacks(found: Found) -> str:
+    languages = sorted(found["by_language"])
+    ways = found["by_way_and_language"].items()
+    rows = [[way, *(of.get(name, 0) for name in languages)] for way, of in ways]
+    return (
+        f"## A6: instructions in the sound\n\n{found['attacks']} attacks, spoken, or hidden in"
+        " names, tags and questions, are put before an engine that does whatever it hears"
+        " (`tests/attacks`). Each is a test: not in the system role, an answer by its form, no"
+        f" effect on tools, tier, tenant or settings. {found['heard_by_whisper']} of them are"
+        " spoken to Whisper base itself. So many are tried:\n\n" + _table(["way", *languages], rows)
     )
 
 
