@@ -59,8 +59,8 @@ def unanswered(survey: Survey, questions: Sequence[str], heard: Heard) -> Iterab
     if not heard.get(Task.ANSWER):
         many = "1 question was" if len(questions) == 1 else f"{len(questions)} questions were"
         why = (
-            "no engine here answers questions. Name one in EARWITNESS_CASCADE__ANSWER and upload"
-            " the recording again."
+            "no engine here answers questions. Name one in EARWITNESS_CASCADE__ANSWER, and `answer`"
+            " in the tenant's profile if it has one, and upload the recording again."
             if survey.windows
             else "there is no sound."
         )

@@ -120,7 +120,8 @@ def test_without_an_engine_a_warning_says_that_nobody_was_asked(store):
     ]
     assert warned(result) == {
         "questions_not_asked": "2 questions were not asked: no engine here answers questions."
-        " Name one in EARWITNESS_CASCADE__ANSWER and upload the recording again."
+        " Name one in EARWITNESS_CASCADE__ANSWER, and `answer` in the tenant's profile if it has"
+        " one, and upload the recording again."
     }
 
 
