@@ -22,7 +22,7 @@ from shared.domain.answers import Task
 from shared.domain.cascade import Decided, Policy
 from shared.domain.sound import Segment
 from shared.errors import ModelNotFound
-from shared.flows.ask import Ask, Purse
+from shared.flows.ask import Ask, Place, Purse
 from shared.ports import Hearing
 
 router = APIRouter()
@@ -44,9 +44,10 @@ class ObservedAsk(Ask):
         *,
         beside: bool = False,
         policy: Policy | None = None,
+        place: Place | None = None,
     ) -> list[Decided]:
         decided = Ask.__call__(
-            self, hearing, task, segments, engines, purse, beside=beside, policy=policy
+            self, hearing, task, segments, engines, purse, beside=beside, policy=policy, place=place
         )
         self.seen(decided)
         return decided

@@ -90,6 +90,8 @@ class Decided:
     answers: tuple[Answer, ...] = ()
     #: Engines that were sure and said different things, the one that was believed first.
     disputed: tuple[str, ...] = ()
+    #: Where an aligner placed the words already, because the calibration asks how well they fit.
+    placed: "Decided | None" = None
 
     @property
     def given(self) -> tuple[Answer, ...]:

@@ -1,7 +1,7 @@
 """per segment: [may it cost that? -> ask -> calibrate -> cover -> judge]* down the cascade, until
 an answer stands -> one answer of all that were given."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter
@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from shared.domain.agreement import agreement
 from shared.domain.answers import Answer, Task
 from shared.domain.cascade import Decided, Decision, Policy, Verdict, judge, weighed
-from shared.domain.confidence import Calibrations, calibrated
+from shared.domain.confidence import Calibration, Calibrations, calibrated
 from shared.domain.coverage import covered
 from shared.domain.grouping import Call, alone, merged, parted
 from shared.domain.prices import Terms
@@ -30,6 +30,10 @@ from shared.errors import (
 from shared.ports import Clock, Hearing, Spending, Tenants
 
 ANSWER = TypeAdapter(Answer)
+#: Places the words of answers, by index of their segment (`flows.align` with its aligners).
+Place = Callable[[Sequence[Segment], Mapping[int, Answer]], Sequence[Decided]]
+#: The figure that an aligner measures, not the engine.
+ALIGNMENT = "alignment_score"
 #: Ways an engine fails so that another one may still answer: it is down, died, or was refused.
 FAILURES = (EngineUnavailable, EngineDied, WeightsRefused, LibraryMissing, InvalidSettings)
 #: What a dead letter says where nobody else answered, and what to do about it.
@@ -103,6 +107,28 @@ class _Step:
     engines_left: int
     policy: Policy
     calibrations: Calibrations
+    place: Place | None
+
+    def known(self, answer: Answer) -> Calibration | None:
+        return self.calibrations.of(self.hearing.identity(self.engine), self.task, answer.language)
+
+    def take(self, every: Sequence["_Open"], answers: Sequence[Answer]) -> None:
+        """Judge what was answered, each about its own segment."""
+        placed = self._placed(every, answers)
+        for o, answer in zip(every, answers, strict=True):
+            o.take(answer, self, placed.get(o.segment.index))
+
+    def _placed(self, every: Sequence["_Open"], answers: Sequence[Answer]) -> Mapping[int, Decided]:
+        """Where the words lie whose confidence depends on how well they fit; one call for all."""
+        if self.place is None:
+            return {}
+        said = {
+            o.segment.index: answer
+            for o, answer in zip(every, answers, strict=True)
+            if ALIGNMENT not in answer.signals and _reads(self.known(answer), ALIGNMENT)
+        }
+        segments = [o.segment for o in every if o.segment.index in said]
+        return {d.segment: d for d in self.place(segments, said)} if said else {}
 
     def measured(self, answer: Answer, segment: Segment, other: Given | None) -> Given:
         """What the answer is judged by: what is known of its confidence, and what it covers.
@@ -114,8 +140,7 @@ class _Step:
         if other and transcript:
             agreed = agreement(answer.text, other.answer.text)
             answer = replace(answer, signals={**answer.signals, "agreement": agreed})
-        identity = self.hearing.identity(self.engine)
-        known = self.calibrations.of(identity, self.task, answer.language)
+        known = self.known(answer)
         share = covered(answer, segment, self.hearing.survey) if transcript else None
         digest = known.digest if known else None
         return weighed(Given(calibrated(answer, known), share, digest), self.policy)
@@ -128,6 +153,7 @@ class _Open:
     segment: Segment
     given: list[Given] = field(default_factory=list)  #: what may stand
     told: list[Answer] = field(default_factory=list)  #: what is kept for the reader, too
+    placed: dict[str, Decided] = field(default_factory=dict)  #: by engine that wrote the words
     best: Given | None = None
     settled: bool = False
     decisions: list[Decision] = field(default_factory=list)
@@ -148,8 +174,11 @@ class _Open:
             calibration=given.calibration,
         )
 
-    def take(self, answer: Answer, step: _Step) -> None:
+    def take(self, answer: Answer, step: _Step, placed: Decided | None = None) -> None:
         """Judge an answer; all are kept, and the best one in case that none is accepted."""
+        if placed:
+            self.placed[answer.engine] = placed
+            answer = replace(answer, signals={**answer.signals, **placed.answer.signals})
         given = step.measured(answer, self.segment, self.best)
         self.told.append(replace(given.answer, embedding=None, tokens=()))
         mute = answer.task is Task.TRANSCRIBE and not answer.text and given.confidence is None
@@ -186,7 +215,13 @@ class _Open:
             tuple(self.decisions),
             tuple(self.told) if len(self.told) > 1 else (),
             disputed(self.given, stands, policy.synthesis),
+            self.placed.get(stands.answer.engine),
         )
+
+
+def _reads(known: Calibration | None, figure: str) -> bool:
+    """Whether confidence depends on this figure."""
+    return known is not None and any(feature.name == figure for feature in known.features)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +253,12 @@ class Ask:
         *,
         beside: bool = False,
         policy: Policy | None = None,
+        place: Place | None = None,
     ) -> list[Decided]:
         """Settle every segment, in order. Without a purse nothing is spent.
+
+        `place` is asked where a calibration reads how well words fit the sound; what it gave for
+        the answer that stands is kept in `Decided.placed`.
 
         `policy` is this call's, such as a tenant's own; without one everybody's holds.
 
@@ -238,7 +277,7 @@ class Ask:
         if purse and purse.hurries(policy):
             engines = _elsewhere_first(hearing, task, engines, every)
         for left, engine in zip(reversed(range(len(engines))), engines, strict=True):
-            step = _Step(hearing, task, engine, left, policy, self.calibrations)
+            step = _Step(hearing, task, engine, left, policy, self.calibrations, place)
             if all(o.settled for o in every):
                 break
             terms = hearing.terms(engine, task)
@@ -279,8 +318,7 @@ def _asked(every: Sequence[_Open], step: _Step) -> EarwitnessError | None:
         answers = step.hearing.ask(step.engine, step.task, [o.segment for o in still])
     except FAILURES as error:
         return _blamed(still, step, error)
-    for o, answer in zip(still, answers, strict=True):
-        o.take(answer, step)
+    step.take(still, answers)
     return None
 
 
@@ -315,8 +353,7 @@ class _Purchase:
             answer = self._answer(intent, call)
         except FAILURES as error:
             return _blamed(wanted, self.step, error, 0.0 if _unpaid(error) else at_most)
-        for o, part in zip(wanted, shares(answer, call, parts), strict=True):
-            o.take(part, self.step)
+        self.step.take(wanted, shares(answer, call, parts))
         return None
 
     def _answer(self, intent: Intent | Bought, call: Call) -> Answer:

@@ -22,7 +22,7 @@ from shared.domain.sound import Segment, Survey
 from shared.domain.task_graph import NAMES
 from shared.errors import EarwitnessError, StaleLease
 from shared.flows.align import Align
-from shared.flows.ask import Ask, Purse
+from shared.flows.ask import Ask, Place, Purse
 from shared.flows.grip import Grip, Term
 from shared.flows.questions import questioned
 from shared.ports import Clock, Hearing, Jobs, Said
@@ -227,15 +227,31 @@ class Hear:
         task, order, said = due.task, job.order, heard.get(Task.TRANSCRIBE, [])
         engines = order.engines[task]
         if task is Task.ALIGN:
+            wanted = {s.index for s in due.segments}
+            placed = [d.placed for d in said if d.placed and d.segment in wanted]
+            done = {d.segment for d in placed}
+            left = [s for s in due.segments if s.index not in done]
             written = {d.segment: d.answer for d in said}
-            return self.align(hearing, due.segments, written, engines)
+            return sorted([*placed, *self.align(hearing, left, written, engines)], key=_segment)
         if task is Task.ANSWER:
             hearing = questioned(hearing, order.questions, said)
         return self.ask(
             *(hearing, task, due.segments, engines, job.purse),
             beside=not order.profile.required(task, order.engines),
             policy=order.profile.policy(task, self.ask.policy),
+            place=self._place(hearing, order) if task is Task.TRANSCRIBE else None,
         )
+
+    def _place(self, hearing: Hearing, order: Order) -> Place | None:
+        """How the words of an answer are placed before they are judged; None without aligners."""
+        aligners = order.engines.get(Task.ALIGN)
+        if not aligners:
+            return None
+        return lambda segments, said: self.align(hearing, segments, said, aligners)
+
+
+def _segment(decided: Decided) -> int:
+    return decided.segment
 
 
 @dataclass(frozen=True, slots=True)

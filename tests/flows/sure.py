@@ -29,10 +29,12 @@ def figures(confidence: float) -> dict[str, float]:
     return {"mean_logprob": math.log(confidence / (1.0 - confidence))}
 
 
-def sure_of(identity: Mapping[str, str], task: Task) -> Calibration:
+def sure_of(
+    identity: Mapping[str, str], task: Task, figure_of: str = "mean_logprob"
+) -> Calibration:
     """For the engine of these versions."""
     figure = Feature(
-        name="mean_logprob", low=-30.0, high=30.0, mean=0.0, scale=1.0, sign=1, coefficient=1.0
+        name=figure_of, low=-30.0, high=30.0, mean=0.0, scale=1.0, sign=1, coefficient=1.0
     )
     return Calibration(
         fitted_for=identity,

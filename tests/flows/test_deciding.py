@@ -8,6 +8,7 @@ import pytest
 
 from shared.domain.answers import Task, Word
 from shared.domain.cascade import Policy, Uncalibrated
+from shared.domain.confidence import Calibrations
 from shared.domain.deliberations import read
 from shared.domain.prices import Price, Terms
 from shared.domain.synthesis import Strategy, Synthesis
@@ -16,7 +17,7 @@ from shared.flows.ask import Ask
 from shared.flows.work import Settled
 from tests.builders import NOW
 from tests.flows.ears import SmallEars, plainly, says, survey
-from tests.flows.sure import figures, sure
+from tests.flows.sure import figures, sure, sure_of
 from tests.flows.test_work import LANES, Clock, add, known, work
 
 BOTH = ("first", "second")
@@ -225,3 +226,37 @@ def test_who_keeps_a_job_waiting_is_passed_over_and_that_is_said(store, waited_s
     if passed_over:
         assert "had waited longer" in told[0]
         assert steps(result)[0] == ("first", "escalate", "degraded")
+
+
+def test_how_well_words_fit_is_measured_before_they_are_judged(store):
+    """The aligner gives -0.25, of which this calibration makes 0.44; it is asked once."""
+    versions = {"checkpoint": "first", "rules": "script/1"}
+    fits = sure_of(versions, Task.TRANSCRIBE, "alignment_score")
+    add(store)
+    ears = SmallEars(survey(2), plainly, languages={"aligner": {"en"}})
+    cascade = {Task.TRANSCRIBE: BOTH, Task.ALIGN: ("aligner",)}
+
+    work(store, ears, cascade=cascade, ask=Ask(calibrations=Calibrations((fits,))))(LANES)
+
+    result = json.loads(store.results.load(known(store).result, "result.json"))
+    assert steps(result)[0] == ("first", "escalate", "low_confidence")
+    assert result["decisions"][0]["confidence"] == pytest.approx(0.4378, abs=1e-4)
+    # The second engine's words stand; nobody knew yet where they lie.
+    assert [engine for engine, _ in ears.asked] == ["first", "aligner", "second", "aligner"]
+
+
+def test_words_placed_before_they_were_judged_are_not_placed_again(store):
+    versions = {"checkpoint": "first", "rules": "script/1"}
+    fits = sure_of(versions, Task.TRANSCRIBE, "alignment_score")
+    add(store)
+    ears = SmallEars(survey(2), plainly, languages={"aligner": {"en"}})
+    cascade = {Task.TRANSCRIBE: ("first",), Task.ALIGN: ("aligner",)}
+    asks = Ask(Policy(accept_at={Task.TRANSCRIBE: {"first": 0.4}}), Calibrations((fits,)))
+
+    work(store, ears, cascade=cascade, ask=asks)(LANES)
+
+    result = json.loads(store.results.load(known(store).result, "result.json"))
+    words = [w for s in result["transcript"]["segments"] for w in s["words"]]
+    assert ears.asked == [("first", [0, 1]), ("aligner", [0, 1])]
+    assert {w["source"] for w in words} == {"aligner"}
+    assert [s for s in steps(result) if s[0] == "aligner"] == [("aligner", "accept", "aligned")]
