@@ -484,3 +484,18 @@ def test_who_wishes_for_an_engine_where_nothing_is_transcribed_is_told(store):
 
     assert hear(store, SmallEars(sound(), script)) is Settled.REJECTED
     assert known(store).error.message.startswith("This tenant's recordings are not transcribed")
+
+
+@pytest.mark.parametrize(
+    ("uncalibrated", "asked"),
+    [("accept-and-mark", ["first"]), ("escalate", ["first", "second"]), ("review", ["first"])],
+)
+def test_what_a_profile_says_of_uncalibrated_answers_is_done(store, uncalibrated, asked):
+    add(store)
+    own(store, {"transcribe": {"engines": ["first", "second"], "uncalibrated": uncalibrated}})
+    ears = SmallEars(sound(), script)
+
+    assert hear(store, ears) is Settled.DONE
+
+    assert [name for name, _ in ears.asked] == asked
+    assert result(store)[1]["review"] is (uncalibrated != "accept-and-mark")
