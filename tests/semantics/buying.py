@@ -2,13 +2,15 @@
 
     python -m tests.semantics.buying STORE NAME SEED BUDGET_USD
 
-16 threads lease jobs and pay for calls on them; half of the calls are never settled. Prints a
-line after each commit, so that whoever reads knows when to kill it.
+16 threads lease jobs and pay for calls on them; half of the calls are never settled. Does as
+many commits as the lines of its input say and prints a line after each, so that whoever reads
+knows when to kill it.
 """
 
 import random
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from threading import Semaphore, Thread
 
 from shared.adapters.embedded.sqlite_database import Database
 from shared.adapters.embedded.sqlite_jobs import SqliteJobs
@@ -19,6 +21,7 @@ from shared.domain.spending import Intent, PaidCall, Refusal
 from tests.builders import NOW
 
 THREADS = 16
+permits = Semaphore(0)
 
 
 def buy(db: Database, name: str, seed: int, budget_usd: float) -> None:
@@ -28,20 +31,29 @@ def buy(db: Database, name: str, seed: int, budget_usd: float) -> None:
         for segment in range(4):
             usd = chance.choice([0.001, 0.004, 0.02])
             call = PaidCall("paid", Task.TRANSCRIBE, (segment,), usd)
+            permits.acquire()
             made = spending.intend(lease, call, budget_usd, NOW)
             if made is Refusal.OVER_BUDGET:
                 return
             print("intended", flush=True)
             if isinstance(made, Intent) and chance.random() < 0.5:
+                permits.acquire()
                 spending.settle(made, usd * chance.random())
                 print("settled", flush=True)
             if chance.random() < 0.1:
+                permits.acquire()
                 spending.give_back(NOW)
                 print("gave back", flush=True)
 
 
+def hear() -> None:
+    for line in sys.stdin:
+        permits.release(int(line))
+
+
 def main(store: str, name: str, seed: str, budget_usd: str) -> None:
     db = Database(store)
+    Thread(target=hear, daemon=True).start()
     with ThreadPoolExecutor(THREADS) as pool:
         many = [
             pool.submit(buy, db, name, int(seed) + n, float(budget_usd)) for n in range(THREADS)
