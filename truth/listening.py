@@ -68,6 +68,8 @@ def _up_to_date(engine: str, scope: str, processes: int) -> None:
     known = _known(path(engine, scope), about) | _known(unfinished, about)
     missing = [group for group in groups if not all(_answered_by(known, one) for one in group)]
     order = [one.id for group in groups for one in group]
+    # By lot: what is there of an unfinished file is then a fair sample of all.
+    missing.sort(key=lambda group: plan.seed_of(group[0].id))
     for n, found in enumerate(_asked(engine, missing, processes), 1):
         known |= {one.id: one for one in found}
         answers.write(unfinished, about, known.values())
