@@ -123,7 +123,7 @@ def outcome(result: r.Result, folder: str, answer_key: str | None) -> Outcome:
         result=folder,
         seconds=result.audio.duration_s if result.audio else 0.0,
         language=result.language,
-        confidence=said.confidence if said else None,
+        confidence=said.confidence if said and said.calibrated else None,
         review=result.review,
         passages=tuple(Passage(p.start_s, p.end_s, p.text) for p in passages),
         answer_key=answer_key,

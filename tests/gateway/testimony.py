@@ -182,9 +182,11 @@ def testimony(known: Recording, spoken, sounds, cautions, length_s=20.0) -> Test
 
 def _said(n: int, start_s: float, text: str) -> Decided:
     answer = Answer(
-        "whisper", Task.TRANSCRIBE, text, "en", 0.93, words=words(start_s, text), seconds=0.5
+        *("whisper", Task.TRANSCRIBE, text, "en", 0.93, True),
+        words=words(start_s, text),
+        seconds=0.5,
     )
-    step = Decision(n, Task.TRANSCRIBE, "whisper", Verdict.ACCEPT, "uncalibrated", 0.93)
+    step = Decision(n, Task.TRANSCRIBE, "whisper", Verdict.ACCEPT, "confident", 0.93, True)
     return Decided(n, answer, (step,))
 
 
