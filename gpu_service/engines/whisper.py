@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gpu_service.engines import measures
 from gpu_service.engines.engine import Capabilities, Clip, Samples, Span, check
-from gpu_service.engines.packing import Window, pack, split
+from gpu_service.engines.packing import Place, Window, pack, split
 from gpu_service.engines.registry import EngineSettings
 from gpu_service.hearing.voice_activity import VoiceActivity
 from gpu_service.weights import pinned
@@ -33,6 +33,11 @@ GAP_S = 0.5
 #: Probability of the language below which a window is not believed. A window of one language
 #: scores 0.9 or more on clean speech; faster-whisper's own threshold is the same 0.5.
 LANGUAGE_BAR = 0.5
+#: Probability of its language below which each clip of a packed window is looked at by itself:
+#: 17 s of English beside 9 s of Spanish score 0.79, and the Spanish alone 0.98 for Spanish.
+ONE_LANGUAGE_BAR = 0.95
+#: Frames of the encoding a second (30 s are 1,500).
+FRAMES_PER_S = 50
 #: Geometric mean of a packed clip's word probabilities below which it is asked alone: it may
 #: be in another language than its window. Measured: 8 foreign sentences heard as English score
 #: 0.14 to 0.39; of 70 English ones in their own language one scores below 0.69 (0.58).
@@ -87,6 +92,7 @@ class Heard:
     detected: bool  #: the model chose the language itself, among several
     failed: bool  #: improbable or repetitive even in the chosen decoding
     repeats: bool  #: the first decoding repeated itself
+    strangers: frozenset[int] = frozenset()  #: clips packed in it that speak another language
 
 
 class Whisper:
@@ -205,18 +211,20 @@ class Whisper:
             members = [chosen[place.clip] for place in window.places]
             began = time.monotonic()
             sound = _joined(window, [batch[i] for i in members])
-            heard = self._hear(sound, batch[members[0]], alone=len(members) == 1)
+            heard = self._hear(sound, batch[members[0]], window.places)
             share = (time.monotonic() - began) / len(members)
-            for i, words in zip(members, split(window, heard.words), strict=True):
+            parts = zip(members, window.places, split(window, heard.words), strict=True)
+            for i, place, words in parts:
                 answer = self._answer(batch[i], speech[i], replace(heard, words=words), share)
-                if len(members) > 1 and _doubtful(answer, heard):
+                stranger = place.clip in heard.strangers
+                if len(members) > 1 and (stranger or _doubtful(answer, heard)):
                     answer = self._alone(batch[i], speech[i], share)
                 answers[i] = answer
         return answers
 
     def _alone(self, clip: Clip, spans: Sequence[Span], spent_s: float) -> Answer:
         began = time.monotonic()
-        heard = self._hear(clip.samples, clip, alone=True)
+        heard = self._hear(clip.samples, clip)
         return self._answer(clip, spans, heard, spent_s + time.monotonic() - began)
 
     def _answer(self, clip: Clip, spans: Sequence[Span], heard: Heard, seconds: float) -> Answer:
@@ -251,8 +259,10 @@ class Whisper:
         tokens = self._model.hf_tokenizer.encode(f" {prompt.strip()}", add_special_tokens=False)
         return bool(len(tokens.ids) >= self._model.max_length // 2)
 
-    def _hear(self, samples: Samples, wanted: Clip, *, alone: bool) -> Heard:
+    def _hear(self, samples: Samples, wanted: Clip, places: Sequence[Place] = ()) -> Heard:
         """Encode once, then detect and decode on the same encoding, as `wanted` asks.
+
+        `places` are those of the clips, where several share the window.
 
         `WhisperModel.transcribe` encodes twice when the language is not given, and the encoder
         is two thirds of the work on a short clip. These are the methods it is made of
@@ -265,6 +275,7 @@ class Whisper:
         language, probability = self._language(encoded, wanted.language)
         tries: list[list[Any]] = []
         no_speech = None  # of the first window of the first decoding: the same for all of them
+        alone = len(places) < 2
         for how in self._ways(wanted)[: 1 + alone]:
             tries.append(self._decode(features, encoded, language, how))
             no_speech = model.no_speech if no_speech is None else no_speech
@@ -280,6 +291,21 @@ class Whisper:
             detected=model.model.is_multilingual and wanted.language != language,
             failed=_failed(chosen),
             repeats=repeats,
+            strangers=self._strangers(encoded, places, language, probability),
+        )
+
+    def _strangers(
+        self, encoded: Any, places: Sequence[Place], language: str, probability: float
+    ) -> frozenset[int]:
+        """Clips whose own part of a window's encoding is in another language than the window.
+
+        Decoded with the others they would be translated, fluently and with confidence.
+        """
+        if len(places) < 2 or probability >= ONE_LANGUAGE_BAR:
+            return frozenset()
+        own = {place.clip: self._language(_part(encoded, place), None) for place in places}
+        return frozenset(
+            n for n, (other, sure) in own.items() if other != language and sure >= LANGUAGE_BAR
         )
 
     def _language(self, encoded: Any, wished: str | None) -> tuple[str, float]:
@@ -374,6 +400,16 @@ def _joined(window: Window, clips: Sequence[Clip]) -> Samples:
         at = round(place.start_s * SAMPLE_RATE)
         sound[at : at + clip.samples.size] = clip.samples[: sound.size - at]
     return sound
+
+
+def _part(encoded: Any, place: Place) -> Any:
+    """The frames of a place, where and as the encoding is: (1, n_frames, width)."""
+    from ctranslate2 import DataType, Device, StorageView
+
+    frames = np.array(encoded.to_device(Device.cpu).to(DataType.float32))
+    first, last = (round(t * FRAMES_PER_S) for t in (place.start_s, place.end_s))
+    part = StorageView.from_array(np.ascontiguousarray(frames[:, first:last]))
+    return part.to(encoded.dtype).to_device(Device.__members__[encoded.device])
 
 
 def _thirty_seconds(features: Any, model: Any) -> Any:
