@@ -62,7 +62,7 @@ def test_a_profile_may_ask_what_the_deployment_does_not():
 def test_what_a_recording_fails_without(tasks, required):
     own = profile(**tasks)
 
-    engines = {task: ("somebody",) for task in own.asked()}
+    engines = dict.fromkeys(own.asked(), ("somebody",))
     assert {task for task in own.asked() if own.required(task, engines)} == required
 
 
