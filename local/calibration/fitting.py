@@ -36,10 +36,13 @@ Bounds = Sequence[tuple[float | None, float | None]]
 #: What is weighed: how it is transformed, and which way it may count. A text that an engine finds
 #: likelier, that aligns better, that another engine confirms and that lies in speech is never
 #: less right for it; a text that repeats itself, hesitates or hurries is never more.
+#: Log-probabilities are weighed as log-odds: as they are, -0.02 and -0.007 are next to each other,
+#: and nothing is ever surer than 0.95 (log loss of whisper-base and tiny.en in English, train and
+#: calibration part by the other: 1.585 as they are, 1.582 as odds).
 WEIGHED: Mapping[str, tuple[Transform, int]] = {
-    "mean_logprob": (Transform.IDENTITY, 1),
-    "min_window_logprob": (Transform.IDENTITY, 1),
-    "min_word_logprob": (Transform.IDENTITY, 1),
+    "mean_logprob": (Transform.ODDS, 1),
+    "min_window_logprob": (Transform.ODDS, 1),
+    "min_word_logprob": (Transform.ODDS, 1),
     "mean_entropy": (Transform.IDENTITY, -1),
     "alignment_score": (Transform.IDENTITY, 1),
     "no_speech_probability": (Transform.LOGIT, -1),

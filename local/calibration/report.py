@@ -41,6 +41,7 @@ def report(model: Calibration, test: Sequence[Example]) -> dict[str, Any]:
 
 def write(model: Calibration, test: Sequence[Example], folder: Path, stem: str) -> list[Path]:
     """Write `stem`.report.json and, beside it, `stem`.report.png. Safe to repeat."""
+    folder.mkdir(parents=True, exist_ok=True)
     document, picture = (folder / f"{stem}.report.{ending}" for ending in ("json", "png"))
     text = json.dumps(report(model, test), indent=1, ensure_ascii=False)
     document.write_text(text + "\n", encoding="utf-8")

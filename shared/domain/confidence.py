@@ -40,6 +40,7 @@ class Transform(StrEnum):
     IDENTITY = "identity"
     LOG = "log"
     LOGIT = "logit"  #: of a probability: 0.999 and 0.9999 are as far apart as 0.9 and 0.99
+    ODDS = "odds"  #: of a log-probability: LOGIT of the probability it is the logarithm of
     DEVIATION = "deviation"  #: |log(x / typical)|: too fast is as suspect as too slow
 
 
@@ -355,8 +356,9 @@ def transformed(value: float, how: Transform, typical: float | None = None) -> f
     """The figure as it is weighed; beyond what floats can hold it is the nearest they can."""
     if how is Transform.IDENTITY:
         return value
-    if how is Transform.LOGIT:
-        p = min(max(value, TINY), 1.0 - TINY)
+    if how in (Transform.LOGIT, Transform.ODDS):
+        likely = math.exp(min(value, 0.0)) if how is Transform.ODDS else value
+        p = min(max(likely, TINY), 1.0 - TINY)
         return math.log(p / (1.0 - p))
     logarithm = math.log(max(value, TINY)) if value < math.inf else math.inf
     return logarithm if how is Transform.LOG else abs(logarithm - math.log(typical or 1.0))

@@ -10,7 +10,7 @@ from local.calibration.fitting import Example
 def drawn(n, *, weights=None, intercept=0.5, texts=40, seed=1, missing=0.0, labels=None):
     """Figures from normals; right with the probability that `weights` say."""
     dice = np.random.default_rng(seed)
-    weights = {"mean_logprob": 2.0, "mean_entropy": -1.0} if weights is None else weights
+    weights = {"alignment_score": 2.0, "mean_entropy": -1.0} if weights is None else weights
     examples = []
     for i in range(n):
         signals = {name: float(dice.normal()) for name in weights}

@@ -37,7 +37,7 @@ def weight(model, name):
 def test_the_formula_that_made_the_labels_is_found():
     model = fit(three(4000), ABOUT)
 
-    assert weight(model, "mean_logprob") == pytest.approx(2.0, rel=0.15)
+    assert weight(model, "alignment_score") == pytest.approx(2.0, rel=0.15)
     assert weight(model, "mean_entropy") == pytest.approx(-1.0, rel=0.2)
     assert model.intercept == pytest.approx(0.5, abs=0.15)
     assert isinstance(model.map, Platt)
@@ -58,18 +58,18 @@ def test_what_was_never_seen_is_told_apart_and_honestly():
 
 def test_a_figure_that_counts_the_wrong_way_is_held_at_nothing():
     """In this sample likelier texts are wrong; no sample makes us believe that of others."""
-    model = fit(three(weights={"mean_logprob": -1.5, "mean_entropy": -1.0}), ABOUT)
+    model = fit(three(weights={"alignment_score": -1.5, "mean_entropy": -1.0}), ABOUT)
 
-    assert weight(model, "mean_logprob") == 0.0
+    assert weight(model, "alignment_score") == 0.0
     assert weight(model, "mean_entropy") < -0.5
 
 
 def test_perfect_separation_gives_finite_weights():
     model = fit(three(labels=lambda _, z: z > 0), ABOUT)
 
-    assert 0 < weight(model, "mean_logprob") < 100
-    assert 0.0 < model.confidence({"mean_logprob": -9.0, "mean_entropy": 9.0}) < 0.01
-    assert 0.99 < model.confidence({"mean_logprob": 9.0, "mean_entropy": -9.0}) < 1.0
+    assert 0 < weight(model, "alignment_score") < 100
+    assert 0.0 < model.confidence({"alignment_score": -9.0, "mean_entropy": 9.0}) < 0.01
+    assert 0.99 < model.confidence({"alignment_score": 9.0, "mean_entropy": -9.0}) < 1.0
 
 
 @pytest.mark.parametrize("always", [True, False], ids=["all right", "all wrong"])
@@ -88,7 +88,7 @@ def test_a_missing_figure_weighs_what_its_absence_tells():
     parts = Parted(
         *(
             [
-                replace(e, right=False) if "mean_logprob" not in e.signals else e
+                replace(e, right=False) if "alignment_score" not in e.signals else e
                 for e in drawn(1500, seed=seed, missing=0.3)
             ]
             for seed in (1, 2, 3)
@@ -98,8 +98,8 @@ def test_a_missing_figure_weighs_what_its_absence_tells():
     model = fit(parts, ABOUT)
 
     assert model.confidence({"mean_entropy": 0.0}) < 0.05
-    assert model.confidence({"mean_entropy": 0.0, "mean_logprob": 0.0}) > 0.3
-    assert model.domain.missing["mean_logprob"] == pytest.approx(0.3, abs=0.05)
+    assert model.confidence({"mean_entropy": 0.0, "alignment_score": 0.0}) > 0.3
+    assert model.domain.missing["alignment_score"] == pytest.approx(0.3, abs=0.05)
 
 
 def test_a_figure_that_never_varies_is_left_out():
@@ -107,7 +107,7 @@ def test_a_figure_that_never_varies_is_left_out():
 
     model = fit(Parted(fixed, drawn(500, seed=2), []), ABOUT)
 
-    assert {f.name for f in model.features} == {"mean_logprob", "mean_entropy"}
+    assert {f.name for f in model.features} == {"alignment_score", "mean_entropy"}
     assert model.measured is None
 
 

@@ -19,7 +19,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     test = drawn(600, seed=3)
     model = fit(Parted(drawn(600), drawn(600, seed=2), test), ABOUT)
-    return model, test, report.write(model, test, folder, "c-en")
+    return model, test, report.write(model, test, folder / "reports", "c-en")
 
 
 def test_the_numbers_are_those_of_the_test_part(made):

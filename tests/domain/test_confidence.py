@@ -90,6 +90,8 @@ def test_a_figure_that_was_not_measured_has_a_weight_of_its_own(absent):
         (Transform.LOG, None, 0.0, -5.0),
         (Transform.LOGIT, None, 0.5, 0.0),
         (Transform.LOGIT, None, 1.0, 5.0),
+        (Transform.ODDS, None, math.log(0.5), 0.0),
+        (Transform.ODDS, None, -math.inf, -5.0),
         (Transform.DEVIATION, 2.0, 2.0 * math.e, 1.0),
         (Transform.DEVIATION, 2.0, 2.0 / math.e, 1.0),
         (Transform.DEVIATION, 2.0, math.inf, 5.0),
@@ -117,7 +119,7 @@ def test_confidence_is_a_probability_whatever_comes(a, b, intercept, shape):
 @given(
     st.floats(allow_nan=False),
     st.floats(allow_nan=False),
-    st.sampled_from(list(Transform)[:3]),
+    st.sampled_from(list(Transform)[:4]),
     st.sampled_from([Platt(a=3, b=1), Beta(a=2, b=0.1, c=1), Beta(a=0, b=1, c=0)]),
     st.sampled_from([-1, 1]),
 )
