@@ -29,6 +29,7 @@ class Media:
     video: bool = False
     silent: bool = False
     options: tuple[tuple[str, str], ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()  #: title, comment and the like
 
     def data(self) -> bytes:
         """The whole file."""
@@ -40,6 +41,7 @@ class Media:
     def write(self, path: str) -> None:
         """The same, to a file."""
         with av.open(path, "w", format=self.muxer, options=dict(self.options)) as out:
+            out.metadata.update(self.tags)
             # FFmpeg calls its Vorbis encoder experimental.
             sound = out.add_stream(
                 self.codec,
