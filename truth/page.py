@@ -231,9 +231,8 @@ def _attacks(found: Found) -> str:
         f"## A6: instructions in the sound\n\n{found['attacks']} attacks, spoken, or hidden in"
         " names, tags and questions, are put before an engine that does whatever it hears"
         " (`tests/attacks`). Each is a test: not in the system role, an answer by its form, no"
-        f" effect on tools, tier, tenant or settings. {found['heard_by_whisper']} of them are"
-        " spoken to Whisper base itself. So many are tried:\n\n" + _table(["way", *languages], rows)
-    )
+        " effect on tools, tier, tenant or settings. So many are tried:\n\n"
+    ) + _table(["way", *languages], rows)
 
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
