@@ -25,7 +25,7 @@ from shared.flows.ask import Ask
 from shared.flows.work import Settled, Work
 from shared.settings import load
 from tests.broker import RecordingBroker
-from tests.engines.openai_server import KEY, OpenAiServer, Reply, refusal
+from tests.engines.openai_server import KEY, OpenAiServer, Reply, recorded, refusal
 from tests.engines.speech import SENTENCES, said
 from tests.sounds import wav
 
@@ -100,6 +100,9 @@ def talk() -> bytes:
 
 def test_doubtful_segments_are_sent_in_one_call_and_its_text_is_given_back(world: World) -> None:
     agreed(world)
+    said_there = " ".join(SENTENCES)  # nine words for all the talk would not cover it
+    heard = {**json.loads(recorded("transcription")), "text": said_there}
+    world.server.replies.append(Reply(json.dumps(heard).encode()))
 
     assert world.hear(talk()) is Settled.DONE
 
@@ -107,7 +110,7 @@ def test_doubtful_segments_are_sent_in_one_call_and_its_text_is_given_back(world
     steps = [s for s in result["decisions"] if s["engine"] == "paid"]
     assert len(steps) >= 2
     assert call.sound_s == pytest.approx(steps[-1]["end_s"] - steps[0]["start_s"], abs=0.01)
-    assert result["transcript"]["text"] == "The quick brown fox jumps over the lazy dog."
+    assert result["transcript"]["text"] == said_there
     # The recorded answer says 3 s were billed.
     assert result["cost_usd"] == pytest.approx(3 / 60 * 0.0045)
     assert world.spent() == pytest.approx(3 / 60 * 0.0045, abs=1e-6)
