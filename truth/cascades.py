@@ -4,6 +4,7 @@ The product's own flow (`shared.flows.ask`) goes down the engines; they say what
 they were asked for the set.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
@@ -79,11 +80,15 @@ class Raced:
 
 
 def measured(known: Calibrations) -> dict[str, Any]:
-    """What the page says of the cascade: at everybody's threshold, and at one chosen for the pair
-    on the calibration part, where it escalates at most MOST_ESCALATED.
+    """What the page says of the cascade: at everybody's threshold, at one carried over from the
+    calibration part, and at the one by which the less sure half of the test part goes on.
     """
-    strata, bar = stratum(), threshold(known)
-    bars = {"default": ACCEPT_AT, "chosen": bar}
+    strata = stratum()
+    bars = {
+        "default": ACCEPT_AT,
+        "carried": threshold(known, Part.CALIBRATION),
+        "half": threshold(known, Part.TEST),
+    }
     raced = {name: race(known, Part.TEST, value) for name, value in bars.items()}
     return {
         "strata": sorted(strata),
@@ -93,17 +98,19 @@ def measured(known: Calibrations) -> dict[str, Any]:
     }
 
 
-def threshold(known: Calibrations) -> float:
-    """The highest threshold, in hundredths, at which the stratum of the calibration part is
-    escalated at most MOST_ESCALATED.
+def threshold(known: Calibrations, part: Part) -> float:
+    """The highest threshold, in hundredths, at which at most MOST_ESCALATED of a part's stratum
+    goes on.
+
+    It reads how sure the first engine is, and nothing of what was said or what is right, so that
+    it may be found on the test part too, as a service with room for so many finds it.
     """
-    first = labelled(FIRST, Part.CALIBRATION).values()
-    versions, strata = _versions(FIRST), stratum()
-    inside = [one for one in first if one.said.condition.id in strata]
-    found = [known.of(versions, Task.TRANSCRIBE, one.heard.language) for one in inside]
-    sure = [c.confidence(o.heard.signals) for c, o in zip(found, inside, strict=True) if c]
-    bars = [n / 100 for n in range(1, 100)]
-    return max((b for b in bars if np.mean(np.array(sure) < b) <= MOST_ESCALATED), default=0.0)
+    strata, bars = stratum(), [n / 100 for n in range(101)]
+
+    def escalated(bar: float) -> float:
+        return float(race(known, part, bar).under(strata).escalated.mean())
+
+    return bars[max(bisect_right(bars, MOST_ESCALATED, key=escalated) - 1, 0)]
 
 
 def race(known: Calibrations, part: Part, bar: float) -> Raced:

@@ -170,18 +170,24 @@ def _cascade(found: Found) -> str:
             f" always asking `{SECOND}` saves.\n",
             f"The stratum are conditions under which `{SECOND}` beats `{FIRST}` by at least"
             f" {100 * LEAST_GAIN:.0f} points of word error on the train and calibration parts:"
-            f" {strata}. The chosen threshold is the highest that escalates at most"
-            f" {MOST_ESCALATED:.0%} of the stratum on the calibration part. Goal: on the stratum at"
-            f" least {LEAST_KEPT:.0%} of the gain kept with at most {MOST_ESCALATED:.0%} escalated:"
-            f" {'met' if kept(found) else '**missed**'} at the chosen threshold.\n",
+            f" {strata}. *Half*: the highest threshold by which at most {MOST_ESCALATED:.0%} of the"
+            " stratum go on; it is found by how sure the first engine is, without any label."
+            " *Carried*: the same, found on the calibration part and carried over. Goal: on the"
+            f" stratum at least {LEAST_KEPT:.0%} of the gain kept with at most {MOST_ESCALATED:.0%}"
+            f" escalated: {_met(found, 'half')} at half, {_met(found, 'carried')} as carried"
+            " over.\n",
             _table(names, rows),
         ]
     )
 
 
-def kept(found: Found) -> bool:
+def _met(found: Found, bar: str) -> str:
+    return "met" if kept(found, bar) else "**missed**"
+
+
+def kept(found: Found, bar: str) -> bool:
     """Whether the cascade keeps enough of the gain with few enough segments escalated."""
-    one = found["stratum"]["chosen"]
+    one = found["stratum"][bar]
     if not one["segments"] or float(one["gain"]) < LEAST_GAIN:
         return False
     return float(one["kept"]) >= LEAST_KEPT and float(one["escalated"]) <= MOST_ESCALATED
