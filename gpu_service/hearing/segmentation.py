@@ -8,7 +8,7 @@ from shared.domain.sound import MAX_SEGMENT_S, Segment, Span
 
 #: Names these rules together with those of presence. Change it with either: checkpoints made
 #: under another plan are void.
-PLAN = "silero6-firered-cut/3"
+PLAN = "silero6-firered-cut/4"
 #: Seconds. Speech across a longer silence goes to another segment: Whisper tends to drop or to
 #: invent words around long silences, and paid engines charge for them.
 MERGE_SILENCE_S = 2.0

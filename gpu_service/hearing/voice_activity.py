@@ -93,6 +93,11 @@ class VoiceActivity:
             self._rest = self._rest[whole:]
         return (np.frombuffer(self._levels[first:], np.uint8) / 255).astype(np.float32)
 
+    def highest(self, start_s: float, end_s: float) -> float:
+        """The highest probability of speech of any window that reaches into start_s..end_s."""
+        levels = self.probabilities()[int(start_s / WINDOW_S) : ceil(end_s / WINDOW_S)]
+        return float(levels.max(initial=0.0))
+
     def quietest(self, start_s: float, end_s: float) -> float:
         """The moment in start_s..end_s where speech is least likely: the best place to cut.
 

@@ -62,6 +62,26 @@ def test_fire_red_hears_no_voice_where_there_is_none(name: str) -> None:
     assert streamed(NO_SPEECH[name], RATE).result() == []
 
 
+@pytest.mark.parametrize("noise_db", [None, -30.0, -20.0, -10.0])
+def test_a_steady_tone_that_fire_red_takes_for_a_voice_is_none(noise_db: float | None) -> None:
+    sound = whistle(noise_db)
+
+    voiced, _ = listened(sound)
+
+    assert seconds(streamed(sound, RATE).result()) > 10
+    assert voiced == []
+
+
+def whistle(noise_db: float | None) -> Samples:
+    """20 s as a 16-bit file has them, with white noise so much weaker."""
+    time_s = np.arange(20 * RATE) / RATE
+    sound = 0.3 * np.sin(2 * np.pi * 445.0 * time_s)
+    if noise_db is not None:
+        noise = np.random.default_rng(1).standard_normal(sound.size)
+        sound += noise * 0.3 / 2**0.5 * 10 ** (noise_db / 20)
+    return (np.round(sound * 32_767) / 32_768).astype(np.float32)
+
+
 def test_a_bar_is_passed_on_both_sides() -> None:
     assert spans(np.full(50, BAR - 0.01), 0.5) == []
     assert spans(np.full(50, BAR + 0.01), 0.5) == [(0.0, 0.5)]
