@@ -35,6 +35,7 @@ from shared.domain.api import (
     Listed,
     MadeCorrection,
 )
+from shared.domain.deliberations import Deliberations
 from shared.domain.result import Result
 from shared.domain.states import State
 from shared.errors import EarwitnessError, NotRunning
@@ -49,6 +50,7 @@ __all__ = [
     "CorrectedStretch",
     "Corrections",
     "DeadLetter",
+    "Deliberations",
     "Earwitness",
     "EarwitnessError",
     "HistoryLine",

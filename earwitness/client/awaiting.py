@@ -39,6 +39,7 @@ from shared.domain.api import (
     NewKey,
 )
 from shared.domain.api_keys import Scope
+from shared.domain.deliberations import Deliberations
 from shared.domain.result import Result
 from shared.domain.states import State
 from shared.errors import EarwitnessError
@@ -167,6 +168,14 @@ class AsyncEarwitness:
             NotFound: the recording has none.
         """
         return await self._run(calls.transcript(self._door, recording_id, form, corrected))
+
+    async def deliberations(self, recording_id: str) -> Deliberations:
+        """What each engine said of each segment, what it was worth, and what followed from that.
+
+        Raises:
+            NotFound: nothing was decided of it.
+        """
+        return await self._run(calls.deliberations(self._door, recording_id))
 
     async def corrections(self, recording_id: str) -> Corrections:
         """What people corrected, each with who, when and what the machine says there."""

@@ -31,6 +31,7 @@ from shared.domain.api import (
     NewKey,
     RecordingPage,
 )
+from shared.domain.deliberations import Deliberations
 from shared.domain.result import Result
 from shared.domain.states import TERMINAL, State
 from shared.errors import EarwitnessError, NotFound
@@ -142,6 +143,11 @@ def transcript(door: Door, recording_id: str, form: str, corrected: bool) -> Flo
     path = _path(recording_id, f"/transcript.{quote(form, safe='')}")
     answer = yield from door.ask("GET", path, params={"corrected": corrected or None})
     return answer.content.decode()
+
+
+def deliberations(door: Door, recording_id: str) -> Flow[Deliberations]:
+    path = _path(recording_id, "/decisions.json")
+    return understood(Deliberations, (yield from door.ask("GET", path)))
 
 
 def corrections(door: Door, recording_id: str) -> Flow[Corrections]:

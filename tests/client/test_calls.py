@@ -29,6 +29,7 @@ from earwitness.client import (
     WrongMethod,
 )
 from shared import errors
+from shared.domain.answers import Task
 from shared.domain.api_keys import Scope, id_of
 from shared.domain.recording import Failure
 from shared.errors import (
@@ -64,6 +65,10 @@ def test_recording_is_read_with_its_transcript_and_history(store, ears):
     assert ears.transcript(known.id) == "somebody laughed\n"
     assert ears.transcript(known.id, "srt").startswith("1\n00:00:01,000 --> ")
     assert [line.state for line in ears.history(known.id)][-1] is State.DONE
+    told = [s for s in ears.deliberations(known.id).segments if s.task is Task.TRANSCRIBE]
+    assert [(s.text, [o.text for o in s.steps]) for s in told] == [
+        ("somebody laughed", ["somebody laughed"])
+    ]
 
 
 def test_recordings_come_page_by_page_newest_first(store, line, ears):
@@ -406,6 +411,7 @@ CALLED = {
     "get /v1/recordings": "recordings",
     "get /v1/recordings/{recording_id}": "recording",
     "get /v1/recordings/{recording_id}/history": "history",
+    "get /v1/recordings/{recording_id}/decisions.json": "deliberations",
     "get /v1/recordings/{recording_id}/transcript.{format}": "transcript",
     "get /v1/recordings/{recording_id}/corrections": "corrections",
     "post /v1/recordings/{recording_id}/corrections": "correct",
