@@ -78,7 +78,7 @@ PASSED = {
     "over_limit": "not asked: one call would cost more than the tenant's whole day may",
     "intent_unresolved": "not asked again: a call may have been paid for",
     "already_called": "not asked again: the call was made and its answer lost",
-    "timed_out": "not waited for: the time that the tenant's profile gives was over",
+    "task_timed_out": "not waited for: the time that the tenant's profile gives was over",
 }
 #: Why an answer is accepted.
 ACCEPTED = {

@@ -307,7 +307,9 @@ class BreakerOpen(
     """The engine failed or was slow too often and is left alone for a while; nothing was asked."""
 
 
-class TimedOut(EngineUnavailable, layer=Layer.EXECUTION, severity=Severity.WARNING, retryable=True):
+class TaskTimedOut(
+    EngineUnavailable, layer=Layer.EXECUTION, severity=Severity.WARNING, retryable=True
+):
     """The time that the tenant's profile gives this task was over."""
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gpu_service.house import House
 from shared.domain.answers import Task
+from shared.domain.cascade import Policy
 from shared.errors import InvalidRequest, ModelNotFound
 
 #: OpenAI's transcription models; whoever asks for one gets the cascade, first choice first.
@@ -67,7 +68,8 @@ def one(house: House, name: str, created: int) -> Model:
 
 
 def chosen(house: House, name: str) -> tuple[str, ...]:
-    """The engines to ask, first choice first: the one named, then the rest of the cascade.
+    """The engines to ask: the one named, then the rest of the cascade where that one fails; the
+    cascade, first choice first, where a model of OpenAI's is named.
 
     Raises:
         ModelNotFound: no engine has this name.
@@ -88,6 +90,12 @@ def chosen(house: House, name: str) -> tuple[str, ...]:
             param="model",
         )
     return (name, *(engine for engine in cascade if engine != name))
+
+
+def policy(house: House, name: str) -> Policy:
+    """How answers are judged: those of a model that was named stand, whatever they are worth."""
+    usual = house.work.ask.policy
+    return usual if _is_alias(house, name) else usual.taking(Task.TRANSCRIBE, name)
 
 
 def check_languages(house: House, engine: str, languages: Iterable[str]) -> None:

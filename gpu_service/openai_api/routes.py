@@ -143,7 +143,8 @@ def _hearing(
     limits = Limits(min(own.max_seconds, s.api_max_seconds), min(own.max_bytes, s.api_max_bytes))
     at_a_time_s = 0.0 if wanted.stream else ROUND_S
     aligners = tuple(s.cascade.align) if wanted.tells_times else ()
-    listening = Listening(tenant.id, wishes(wanted), limits, names, at_a_time_s, aligners)
+    policy = engines.policy(api.house, wanted.model)
+    listening = Listening(tenant.id, wishes(wanted), limits, names, at_a_time_s, aligners, policy)
     return lambda sound, alive: api.listen(sound, listening, alive)
 
 

@@ -53,6 +53,18 @@ class Policy:
         bars = self.accept_at.get(task, {})
         return bars.get(engine, bars.get(EVERY, ACCEPT_AT))
 
+    def taking(self, task: Task, engine: str) -> "Policy":
+        """For whoever named this engine and wants its answer, whatever that is worth: another one
+        is asked only where it fails.
+        """
+        bars = {**self.accept_at.get(task, {}), engine: 0.0}
+        return replace(
+            self,
+            accept_at={**self.accept_at, task: bars},
+            min_coverage=0.0,
+            uncalibrated=Uncalibrated.ACCEPT_AND_MARK,
+        )
+
     @property
     def key(self) -> str:
         """Names all of it: what was judged under another policy is judged anew."""

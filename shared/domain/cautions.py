@@ -39,7 +39,7 @@ PASSED_BY = {
     "over_limit": "was not asked: one call would cost more than the tenant's whole day may.",
     "intent_unresolved": "was not asked again: a call of this attempt may have been paid for.",
     "already_called": "was not asked again: this attempt's answer was lost.",
-    "timed_out": "was not waited for: the time that the tenant's profile gives was over.",
+    "task_timed_out": "was not waited for: the time that the tenant's profile gives was over.",
     "residency": "was not asked: this tenant's data may not leave.",
     "no_words": "found no words where another one did.",
     "degraded": "was passed over: the recording had waited longer than its lane should take.",

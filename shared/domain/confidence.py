@@ -91,6 +91,12 @@ class Feature(_Part):
     def transformed(self, value: float) -> float:
         return transformed(value, self.transform, self.typical)
 
+    def unlike(self, side: int | None) -> bool:
+        """Whether a figure on this side of all that was seen may be worth less than it says."""
+        if side is None or self.transform is Transform.DEVIATION:
+            return side != 0
+        return side not in (0, self.sign)
+
 
 class Platt(_Part):
     """sigmoid(a z + b) of the log-odds z. Platt 1999, "Probabilistic outputs", section 2.2."""
@@ -161,16 +167,15 @@ class Domain(_Part):
                 raise ValueError(f"the quantiles of {name} must rise, one for each level")
         return self
 
-    def outside(self, signals: Mapping[str, float]) -> tuple[str, ...]:
-        """Figures unlike everything seen while fitting, by name: lower, higher, or missing where
-        none ever was."""
-        return tuple(n for n, seen in self.quantiles.items() if self._unlike(n, seen, signals))
-
-    def _unlike(self, name: str, seen: Sequence[float], signals: Mapping[str, float]) -> bool:
-        value = measured(signals, name)
+    def side(self, name: str, signals: Mapping[str, float]) -> int | None:
+        """Where a figure lies: below (-1), among (0) or above (1) what was seen; None where it is
+        missing and never was."""
+        value, seen = measured(signals, name), self.quantiles.get(name)
+        if seen is None:
+            return 0
         if value is None:
-            return self.missing.get(name) == 0.0
-        return not seen[0] <= value <= seen[-1]
+            return None if self.missing.get(name) == 0.0 else 0
+        return (value > seen[-1]) - (value < seen[0])
 
 
 class Interval(_Part):
@@ -237,10 +242,13 @@ class Calibration(_Part):
         return self.intercept + sum(f.log_odds(signals) for f in self.features)
 
     def outside(self, signals: Mapping[str, float], language: str | None = None) -> tuple[str, ...]:
-        """What of an answer is unlike everything seen while fitting, of all that counts here."""
-        counts = {f.name for f in self.features if f.coefficient or f.missing}
+        """What of an answer is unlike everything seen while fitting, of all that counts here.
+
+        A figure that is better than any seen is none of it: it is taken for the best one seen.
+        """
+        counts = [f for f in self.features if f.coefficient or f.missing]
         foreign = language is not None and language not in self.domain.languages
-        unlike = (name for name in self.domain.outside(signals) if name in counts)
+        unlike = (f.name for f in counts if f.unlike(self.domain.side(f.name, signals)))
         return (*unlike, *(("language",) if foreign else ()))
 
     @cached_property

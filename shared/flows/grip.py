@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.domain.recording import Lease
-from shared.errors import StaleLease, TimedOut
+from shared.errors import StaleLease, TaskTimedOut
 from shared.ports import Clock, Jobs
 
 
@@ -19,10 +19,10 @@ class Term:
     limit_s: float  #: in all, of which `until` is what is left
     until: datetime
 
-    def over(self) -> TimedOut:
+    def over(self) -> TaskTimedOut:
         """What is said when it is over; no call was made after that, so nothing is owed."""
         told = f"The {self.limit_s:g} s that the tenant's profile gives `{self.name}` were over."
-        return TimedOut(told, charged=False)
+        return TaskTimedOut(told, charged=False)
 
 
 class Grip:
@@ -38,7 +38,7 @@ class Grip:
 
         Raises:
             StaleLease: somebody else has the job, or nobody works on it any more; stop.
-            TimedOut: what this thread works on `within` has had its time.
+            TaskTimedOut: what this thread works on `within` has had its time.
         """
         if self._left:
             raise StaleLease

@@ -277,7 +277,7 @@ class InTime:
         """As the hearing's.
 
         Raises:
-            TimedOut: the term is over; none was answered, and no other engine will be.
+            TaskTimedOut: the term is over; none was answered, and no other engine will be.
         """
         self._look()
         if self.hearing.terms(engine, task) is not None:

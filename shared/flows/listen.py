@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from shared.domain.answers import Task
-from shared.domain.cascade import Decided
+from shared.domain.cascade import Decided, Policy
 from shared.domain.sound import Limits, Segment, Survey
 from shared.domain.stitching import neighbours
 from shared.domain.wishes import Wishes
@@ -26,6 +26,7 @@ class Listening:
     at_a_time_s: float
     #: Who may place the words in time; empty where nobody wants to know when they were said.
     aligners: tuple[str, ...] = ()
+    policy: Policy | None = None  #: this caller's own, where it has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Listen:
     def _heard(
         self, hearing: Hearing, segments: Sequence[Segment], wanted: Listening
     ) -> list[Decided]:
-        said = self.ask(hearing, Task.TRANSCRIBE, segments, wanted.engines)
+        said = self.ask(hearing, Task.TRANSCRIBE, segments, wanted.engines, policy=wanted.policy)
         texts = {d.segment: d.answer for d in said}
         return said + self.align(hearing, segments, texts, wanted.aligners)
 

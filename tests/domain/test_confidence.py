@@ -216,7 +216,7 @@ def test_a_calibrated_answer_has_a_probability():
 
 
 def test_an_answer_outside_what_was_fitted_says_so_once():
-    answer = Answer("tiny", Task.TRANSCRIBE, "so", signals={"mean_logprob": 2.01})
+    answer = Answer("tiny", Task.TRANSCRIBE, "so", signals={"mean_logprob": -2.01})
 
     once = calibrated(answer, fitted())
 
@@ -235,14 +235,30 @@ def test_what_does_not_count_is_outside_of_nothing():
     idle = fitted(feature(coefficient=0.0), feature("x"))
 
     assert idle.outside({"mean_logprob": 99.0, "x": 0.0}) == ()
-    assert fitted().outside({"mean_logprob": 99.0}) == ("mean_logprob",)
+    assert fitted().outside({"mean_logprob": -99.0}) == ("mean_logprob",)
+
+
+@pytest.mark.parametrize(("sign", "outside"), [(1, [-2.01]), (-1, [2.01]), (0, [-2.01, 2.01])])
+def test_better_than_all_that_was_seen_is_not_outside(sign, outside):
+    known = fitted(feature(sign=sign, coefficient=1.0 if sign >= 0 else -1.0))
+
+    found = [x for x in (-2.01, -2.0, 2.0, 2.01) if known.outside({"mean_logprob": x})]
+
+    assert found == outside
+
+
+def test_a_deviation_has_no_better_side():
+    known = fitted(feature(sign=-1, coefficient=-1.0, transform="deviation", typical=1.0))
+
+    assert [x for x in (-2.01, 0.5, 2.01) if known.outside({"mean_logprob": x})] == [-2.01, 2.01]
 
 
 def test_a_figure_that_was_never_missing_is_outside_where_it_is():
-    known = fitted().domain.model_copy(update={"missing": {"mean_logprob": 0.0}})
+    domain = fitted().domain.model_copy(update={"missing": {"mean_logprob": 0.0}})
+    known = fitted().model_copy(update={"domain": domain})
 
     assert known.outside({}) == ("mean_logprob",)
-    assert fitted().domain.outside({}) == ()
+    assert fitted().outside({}) == ()
 
 
 def test_nobody_knows_what_an_uncalibrated_score_is_worth():

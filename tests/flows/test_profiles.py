@@ -13,7 +13,7 @@ from shared.domain.prices import Price, Terms
 from shared.domain.profiles import Profile, digest
 from shared.domain.states import State
 from shared.domain.wishes import Wishes
-from shared.errors import EngineDied, EngineUnavailable, StaleLease, TimedOut
+from shared.errors import EngineDied, EngineUnavailable, StaleLease, TaskTimedOut
 from shared.flows.grip import Grip, Term
 from shared.flows.hearing import InTime
 from shared.flows.work import Settled
@@ -312,7 +312,7 @@ def test_an_optional_task_ends_with_its_time_and_what_is_missing_is_said(store, 
         for seconds in missing
     ]
     assert told["features"]["engine"] == "feeler"
-    late = {d["start_s"] for d in told["decisions"] if d["reason"] == "timed_out"}
+    late = {d["start_s"] for d in told["decisions"] if d["reason"] == "task_timed_out"}
     assert len(late) == {"20": 1, "12": 6}.get("".join(missing)[:2], 0)
 
 
@@ -327,8 +327,8 @@ def test_when_its_time_is_over_nobody_else_is_asked(store):
     assert ears.asked == [("first", [0]), ("namer", [0, 1, 2, 3, 4])]
     told = result(store)[1]["decisions"]
     assert {(d["engine"], d["reason"]) for d in told if d["task"] == "classify"} == {
-        ("namer", "timed_out"),
-        ("other", "timed_out"),
+        ("namer", "task_timed_out"),
+        ("other", "task_timed_out"),
     }
 
 
@@ -363,7 +363,7 @@ def test_a_required_task_whose_time_is_over_fails_the_attempt_and_goes_on_in_the
     clock.at += timedelta(seconds=2)
     second = SmallEars(sound(), Taking(clock, feeler=30))
 
-    assert (settled, cause.code, cause.engine) == (Settled.FAILED, "timed_out", "feeler")
+    assert (settled, cause.code, cause.engine) == (Settled.FAILED, "task_timed_out", "feeler")
     assert cause.message == "The 50 s that the tenant's profile gives `features` were over."
     assert hear(store, second, clock=clock) is Settled.DONE
     assert second.asked == [("feeler", [5])]
@@ -410,7 +410,7 @@ def test_decoding_that_takes_too_long_fails_the_attempt(store):
                 yield opened
 
     assert hear(store, Slow(sound()), clock=clock) is Settled.FAILED
-    assert known(store).error.code == "timed_out"
+    assert known(store).error.code == "task_timed_out"
     assert "gives `decode`" in known(store).error.message
 
 
@@ -435,7 +435,7 @@ def test_a_call_that_costs_is_not_made_late_and_never_left_alone(store):
     window = ears.survey.windows[:1]
 
     [bought] = timed.ask("paid", Task.CLASSIFY, window)
-    with pytest.raises(TimedOut) as late:
+    with pytest.raises(TaskTimedOut) as late:
         timed.ask("paid", Task.CLASSIFY, window)
 
     assert isinstance(bought, Answer)

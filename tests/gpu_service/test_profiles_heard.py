@@ -117,4 +117,4 @@ def test_decoding_is_not_waited_for_longer_than_the_profile_says(store, ears):
     settled = work(store, ears(Stuck), clock=Clock(20.0), cascade=CASCADE)(LANES)
 
     assert settled is Settled.FAILED
-    assert store.recordings.get(made.id).error.code == "timed_out"
+    assert store.recordings.get(made.id).error.code == "task_timed_out"

@@ -141,4 +141,6 @@ def test_a_joint_never_passes_the_far_edges_of_its_words(seed: int, count: int) 
 
     for (one, following), (before, after) in zip(pairwise(found), pairwise(said), strict=True):
         assert before.start_s - 0.3 <= one.end_s <= after.end_s + 1e-9
-        assert before.start_s - 1e-9 <= following.start_s <= after.end_s + 0.3
+        # The outer edges move first, and may move apart.
+        earliest = min(before.start_s, one.start_s)
+        assert earliest - 1e-9 <= following.start_s <= after.end_s + 0.3
