@@ -74,13 +74,29 @@ def attempts(up, ids):
 
 
 @contextmanager
-def stopped(pid):
-    """The process stands still; it goes on at the latest at the end."""
-    os.kill(pid, signal.SIGSTOP)
+def stopped(up):
+    """The service stands still, not in the middle of a write; it goes on at the latest at the end.
+
+    Stopped while it holds the lock of the store, it would keep everybody else out.
+    """
+    pid = up.child("service")
     try:
+        until(lambda: stands_still(pid, up.home / STORE))
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def stands_still(pid, store):
+    os.kill(pid, signal.SIGSTOP)
+    with closing(sqlite3.connect(store, isolation_level=None, timeout=0.1)) as db:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            os.kill(pid, signal.SIGCONT)
+            return False
+        db.execute("ROLLBACK")
+    return True
 
 
 def said(up, *words):
@@ -122,7 +138,7 @@ def test_full_disk_holds_work_back_and_is_over_when_there_is_room(start, small_d
     up = start(small_disk / "home", EARWITNESS_LEASE_S="5")
     waiting = [tone_wav(1.0 + n / 10) for n in range(5)]
     (up.home / "aside").write_bytes(tone_wav(3.0))
-    with stopped(up.child("service")):
+    with stopped(up):
         ids = [put(up, f"{n}.wav", content) for n, content in enumerate(waiting)]
         until(lambda: all(up.parts.recordings.get(id) for id in ids))
         filler = fill(small_disk)
@@ -151,7 +167,7 @@ def test_locked_store_holds_work_back_and_is_over_when_it_is_free(start, tmp_pat
     up = start()
     file = tmp_path / "talk.wav"
     file.write_bytes(tone_wav(4.0))
-    with stopped(up.child("service")):
+    with stopped(up):
         ids = [put(up, f"{n}.wav", tone_wav(1.0 + n / 10)) for n in range(5)]
         until(lambda: all(up.parts.recordings.get(id) for id in ids))
         lock = sqlite3.connect(up.home / STORE, isolation_level=None)
@@ -243,7 +259,7 @@ def test_a_job_that_kills_its_engine_is_dead_after_four_attempts_until_replayed(
     up = start(**KILLER)
     poison = np.zeros(16_000)
     poison[0] = KILLED * 32_768.5 / 32_767  # exact once it is PCM
-    with stopped(up.child("service")):
+    with stopped(up):
         ids = [put(up, f"{n}.wav", tone_wav(1.0 + n)) for n in range(4)]
         ids.insert(2, guilty := put(up, "poison.wav", wav(poison)))
         until(lambda: all(up.parts.recordings.get(id) for id in ids))
@@ -302,7 +318,7 @@ def test_one_file_behind_anothers_flood_is_not_last(start, capsys):
     up = start()
     for tenant in ("flood", "calm"):
         earwitness(up, "tenants", "set", tenant, "--tier", "enterprise", "--weight", "1")
-    with stopped(up.child("service")):
+    with stopped(up):
         for n in range(FLOOD):
             up.drop(f"flood/{n}.wav", tone_wav(2.0 + n / 1000, rate=4_000))
         until(lambda: sum(r.tenant == "flood" for r in up.recordings().values()) == FLOOD)
