@@ -49,6 +49,7 @@ def test_five_minutes_are_heard_whole() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2_400)
 def test_three_hours_are_heard_whole() -> None:
     """360 windows with 5 s of speech each; every word of every window is asked for."""
     check(listened(LONGEST_S))
