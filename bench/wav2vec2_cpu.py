@@ -15,7 +15,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -190,28 +190,34 @@ def _high_water_gib() -> float:
 
 
 def _invariance() -> bool:
+    met = True
+    for norm, dtype, clips, change, same in invariance():
+        print(
+            f"  {norm} norm, {dtype}: {clips} clips of 0.3 to 28 s in groups of {GROUP};"
+            f" largest change of a log-probability {change:.2g}, {same / clips:.2%} same texts"
+        )
+        met &= goal(
+            f"{norm} norm, {dtype}: texts the same",
+            same / clips,
+            1.0 if dtype == "float32" else LEAST_SAME,
+        )
+    return met
+
+
+def invariance() -> Iterator[tuple[str, str, int, float, int]]:
+    """A5 by norm and type: clips, largest change of a log-probability beside others, same texts."""
     from tests.engines.speech import said
     from tests.models.checkpoints import ctc_model, taught
 
     texts = ("the train is late", "we meet at noon", "close the garden door")
-    clips, met = _crops(), True
+    clips = _crops()
     for norm in ("group", "layer"):
         model = taught(ctc_model(norm), [said(text) for text in texts], texts)  # type: ignore[arg-type]
         for dtype in ("float32", "bfloat16"):
-            change, same = _difference(model, dtype, clips)
-            print(
-                f"  {norm} norm, {dtype}: {len(clips)} clips of 0.3 to 28 s in groups of {GROUP};"
-                f" largest change of a log-probability {change:.2g}, {same:.2%} same texts"
-            )
-            met &= goal(
-                f"{norm} norm, {dtype}: texts the same",
-                same,
-                1.0 if dtype == "float32" else LEAST_SAME,
-            )
-    return met
+            yield norm, dtype, len(clips), *_difference(model, dtype, clips)
 
 
-def _difference(model: Any, dtype: str, clips: Sequence[Samples]) -> tuple[float, float]:
+def _difference(model: Any, dtype: str, clips: Sequence[Samples]) -> tuple[float, int]:
     import torch
 
     from gpu_service.engines.wav2vec2_network import Network
@@ -224,7 +230,7 @@ def _difference(model: Any, dtype: str, clips: Sequence[Samples]) -> tuple[float
             (alone,) = network.log_probabilities([clip])
             change = max(change, float(np.abs(alone - beside).max()))
             same += _text(alone) == _text(beside)
-    return change, same / len(clips)
+    return change, same
 
 
 def _text(frames: Any) -> list[int]:

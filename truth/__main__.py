@@ -6,19 +6,21 @@
 import argparse
 import sys
 
-from truth import coverage, word_times
+from truth import batches, coverage, word_times
 from truth.analysis import PAGE, analysed, write
 from truth.fitting import fit_all
 from truth.listening import listen
 
 
 def _listen_elsewhere() -> None:
-    """What A1 and A2 need beside the set, where nothing is kept of it."""
+    """What A1, A2 and A5 need beside the set, where nothing is kept of it."""
     known = coverage.measured()
     if missing := [n for n in coverage.LENGTHS_S if f"{n} s" not in known]:
         coverage.main(missing)
     if not word_times.KEPT.exists():
         word_times.measure()
+    if not batches.KEPT.exists():
+        batches.measure()
 
 
 def main(arguments: list[str]) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.adapters.file_calibrations import read as shipped
 from shared.domain.confidence import Calibrations
-from truth import answers, cascades, coverage, listening, others, plan, trust, word_times
+from truth import answers, batches, cascades, coverage, listening, others, plan, trust, word_times
 from truth.corpus import Part
 from truth.fitting import FOLDER
 from truth.listening import ENGINES
@@ -22,7 +22,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "truth.md"
 def analysed() -> dict[str, Any]:
     """Everything the page tells. The same answers and calibrations always give the same.
 
-    What was never measured here (word times, attacks) is None, and the page is silent of it.
+    What was never measured here (word times, batches, attacks) is None, and the page is silent of
+    it.
 
     Raises:
         FileNotFoundError: an engine has not answered a part yet.
@@ -40,6 +41,7 @@ def analysed() -> dict[str, Any]:
         "confidence": {name: trust.measured(name, known) for name in ENGINES},
         "cascade": cascades.measured(known),
         "silence": {name: others.measured(name) for name in ENGINES},
+        "batches": batches.figures() if batches.KEPT.exists() else None,
         "attacks": json.loads(ATTACKS.read_text("utf-8")) if ATTACKS.exists() else None,
     }
 

@@ -46,9 +46,12 @@ LENGTHS_S = (30, 300, 3600, 10_800)
 #: GOALS A1.
 LEAST_COVERAGE = 0.99
 CONFIDENCE_LEVEL = 0.95
-VOICES = ("slt", "rms", "awb", "kal16")
+VOICES = ("slt", "rms", "awb")
 #: dBFS of the white noise below everything: a quiet room, not digital silence.
 NOISE_DBFS = -60.0
+#: Words that Whisper base writes as they are said by these voices: of 360 carriers in an earlier
+#: wording 27 were misheard ("portal museum" for a purple one, "light garden" for a white one by
+#: kal16), and none was lost. What is asked here is whether words are lost.
 COLOURS = [
     "red",
     "green",
@@ -58,7 +61,7 @@ COLOURS = [
     "white",
     "silver",
     "orange",
-    "purple",
+    "brown",
     "golden",
 ]
 THINGS = [
@@ -66,7 +69,6 @@ THINGS = [
     "table",
     "window",
     "garden",
-    "bottle",
     "mountain",
     "river",
     "castle",
@@ -78,8 +80,6 @@ THINGS = [
     "letter",
     "market",
     "pocket",
-    "rabbit",
-    "tiger",
     "village",
     "winter",
     "bicycle",
@@ -98,6 +98,9 @@ THINGS = [
     "newspaper",
     "basket",
     "camera",
+    "piano",
+    "monkey",
+    "ticket",
 ]
 #: What is kept beside the carriers of a recording whose windows are full.
 FILLING = (

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from truth import word_times
+from truth import batches, word_times
 from truth.cascades import FIRST, LEAST_GAIN, LEAST_KEPT, MOST_ESCALATED, SECOND
 from truth.corpus import Part
 from truth.coverage import LEAST_COVERAGE
@@ -31,6 +31,7 @@ def page(found: Found) -> str:
     parts += [word_times.section(found["times"])] if found["times"] else []
     parts += [*_confidence(found["confidence"]), _cascade(found["cascade"])]
     parts += [_silence(found["silence"])]
+    parts += [_batches(found["batches"])] if found["batches"] else []
     parts += [_attacks(found["attacks"])] if found["attacks"] else []
     return "\n".join(part.rstrip() + "\n" for part in parts)
 
@@ -226,6 +227,28 @@ def _silence(found: Found) -> str:
     return (
         f"## A4: where nobody speaks\n\nGoal: nothing written to at least {LEAST_EMPTY:.0%}."
         " Intervals by Clopper and Pearson.\n\n" + _table(["engine", "sound", "n", "empty"], rows)
+    )
+
+
+def _batches(found: Sequence[Found]) -> str:
+    rows = [
+        [
+            f"{one['norm']} norm",
+            one["dtype"],
+            one["clips"],
+            f"{one['change']:g}",
+            f"{one['same']} ({_percent(one['low'])}–{_percent(one['high'])})",
+            "met" if batches.met(one) else "**missed**",
+        ]
+        for one in found
+    ]
+    names = ["checkpoint", "type", "clips", "largest change", "same text", "goal"]
+    return (
+        "## A5: alone or beside others\n\nClips of 0.3 to 28 s, each alone and in a group of"
+        " mixed lengths: the largest change of a log-probability, and texts that stay the same."
+        " Goal: all of them in float32, 99.5% in bfloat16. Intervals by Clopper and Pearson. The"
+        " checkpoints are small ones of Wav2Vec2, taught three sentences: published weights were"
+        " not at hand.\n\n" + _table(names, rows)
     )
 
 
