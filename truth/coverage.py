@@ -46,22 +46,22 @@ LENGTHS_S = (30, 300, 3600, 10_800)
 #: GOALS A1.
 LEAST_COVERAGE = 0.99
 CONFIDENCE_LEVEL = 0.95
-VOICES = ("slt", "rms", "awb")
+VOICES = ("rms", "slt")
 #: dBFS of the white noise below everything: a quiet room, not digital silence.
 NOISE_DBFS = -60.0
-#: Words that Whisper base writes as they are said by these voices: of 360 carriers in an earlier
-#: wording 27 were misheard ("portal museum" for a purple one, "light garden" for a white one by
-#: kal16), and none was lost. What is asked here is whether words are lost.
+#: Words that Whisper base writes as these voices say them: of other words and voices it misheard
+#: 27 and 7 carriers of 360 ("portal museum" for a purple one, "wide guitar" for a white one), and
+#: lost none. What is asked here is whether words are lost.
 COLOURS = [
     "red",
     "green",
     "blue",
     "yellow",
     "black",
-    "white",
+    "wooden",
     "silver",
-    "orange",
-    "brown",
+    "heavy",
+    "little",
     "golden",
 ]
 THINGS = [
