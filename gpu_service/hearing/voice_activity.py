@@ -95,8 +95,9 @@ class VoiceActivity:
 
     def highest(self, start_s: float, end_s: float) -> float:
         """The highest probability of speech of any window that reaches into start_s..end_s."""
-        levels = self.probabilities()[int(start_s / WINDOW_S) : ceil(end_s / WINDOW_S)]
-        return float(levels.max(initial=0.0))
+        self._finish()
+        levels = self._levels[int(start_s / WINDOW_S) : ceil(end_s / WINDOW_S)]
+        return max(levels, default=0) / 255
 
     def quietest(self, start_s: float, end_s: float) -> float:
         """The moment in start_s..end_s where speech is least likely: the best place to cut.

@@ -12,6 +12,7 @@ import soundfile
 import soxr
 
 from gpu_service.engines.engine import Clip, Samples, Span
+from shared.domain.agreement import edits
 from shared.domain.sound import SAMPLE_RATE
 
 VOICES = ("slt", "rms", "awb", "kal16")
@@ -129,13 +130,4 @@ def normal(text: str) -> list[str]:
 def word_error_rate(references: list[str], heard: list[str]) -> float:
     """Insertions, deletions and substitutions over all pairs, per reference word."""
     pairs = [(normal(r), normal(h)) for r, h in zip(references, heard, strict=True)]
-    return sum(_edits(r, h) for r, h in pairs) / sum(len(r) for r, _ in pairs)
-
-
-def _edits(reference: list[str], heard: list[str]) -> int:
-    row = list(range(len(heard) + 1))
-    for i, word in enumerate(reference, 1):
-        above, row = row, [i]
-        for j, other in enumerate(heard, 1):
-            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (word != other)))
-    return row[-1]
+    return sum(edits(r, h) for r, h in pairs) / sum(len(r) for r, _ in pairs)
