@@ -1,0 +1,39 @@
+variable "archive" {
+  description = "The functions' archive: its path here, and its name by content (empty: not made yet)."
+  type        = object({ path = string, name = string })
+}
+
+variable "gpu" {
+  description = "As in the root; null = CPUs only."
+  type        = object({ accelerator = string, services = string, max_instances = number })
+}
+
+variable "images" {
+  description = "As in the root; null = the two services are not made."
+  type        = object({ service = string, gateway = string })
+}
+
+variable "name" {
+  description = "What every name of this stack begins with."
+  type        = string
+}
+
+variable "project" {
+  description = "Id of the project."
+  type        = string
+}
+
+variable "project_number" {
+  description = "Number of the project: Google's own agents carry it in their names."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of everything in this stack."
+  type        = string
+}
+
+variable "viewers" {
+  description = "IAM principals who may open the page."
+  type        = set(string)
+}
