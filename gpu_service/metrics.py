@@ -22,7 +22,9 @@ from shared.domain.answers import Task
 from shared.domain.cascade import Decided, Policy
 from shared.domain.sound import Segment
 from shared.errors import ModelNotFound
-from shared.flows.ask import Ask, Place, Purse
+from shared.flows.ask import Ask
+from shared.flows.purse import Purse
+from shared.flows.turns import Place
 from shared.ports import Hearing
 
 router = APIRouter()

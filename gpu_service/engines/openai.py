@@ -1,8 +1,8 @@
 """OpenAI as an engine: transcription by one model, sounds, descriptions and answers by another.
 
 A call is made once: who may call, and what it may cost, was committed before
-(`shared.flows.ask`), and the client's own retries are off. Only a call that was refused for its
-rate (429, not charged) is made again, by the engine's server and within its retry budget.
+(`shared.flows.purchase`), and the client's own retries are off. Only a call that was refused for
+its rate (429, not charged) is made again, by the engine's server and within its retry budget.
 """
 
 import base64

@@ -9,7 +9,7 @@ from shared.domain.answers import Answer, Task
 from shared.domain.cascade import Decided, Decision, Verdict
 from shared.domain.sound import Segment
 from shared.errors import EarwitnessError
-from shared.flows.ask import FAILURES
+from shared.flows.turns import FAILURES
 from shared.logs import say
 from shared.ports import Hearing
 

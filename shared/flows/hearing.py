@@ -22,9 +22,11 @@ from shared.domain.sound import Segment, Survey
 from shared.domain.task_graph import NAMES
 from shared.errors import EarwitnessError, StaleLease
 from shared.flows.align import Align
-from shared.flows.ask import Ask, Place, Purse
+from shared.flows.ask import Ask
 from shared.flows.grip import Grip, Term
+from shared.flows.purse import Purse
 from shared.flows.questions import questioned
+from shared.flows.turns import Place
 from shared.ports import Clock, Hearing, Jobs, Said
 from shared.spans import span
 

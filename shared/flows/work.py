@@ -39,10 +39,11 @@ from shared.errors import (
     StaleLease,
 )
 from shared.flows.align import Align
-from shared.flows.ask import Ask, Purse
+from shared.flows.ask import Ask
 from shared.flows.grip import Grip, Term
 from shared.flows.hearing import Hear, Job, Order
 from shared.flows.publish import PublishOutbox
+from shared.flows.purse import Purse
 from shared.logs import about, say
 from shared.ports import (
     Chance,

@@ -25,7 +25,8 @@ from shared.errors import (
     VendorBusy,
     VendorTimedOut,
 )
-from shared.flows.ask import Ask, Purse
+from shared.flows.ask import Ask
+from shared.flows.purse import Purse
 from tests.builders import NOW, placed, recording
 from tests.flows.ears import SmallEars, plainly, says, survey
 from tests.flows.sure import figures, sure
