@@ -4,8 +4,13 @@
 locals {
   # The first stack has no key in its names: a second region renames nothing.
   stacks = merge(
-    { home = { region = var.region, name = var.prefix } },
-    { for key, one in var.regions : key => { region = one.region, name = "${var.prefix}-${key}" } },
+    { home = { region = var.region, name = var.prefix, edge = var.edge } },
+    { for key, one in var.regions : key => {
+      region = one.region
+      name   = "${var.prefix}-${key}"
+      # Each stack has its own door: KEY.DOMAIN.
+      edge = var.edge == null ? null : merge(var.edge, { domain = "${key}.${var.edge.domain}" })
+    } },
   )
 }
 
@@ -13,16 +18,23 @@ module "stack" {
   for_each = local.stacks
   source   = "./stack"
 
-  archive        = local.archive
-  gpu            = var.gpu
-  images         = var.images
-  name           = each.value.name
-  project        = var.project
-  project_number = data.google_project.this.number
-  region         = each.value.region
-  viewers        = var.viewers
+  archive            = local.archive
+  cmek               = var.cmek
+  delete_protection  = var.delete_protection
+  edge               = each.value.edge
+  gpu                = var.gpu
+  high_min_instances = var.high_min_instances
+  images             = var.images
+  name               = each.value.name
+  project            = var.project
+  project_number     = data.google_project.this.number
+  region             = each.value.region
+  viewers            = var.viewers
+  vpc                = var.vpc
+  zonal_redundancy   = var.zonal_redundancy
 
-  depends_on = [google_project_service.api]
+  # Roles are given to Google's agents in there: the agents come first (agents.tf).
+  depends_on = [google_project_service.api, google_workload_identity_service_agent.agent]
 }
 
 data "google_project" "this" {

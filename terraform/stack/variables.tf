@@ -3,9 +3,29 @@ variable "archive" {
   type        = object({ path = string, name = string })
 }
 
+variable "cmek" {
+  description = "As in the root."
+  type        = bool
+}
+
+variable "delete_protection" {
+  description = "As in the root."
+  type        = bool
+}
+
+variable "edge" {
+  description = "As in the root, with the domain of this stack; null = no load balancer."
+  type        = object({ domain = string, allow = set(string), requests_per_minute = number })
+}
+
 variable "gpu" {
   description = "As in the root; null = CPUs only."
   type        = object({ accelerator = string, services = string, max_instances = number })
+}
+
+variable "high_min_instances" {
+  description = "As in the root."
+  type        = number
 }
 
 variable "images" {
@@ -36,4 +56,14 @@ variable "region" {
 variable "viewers" {
   description = "IAM principals who may open the page."
   type        = set(string)
+}
+
+variable "vpc" {
+  description = "As in the root."
+  type        = bool
+}
+
+variable "zonal_redundancy" {
+  description = "As in the root."
+  type        = bool
 }
