@@ -19,22 +19,28 @@ module "stack" {
   source   = "./stack"
 
   archive            = local.archive
+  cascade            = var.cascade
   cmek               = var.cmek
   delete_protection  = var.delete_protection
   edge               = each.value.edge
+  engines            = var.engines
   gpu                = var.gpu
   high_min_instances = var.high_min_instances
   images             = var.images
+  measurements_days  = var.measurements_days
   name               = each.value.name
+  openai             = var.openai
   project            = var.project
   project_number     = data.google_project.this.number
   region             = each.value.region
+  tenant_writers     = { for tenant, one in var.tenant_writers : tenant => one.members if one.stack == each.key }
+  vector_dimension   = var.vector_dimension
   viewers            = var.viewers
   vpc                = var.vpc
   zonal_redundancy   = var.zonal_redundancy
 
   # Roles are given to Google's agents in there: the agents come first (agents.tf).
-  depends_on = [google_project_service.api, google_workload_identity_service_agent.agent]
+  depends_on = [google_project_service.api, google_workload_identity_service_agent.agent, google_project_iam_member.storage_agent]
 }
 
 data "google_project" "this" {

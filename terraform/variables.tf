@@ -1,3 +1,14 @@
+variable "cascade" {
+  description = "Engines of a task, first choice first, such as { transcribe = [\"qwen\", \"whisper\"] }; a task that is left out has the default of shared/settings.py: whisper hears, sounds names."
+  type        = map(list(string))
+  default     = {}
+
+  validation {
+    condition     = length(setsubtract(keys(var.cascade), ["transcribe", "classify", "describe", "answer", "embed", "align"])) == 0
+    error_message = "A cascade is of transcribe, classify, describe, answer, embed or align."
+  }
+}
+
 variable "cmek" {
   description = "Everything kept is encrypted with a key of yours, renewed every 90 days: about 0.06 USD a month for each version of it and 0.03 USD for 10,000 uses (list price, 2026-11-21). Choose before the first apply: what is there already would be made anew."
   type        = bool
@@ -20,6 +31,17 @@ variable "edge" {
   default = null
 }
 
+variable "engines" {
+  description = "Engines by name, as EARWITNESS_ENGINES takes them (docs/deploy.md shows Qwen2-Audio and Wav2Vec2); added to whisper and sounds, or in their place. Only the images of the variant cuda hold what the kinds on torch need."
+  type        = any
+  default     = {}
+
+  validation {
+    condition     = can(keys(var.engines)) && alltrue([for engine in try(values(var.engines), []) : can(engine.kind)])
+    error_message = "Engines are a map by name, and each says its kind: { qwen = { kind = \"qwen2_audio\", ... } }."
+  }
+}
+
 variable "gpu" {
   description = "The GPU of the service: accelerator (nvidia-l4 or nvidia-rtx-pro-6000), services (one for both lanes, or two) and max_instances of each, at most your quota. null = no GPU: Whisper on CPUs."
   type = object({
@@ -40,6 +62,23 @@ variable "images" {
   description = "The two container images by digest, as cloudbuild.yaml pushed them. null = none were built yet: everything but the two services is made."
   type        = object({ service = string, gateway = string })
   default     = null
+}
+
+variable "measurements_days" {
+  description = "Days that a measurement is kept in BigQuery; 400 lets a month be compared with the same month a year ago."
+  type        = number
+  default     = 400
+
+  validation {
+    condition     = var.measurements_days >= 1 && var.measurements_days == floor(var.measurements_days)
+    error_message = "Measurements are kept for whole days, one at least: give a number such as 400."
+  }
+}
+
+variable "openai" {
+  description = "Whether the secret PREFIX-openai-api-key has a version: the GPU service then has an engine called openai, for tenants that agreed to it. Before the first version it would not start."
+  type        = bool
+  default     = false
 }
 
 variable "prefix" {
@@ -72,6 +111,44 @@ variable "regions" {
   description = "More stacks by a short key (1 to 4 letters and digits), each in a region of its own: a tenant's recordings stay in the stack they are dropped into."
   type        = map(object({ region = string }))
   default     = {}
+}
+
+variable "tenant_writers" {
+  description = "Who may drop recordings into a tenant's own folder without the gateway, and in which stack (home, or a key of regions): { acme = { members = [\"serviceAccount:drops@acme.iam.gserviceaccount.com\"] } }. They may create there and nothing else."
+  type = map(object({
+    members = set(string)
+    stack   = optional(string, "home")
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for tenant in keys(var.tenant_writers) : can(regex("^[a-z0-9-]{3,40}$", tenant))])
+    error_message = "A tenant's id has 3 to 40 small letters, digits and hyphens."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for one in values(var.tenant_writers) :
+      [for member in one.members : can(regex("^(user|group|domain|serviceAccount|principal|principalSet):.+$", member))]
+    ]))
+    error_message = "A tenant's writers are IAM principals: user:, group:, domain:, serviceAccount:, principal:// or principalSet://. Everybody (allUsers) is none."
+  }
+
+  validation {
+    condition     = alltrue([for one in values(var.tenant_writers) : contains(concat(["home"], keys(var.regions)), one.stack)])
+    error_message = "A tenant's stack is home, or a key of regions."
+  }
+}
+
+variable "vector_dimension" {
+  description = "Length of the vectors that recordings are compared by: twice the hidden size of the engine that makes them (means, then deviations). 1536 = wav2vec2-base; Firestore indexes at most 2048."
+  type        = number
+  default     = 1536
+
+  validation {
+    condition     = var.vector_dimension >= 1 && var.vector_dimension <= 2048 && var.vector_dimension == floor(var.vector_dimension)
+    error_message = "Firestore indexes vectors of 1 to 2048 numbers: give twice the hidden size of the engine."
+  }
 }
 
 variable "viewers" {

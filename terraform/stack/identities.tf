@@ -27,3 +27,11 @@ locals {
     service  = google_service_account.service.member
   }
 }
+
+# Spans go to the project, not to a resource of it (shared/adapters/opentelemetry_spans.py). The
+# gateway sends none.
+resource "google_project_iam_member" "service_traces" {
+  member  = local.identities.service
+  project = var.project
+  role    = "roles/telemetry.tracesWriter"
+}

@@ -3,6 +3,11 @@ variable "archive" {
   type        = object({ path = string, name = string })
 }
 
+variable "cascade" {
+  description = "As in the root."
+  type        = map(list(string))
+}
+
 variable "cmek" {
   description = "As in the root."
   type        = bool
@@ -16,6 +21,11 @@ variable "delete_protection" {
 variable "edge" {
   description = "As in the root, with the domain of this stack; null = no load balancer."
   type        = object({ domain = string, allow = set(string), requests_per_minute = number })
+}
+
+variable "engines" {
+  description = "As in the root."
+  type        = any
 }
 
 variable "gpu" {
@@ -33,9 +43,19 @@ variable "images" {
   type        = object({ service = string, gateway = string })
 }
 
+variable "measurements_days" {
+  description = "As in the root."
+  type        = number
+}
+
 variable "name" {
   description = "What every name of this stack begins with."
   type        = string
+}
+
+variable "openai" {
+  description = "As in the root."
+  type        = bool
 }
 
 variable "project" {
@@ -51,6 +71,16 @@ variable "project_number" {
 variable "region" {
   description = "Region of everything in this stack."
   type        = string
+}
+
+variable "tenant_writers" {
+  description = "Who may drop recordings into the folder of each tenant of this stack."
+  type        = map(set(string))
+}
+
+variable "vector_dimension" {
+  description = "As in the root."
+  type        = number
 }
 
 variable "viewers" {

@@ -9,7 +9,7 @@ locals {
 }
 
 resource "google_cloud_run_v2_service" "this" {
-  custom_audiences     = var.audiences
+  custom_audiences     = length(var.audiences) > 0 ? var.audiences : null
   default_uri_disabled = var.default_uri_disabled
   deletion_protection  = var.delete_protection
   iap_enabled          = var.iap
@@ -36,7 +36,7 @@ resource "google_cloud_run_v2_service" "this" {
     timeout                          = "${var.timeout_s}s"
 
     containers {
-      args  = var.args
+      args  = length(var.args) > 0 ? var.args : null
       image = var.image
 
       dynamic "env" {
@@ -79,13 +79,13 @@ resource "google_cloud_run_v2_service" "this" {
         timeout_seconds   = 5
 
         dynamic "http_get" {
-          for_each = var.probes.alive[*]
+          for_each = var.probes.started[*]
           content {
             path = http_get.value
           }
         }
         dynamic "tcp_socket" {
-          for_each = var.probes.alive == null ? [8080] : []
+          for_each = var.probes.started == null ? [8080] : []
           content {
             port = tcp_socket.value
           }
@@ -101,19 +101,6 @@ resource "google_cloud_run_v2_service" "this" {
           timeout_seconds   = 10
           http_get {
             path = liveness_probe.value
-          }
-        }
-      }
-
-      dynamic "readiness_probe" {
-        for_each = var.probes.ready[*]
-        content {
-          failure_threshold = 3
-          period_seconds    = local.probe_period_s
-          success_threshold = 1
-          timeout_seconds   = 5
-          http_get {
-            path = readiness_probe.value
           }
         }
       }
@@ -148,7 +135,7 @@ resource "google_cloud_run_v2_service" "this" {
     dynamic "vpc_access" {
       for_each = var.network[*]
       content {
-        egress = "ALL_TRAFFIC"
+        egress = vpc_access.value.egress
         network_interfaces {
           network    = vpc_access.value.network
           subnetwork = vpc_access.value.subnetwork

@@ -107,18 +107,23 @@ variable "name" {
 }
 
 variable "network" {
-  description = "Network and subnetwork its calls leave through; null = Google's own."
-  type        = object({ network = string, subnetwork = string })
+  description = "Network its calls leave through, and which of them; null = Google's own."
+  type        = object({ network = string, subnetwork = string, egress = string })
   default     = null
 }
 
 variable "probes" {
-  description = "Paths that say it is alive and ready (null = only the port is tried), and the seconds it may take to start."
+  description = "Paths that say it has started and is alive (null = only the port is tried), and the seconds it may take to start."
   type = object({
     alive   = optional(string)
-    ready   = optional(string)
+    started = optional(string)
     start_s = number
   })
+
+  validation {
+    condition     = var.probes.start_s >= 1 && var.probes.start_s <= 240
+    error_message = "Cloud Run waits at most 240 s for a service to start: say 1 to 240."
+  }
 }
 
 variable "project" {
