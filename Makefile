@@ -4,14 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 EMULATORS := .venv-emulators
 MODELS := .venv-models
+CHECKOV := .venv-checkov
 TORCH := $(shell sed -n 's/^torch==\([0-9.]*\).*/\1/p' requirements/torch.txt)
 BIN := $(VENV)/bin
 PACKAGES := shared functions gpu_service gateway earwitness local
 JOBS ?= 2
 NODE := clients/typescript/node_modules
-OFFLINE_TERRAFORM ?= ../shared/tf/offline-terraform
 
-.PHONY: run env env-test env-emulators env-models test check test-slow bench lint types contracts generated typescript typescript-types terraform archive truth clean
+.PHONY: run env env-test env-emulators env-models env-checkov test check test-slow bench lint types contracts generated typescript typescript-types terraform archive truth clean
 
 run: env  ## start everything on this machine and open http://127.0.0.1:8080
 	@exec $(BIN)/earwitness up
@@ -37,6 +37,13 @@ env-emulators: $(EMULATORS)/.made  ## Google's emulators that come as packages (
 $(EMULATORS)/.made: requirements/emulators.txt
 	@test -x $(EMULATORS)/bin/python || $(PYTHON) -m venv $(EMULATORS)
 	@$(EMULATORS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/emulators.txt
+	@touch $@
+
+env-checkov: $(CHECKOV)/.made  ## the scanner of Terraform's plans (half a minute, 300 MB)
+
+$(CHECKOV)/.made: requirements/checkov.txt
+	@test -x $(CHECKOV)/bin/python || $(PYTHON) -m venv $(CHECKOV)
+	@$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/checkov.txt
 	@touch $@
 
 env-models: $(MODELS)/.made  ## the engines that need torch (Python 3.11; two minutes, 1.5 GB)
@@ -90,8 +97,8 @@ $(NODE)/.made: clients/typescript/package-lock.json
 	@npm --prefix clients/typescript ci --silent --no-audit --no-fund
 	@touch $@
 
-terraform:
-	@if [ -d terraform ]; then $(OFFLINE_TERRAFORM) bash -euc 'terraform -chdir=terraform init -backend=false -input=false && terraform -chdir=terraform validate && terraform -chdir=terraform test'; fi
+terraform:  ## terraform/ is well-formed, valid and tested, against the provider's schema
+	@$(PYTHON) -m deploy.terraform
 
 archive:  ## the functions as the cloud builds them: dist/functions.zip, the same bytes everywhere
 	@$(PYTHON) -m deploy.archive

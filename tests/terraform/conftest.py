@@ -1,0 +1,45 @@
+"""terraform/ planned once a session and variant, for every test here."""
+
+from collections.abc import Callable
+
+import pytest
+
+from deploy import terraform as checks
+from tests.terraform.topologies import VARIANTS, Topology, Workshop, serving
+
+#: State stays in the copy. The deployed backend is a bucket, which nobody has here.
+LOCAL = 'terraform {\n  backend "local" {}\n}\n'
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory):
+    if why := checks.missing():
+        pytest.skip(why)
+    if not checks.STAND_IN.exists():
+        pytest.skip("plans need the offline stand-in: OFFLINE_TERRAFORM names none")
+    copy = checks.lay_out(checks.ROOT, tmp_path_factory.mktemp("terraform"))
+    (copy / "ci_override.tf").write_text(LOCAL)
+    with serving(checks.STAND_IN) as environment:
+        made = Workshop(copy, environment)
+        made.run("init", "-input=false", "-no-color")
+        made.run("validate", "-no-color")
+        yield made
+
+
+@pytest.fixture(scope="session")
+def topology(workshop) -> Callable[[str], Topology]:
+    """The topology of a variant, made when first asked for."""
+    made: dict[str, Topology] = {}
+
+    def of(variant: str) -> Topology:
+        if variant not in made:
+            made[variant] = workshop.topology(variant, VARIANTS[variant])
+        return made[variant]
+
+    return of
+
+
+@pytest.fixture(params=VARIANTS)
+def every(request, topology) -> Topology:
+    """Each variant in turn."""
+    return topology(request.param)

@@ -1,0 +1,123 @@
+"""Arguments of HCL misspelt, and whether `terraform validate` objects to each.
+
+All are misspelt at once, and an objection counts only for the argument it is about: one that names
+it, at its own line. As Terraform stops at what others depend on, those it objected to are put right
+and the rest are tried again, until a round brings no objection any more. What is left then is seen
+by nobody.
+
+Not looked at, for no argument is there: keys of objects. Terraform drops those that the type of a
+module's variable does not have; the plan tests see what became of them.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.terraform.topologies import Workshop
+
+_TEMPLATE = r'\$\{(?:[^{}"]|"(?:[^"\\]|\\.)*"|\{[^{}]*\})*\}'
+#: Source: HCL native syntax specification, "Lexical elements".
+TOKEN = re.compile(
+    r"(?P<rest>[#][^\n]*|//[^\n]*|/\*.*?\*/|[ \t\r]+)"
+    r"|(?P<heredoc><<-?(?P<end>\w+)\n.*?\n[ \t]*(?P=end)\b)"
+    rf'|(?P<string>"(?:\\.|{_TEMPLATE}|[^"\\])*")'
+    r"|(?P<name>[A-Za-z_][\w-]*)"
+    r"|(?P<sign>==|=>|\n|.)",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """Where an argument is set, and in which block."""
+
+    file: str
+    line: int
+    end: int  #: where its name ends in the file
+    name: str
+    block: tuple[str, ...]  #: from the outermost: resource, dynamic, content
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.name} in {' > '.join(self.block)}"
+
+
+def arguments(file: str, text: str) -> Iterator[Argument]:
+    """Every argument of the blocks in an HCL file, whatever its depth."""
+    blocks: list[str] = []
+    header: list[str] = []  #: names and labels of a statement, until it is clear what it is
+    named, depth, valued = 0, 0, False
+    for kind, part, end in _tokens(text):
+        if valued:
+            depth += (part in "([{") - (part in ")]}") if kind == "sign" else 0
+            if depth < 0:  # a block on one line ends with its last value
+                blocks.pop()
+            valued = depth > 0 or (depth == 0 and part != "\n")
+            header, depth = ([], 0) if not valued else (header, depth)
+        elif kind in ("name", "string"):
+            named = end if not header else named
+            header.append(part.strip('"'))
+        elif part == "=":
+            line = text.count("\n", 0, named) + 1
+            yield Argument(file, line, named, header[0], tuple(blocks))
+            valued = True
+        elif part == "{":
+            blocks.append(" ".join(header))
+            header = []
+        elif part == "}":
+            blocks.pop()
+            header = []
+
+
+def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
+    for found in TOKEN.finditer(text):
+        kind = found.lastgroup or ""
+        kind = "heredoc" if found["heredoc"] else kind
+        if kind != "rest":
+            yield kind, found.group(), found.end()
+
+
+def of_folder(folder: Path) -> list[Argument]:
+    """The arguments of all files of a configuration, in the order of the files."""
+    files = sorted(p for p in folder.rglob("*.tf") if ".terraform" not in p.parts)
+    named = ((p.relative_to(folder).as_posix(), p.read_text()) for p in files)
+    return [argument for file, text in named for argument in arguments(file, text)]
+
+
+def unseen(workshop: Workshop, pending: Iterable[Argument]) -> list[Argument]:
+    """The arguments whose misspelling validate says nothing about. Changes the workshop's files."""
+    right = {a.file: (workshop.folder / a.file).read_text() for a in pending}
+    pending = list(pending)
+    while pending:
+        for file, text in right.items():
+            (workshop.folder / file).write_text(misspelt(text, pending, file))
+        said = _objections(workshop)
+        left = [a for a in pending if not any(_about(a, one) for one in said)]
+        if len(left) == len(pending):
+            return left
+        pending = left
+    return []
+
+
+def misspelt(text: str, wrong: Iterable[Argument], file: str) -> str:
+    """The text with the last letter of each name doubled, as hurried fingers do."""
+    for end in sorted((a.end for a in wrong if a.file == file), reverse=True):
+        text = text[:end] + text[end - 1] + text[end:]
+    return text
+
+
+def _objections(workshop: Workshop) -> list[dict[str, Any]]:
+    said: dict[str, Any] = json.loads(workshop.run("validate", "-json", check=False))
+    return [one for one in said["diagnostics"] if one["severity"] == "error" and "range" in one]
+
+
+def _about(argument: Argument, objection: dict[str, Any]) -> bool:
+    """At its line, by the name it got; a local is missed where it is read, by its own."""
+    where, detail = objection["range"], objection["detail"]
+    if argument.block == ("locals",):
+        same = Path(where["filename"]).parent == Path(argument.file).parent
+        return same and f'local value with the name "{argument.name}"' in detail
+    at = (where["filename"], where["start"]["line"]) == (argument.file, argument.line)
+    return at and f'"{argument.name}{argument.name[-1]}"' in detail
