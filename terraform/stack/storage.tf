@@ -1,0 +1,278 @@
+# Buckets, and who may do what in them.
+#
+# Versioning is off and soft delete is on where anything of a tenant's lies, and the two are one
+# decision. With versioning a delete only makes a generation noncurrent: it can still be read by its
+# number, its lifetime is a lifecycle rule's, and an erasure that forgets one leaves it for good.
+# Soft delete keeps what was deleted or replaced for 7 days, where no reader finds it (404, as the
+# adapter promises) and from where only an operator restores it; then it is gone without anybody
+# doing anything. So 7 days, the least that is not none, is the outer bound that an erasure's receipt
+# states, and it is Firestore's too. A later change does not shorten what was deleted before it.
+#
+# Objects change their class by lifecycle only: a rewrite is a new generation, which would be heard
+# again as a new recording.
+
+locals {
+  # Without protection nothing is kept behind: `terraform destroy` must leave nothing that costs.
+  deletion_policy = var.delete_protection ? "PREVENT" : "DELETE"
+  soft_delete_s   = var.delete_protection ? 7 * 24 * 3600 : 0
+
+  # Whoever works here, by the name that grants use.
+  members = merge(local.identities, { for name, one in module.function : name => one.member })
+}
+
+resource "google_storage_bucket" "uploads" {
+  project                     = var.project
+  name                        = "${var.project}-${var.name}-uploads"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  # Recordings are the only thing here that cannot be made again.
+  force_destroy   = !var.delete_protection
+  deletion_policy = local.deletion_policy
+
+  versioning {
+    enabled = false
+  }
+
+  soft_delete_policy {
+    retention_duration_seconds = local.soft_delete_s
+  }
+
+  # A recording is read when it arrives and seldom after. The free tier's are gone after 30 days,
+  # which is also the least that Nearline is billed for; Coldline's least is 90.
+  lifecycle_rule {
+    condition {
+      age = 31
+    }
+    action {
+      type          = "SetStorageClass"
+      storage_class = "NEARLINE"
+    }
+  }
+
+  lifecycle_rule {
+    condition {
+      age = 91
+    }
+    action {
+      type          = "SetStorageClass"
+      storage_class = "COLDLINE"
+    }
+  }
+
+  # Parts of uploads that nobody finished are billed and listed nowhere.
+  lifecycle_rule {
+    condition {
+      age = 1
+    }
+    action {
+      type = "AbortIncompleteMultipartUpload"
+    }
+  }
+
+  dynamic "encryption" {
+    for_each = var.cmek ? [local.kms_key] : []
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+}
+
+resource "google_storage_bucket" "results" {
+  project                     = var.project
+  name                        = "${var.project}-${var.name}-results"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  # Another hearing may answer otherwise and costs again.
+  force_destroy   = !var.delete_protection
+  deletion_policy = local.deletion_policy
+
+  versioning {
+    enabled = false
+  }
+
+  soft_delete_policy {
+    retention_duration_seconds = local.soft_delete_s
+  }
+
+  dynamic "encryption" {
+    for_each = var.cmek ? [local.kms_key] : []
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+}
+
+# Originals in their long-term form; written once, read when somebody asks.
+resource "google_storage_bucket" "archive" {
+  project                     = var.project
+  name                        = "${var.project}-${var.name}-archive"
+  location                    = var.region
+  storage_class               = "COLDLINE"
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = !var.delete_protection
+  deletion_policy             = local.deletion_policy
+
+  versioning {
+    enabled = false
+  }
+
+  soft_delete_policy {
+    retention_duration_seconds = local.soft_delete_s
+  }
+
+  lifecycle_rule {
+    condition {
+      age = 365
+    }
+    action {
+      type          = "SetStorageClass"
+      storage_class = "ARCHIVE"
+    }
+  }
+
+  dynamic "encryption" {
+    for_each = var.cmek ? [local.kms_key] : []
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+}
+
+# Nothing here outlives a day, deleted or not.
+resource "google_storage_bucket" "temp" {
+  project                     = var.project
+  name                        = "${var.project}-${var.name}-temp"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = true
+
+  versioning {
+    enabled = false
+  }
+
+  soft_delete_policy {
+    retention_duration_seconds = 0
+  }
+
+  lifecycle_rule {
+    condition {
+      age = 1
+    }
+    action {
+      type = "Delete"
+    }
+  }
+
+  lifecycle_rule {
+    condition {
+      age = 1
+    }
+    action {
+      type = "AbortIncompleteMultipartUpload"
+    }
+  }
+
+  dynamic "encryption" {
+    for_each = var.cmek ? [local.kms_key] : []
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+}
+
+# The functions' source, one object a version. Terraform deletes the old one when it puts the new
+# one; versioning keeps that for 30 days, so that a rollback finds what it rolls back to.
+resource "google_storage_bucket" "functions" {
+  project                     = var.project
+  name                        = "${var.project}-${var.name}-functions"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = true
+
+  versioning {
+    enabled = true
+  }
+
+  soft_delete_policy {
+    retention_duration_seconds = 0
+  }
+
+  lifecycle_rule {
+    condition {
+      days_since_noncurrent_time = 30
+    }
+    action {
+      type = "Delete"
+    }
+  }
+
+  dynamic "encryption" {
+    for_each = var.cmek ? [local.kms_key] : []
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+}
+
+resource "google_storage_bucket_iam_member" "uploads" {
+  for_each = {
+    gateway           = "roles/storage.objectUser"
+    on_audio_uploaded = "roles/storage.objectViewer"
+    reconcile         = "roles/storage.objectViewer"
+    service           = "roles/storage.objectViewer"
+  }
+
+  bucket = google_storage_bucket.uploads.name
+  role   = each.value
+  member = local.members[each.key]
+}
+
+resource "google_storage_bucket_iam_member" "results" {
+  for_each = {
+    gateway   = "roles/storage.objectViewer"
+    reconcile = "roles/storage.objectUser"
+    service   = "roles/storage.objectUser"
+  }
+
+  bucket = google_storage_bucket.results.name
+  role   = each.value
+  member = local.members[each.key]
+}
+
+# A tenant's own systems drop recordings into its folder and can do nothing else there: not read, not
+# list, not replace.
+resource "google_storage_managed_folder" "tenant" {
+  for_each = var.tenant_writers
+
+  bucket = google_storage_bucket.uploads.name
+  name   = "uploads/${each.key}/"
+  # Only the door goes: what was dropped stays in the bucket.
+  force_destroy = true
+}
+
+resource "google_storage_managed_folder_iam_member" "tenant" {
+  for_each = merge([
+    for tenant, members in var.tenant_writers :
+    { for member in members : "${tenant} ${member}" => { tenant = tenant, member = member } }
+  ]...)
+
+  bucket         = google_storage_bucket.uploads.name
+  managed_folder = google_storage_managed_folder.tenant[each.value.tenant].name
+  role           = "roles/storage.objectCreator"
+  member         = each.value.member
+}
+
+# The second notification, beside Eventarc's: what it tells of and nobody recorded, `reconcile` finds.
+resource "google_storage_notification" "upload_arrivals" {
+  bucket         = google_storage_bucket.uploads.name
+  topic          = google_pubsub_topic.topic["upload-arrivals"].id
+  event_types    = ["OBJECT_FINALIZE"]
+  payload_format = "JSON_API_V1"
+
+  depends_on = [google_pubsub_topic_iam_member.storage_agent]
+}
