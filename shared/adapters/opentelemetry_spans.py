@@ -1,8 +1,9 @@
 """Implements `spans.Tracer` with OpenTelemetry's SDK. Imported only where spans are collected.
 
 To Google Cloud: OTLP at telemetry.googleapis.com, role `roles/telemetry.tracesWriter` of each
-workload's identity (terraform/iam.tf). The provider stays ours alone, not the global one: Google's
-clients trace themselves through that, with object names in their spans.
+workload's identity (functions: terraform/modules/event_function, GPU service:
+terraform/stack/identities.tf). The provider stays ours alone, not the global one: Google's clients
+trace themselves through that, with object names in their spans.
 """
 
 import os

@@ -1,8 +1,8 @@
 """The table of measurements and the view everybody reads: one file each, for code and Terraform.
 
-Pub/Sub writes the rows (terraform/measurements.tf: a BigQuery subscription of the topic
+Pub/Sub writes the rows (terraform/stack/measurements.tf: a BigQuery subscription of the topic
 `inference-metrics` that uses the table's schema; the service agent of Pub/Sub has
-roles/bigquery.dataEditor on the dataset). Nothing of ours writes to it; readers have
+roles/bigquery.dataEditor on the table). Nothing of ours writes to it; readers have
 roles/bigquery.dataViewer and roles/bigquery.jobUser. Emulator: bqemulator, which takes table
 and view, and rows only from a bridge.
 """

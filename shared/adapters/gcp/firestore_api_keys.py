@@ -15,8 +15,8 @@ from shared.errors import NotFound
 class FirestoreApiKeys:
     """One document a key, under its id.
 
-    IAM: roles/datastore.user, granted in terraform/firestore.tf. Run on the Firestore
-    emulator of the gcloud SDK.
+    IAM: roles/datastore.user, granted in terraform/stack/firestore.tf. Run on the
+    Firestore emulator of the gcloud SDK.
     """
 
     def __init__(self, client: Client) -> None:

@@ -11,8 +11,8 @@ from shared.adapters.gcp.firestore_rows import BOOKMARKS, row
 class FirestoreBookmarks:
     """One document a note.
 
-    IAM: roles/datastore.user, granted in terraform/firestore.tf. Run on the Firestore
-    emulator of the gcloud SDK.
+    IAM: roles/datastore.user, granted in terraform/stack/firestore.tf. Run on the
+    Firestore emulator of the gcloud SDK.
     """
 
     def __init__(self, client: Client) -> None:

@@ -14,8 +14,8 @@ class FirestoreChanges:
     millisecond may be one. Writes that touch no recording (a lease held on to, a message
     forgotten) do not count.
 
-    IAM: roles/datastore.viewer, granted in terraform/firestore.tf. Run on the Firestore
-    emulator of the gcloud SDK.
+    IAM: roles/datastore.viewer, granted in terraform/stack/firestore.tf. Run on the
+    Firestore emulator of the gcloud SDK.
     """
 
     def __init__(self, client: Client) -> None:

@@ -18,8 +18,8 @@ class FirestoreCorrections:
     The count is changed on condition in the same commit: so no two get one number, and none
     is added to a recording that was erased meanwhile.
 
-    IAM: roles/datastore.user, granted in terraform/firestore.tf. Run on the Firestore
-    emulator of the gcloud SDK.
+    IAM: roles/datastore.user, granted in terraform/stack/firestore.tf. Run on the
+    Firestore emulator of the gcloud SDK.
     """
 
     def __init__(self, client: Client) -> None:

@@ -76,7 +76,7 @@ class FirestoreJobs:
     Every write is on condition that job and recording are as they were read, with the token
     checked in between. `causes` reads one history line a death.
 
-    IAM: roles/datastore.user, granted in terraform/firestore.tf. Run on the Firestore
+    IAM: roles/datastore.user, granted in terraform/stack/firestore.tf. Run on the Firestore
     emulator of the gcloud SDK, which asks for no index: those of firestore_indexes.json are
     compared with the ones it reports.
     """

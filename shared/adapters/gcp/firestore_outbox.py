@@ -22,8 +22,8 @@ class FirestoreOutbox:
     within one, by the document's own time. Deleted documents leave marks that a reader of the
     oldest steps over for a while: cheap, as the outbox is drained every minute.
 
-    IAM: roles/datastore.user, granted in terraform/firestore.tf. Run on the Firestore
-    emulator of the gcloud SDK.
+    IAM: roles/datastore.user, granted in terraform/stack/firestore.tf. Run on the
+    Firestore emulator of the gcloud SDK.
     """
 
     def __init__(self, client: Client) -> None:

@@ -38,8 +38,8 @@ class FirestoreRecordings:
     words each) that hold the query's rarest word; the order is that of `shared.domain.hits`,
     equals newest first.
 
-    IAM: roles/datastore.user, granted in terraform/firestore.tf. Run on the Firestore
-    emulator of the gcloud SDK.
+    IAM: roles/datastore.user, granted in terraform/stack/firestore.tf. Run on the
+    Firestore emulator of the gcloud SDK.
     """
 
     def __init__(self, client: Client) -> None:

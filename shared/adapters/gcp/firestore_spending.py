@@ -48,8 +48,8 @@ class FirestoreSpending:
     hold that much each, unspent, and no more. Near the end of a day's money slices are small, so
     the sum is changed more often for its last calls.
 
-    IAM: roles/datastore.user, granted in terraform/firestore.tf. Run on the Firestore
-    emulator of the gcloud SDK.
+    IAM: roles/datastore.user, granted in terraform/stack/firestore.tf. Run on the
+    Firestore emulator of the gcloud SDK.
     """
 
     def __init__(self, client: Client, holder: str = "here") -> None:

@@ -16,8 +16,8 @@ from shared.domain.tenants import Tenant, Tier
 class FirestoreTenants:
     """One document a tenant; its ledger is written inside intake's commit, too.
 
-    IAM: roles/datastore.user, granted in terraform/firestore.tf. Run on the Firestore
-    emulator of the gcloud SDK.
+    IAM: roles/datastore.user, granted in terraform/stack/firestore.tf. Run on the
+    Firestore emulator of the gcloud SDK.
     """
 
     def __init__(self, client: Client) -> None:

@@ -1,7 +1,7 @@
 """Implements `Arrivals` on a pull subscription to the uploads bucket's second notification.
 
-IAM on the subscription: roles/pubsub.subscriber for `reconcile`; terraform/storage.tf, which
-also sets its acknowledgement deadline to 60 s. Emulator: the gcloud SDK's, found by
+IAM on the subscription: roles/pubsub.subscriber for `reconcile`; terraform/stack/pubsub.tf,
+which also sets its acknowledgement deadline to 60 s. Emulator: the gcloud SDK's, found by
 PUBSUB_EMULATOR_HOST, with fake-gcs-server as the bucket.
 """
 

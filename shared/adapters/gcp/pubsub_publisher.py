@@ -1,7 +1,8 @@
 """Implements `Publisher` on Pub/Sub.
 
-IAM on each topic: roles/pubsub.publisher; terraform/pubsub.tf. Emulator: the gcloud SDK's,
-found by PUBSUB_EMULATOR_HOST.
+IAM on each topic: roles/pubsub.publisher for whoever drains an outbox (`on_audio_uploaded`,
+`reconcile`, GPU service, gateway); terraform/stack/pubsub.tf. Emulator: the gcloud SDK's, found
+by PUBSUB_EMULATOR_HOST.
 
 The plain client, one request a topic: the batching one answers from threads of its own, and
 a function that returns must know. Source: Pub/Sub, `google.pubsub.v1.Publisher.Publish`.

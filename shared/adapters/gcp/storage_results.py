@@ -1,7 +1,7 @@
 """Implements `Results` on the results bucket.
 
-IAM on the bucket: GPU service and functions roles/storage.objectUser, the gateway
-roles/storage.objectViewer; terraform/storage.tf. Emulator: fake-gcs-server, found by
+IAM on the bucket: GPU service and `reconcile` roles/storage.objectUser, the gateway
+roles/storage.objectViewer; terraform/stack/storage.tf. Emulator: fake-gcs-server, found by
 STORAGE_EMULATOR_HOST.
 
 The files of a folder do not appear together as they do on a disk. Nobody looks at them
