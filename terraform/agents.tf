@@ -8,6 +8,7 @@ locals {
     "cloudfunctions.googleapis.com",   # a key
     "eventarc.googleapis.com",         # events of buckets, a key
     "firestore.googleapis.com",        # a key
+    "iap.googleapis.com",              # calls the gateway for whom it let in
     "pubsub.googleapis.com",           # dead letters, rows for BigQuery, a key
     "run.googleapis.com",              # a key
     "secretmanager.googleapis.com",    # notices of rotation, a key

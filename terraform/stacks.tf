@@ -20,6 +20,7 @@ module "stack" {
 
   archive            = local.archive
   cascade            = var.cascade
+  channels           = [for one in google_monitoring_notification_channel.email : one.id]
   cmek               = var.cmek
   delete_protection  = var.delete_protection
   edge               = each.value.edge

@@ -1,3 +1,37 @@
+variable "alert_emails" {
+  description = "Who is told by e-mail when something is wrong. Empty = nobody, and no alerts: each of seven conditions a stack costs up to 1.50 USD a month (announced price, 2026-11-21)."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for one in var.alert_emails : can(regex("^[^@\\s]+@[a-zA-Z0-9-]+(\\.[a-zA-Z0-9-]+)+$", one))])
+    error_message = "Each of alert_emails is one address, such as ops@example.com."
+  }
+}
+
+variable "budget" {
+  description = "Warns when a month costs more than planned: the billing account (XXXXXX-XXXXXX-XXXXXX), an amount in its currency, and the shares of it to warn at. It stops nothing and costs nothing; whoever applies needs roles/billing.costsManager there. null = none."
+  type = object({
+    billing_account = string
+    amount          = number
+    warn_at         = optional(set(number), [0.5, 0.9, 1])
+  })
+  default = null
+
+  validation {
+    condition     = var.budget == null || can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.budget.billing_account))
+    error_message = "The billing account is given by its id, three times six digits and letters A to F: gcloud billing accounts list."
+  }
+  validation {
+    condition     = try(var.budget.amount >= 1 && floor(var.budget.amount) == var.budget.amount, var.budget == null)
+    error_message = "The budget's amount is a whole number of the billing account's currency, 1 or more."
+  }
+  validation {
+    condition     = try(length(var.budget.warn_at) > 0 && alltrue([for one in var.budget.warn_at : one > 0 && one <= 10]), var.budget == null)
+    error_message = "The budget warns at shares of its amount, at least one, above 0 and at most 10: 0.9 is 90 %."
+  }
+}
+
 variable "cascade" {
   description = "Engines of a task, first choice first, such as { transcribe = [\"qwen\", \"whisper\"] }; a task that is left out has the default of shared/settings.py: whisper hears, sounds names."
   type        = map(list(string))
@@ -22,13 +56,26 @@ variable "delete_protection" {
 }
 
 variable "edge" {
-  description = "A load balancer before the gateway, which then answers nowhere else: its domain, the networks that may ask (CIDR), and how many requests a minute each address has. About 25 USD a month for each stack, and 0.75 USD for a million requests (list price, 2026-11-21). null = none: the gateway has Google's address."
+  description = "A load balancer before the gateway, which then answers nowhere else: its domain (a second stack is at KEY.DOMAIN), the networks that may ask (CIDR), and how many requests a minute each address has. About 25 USD a month for each stack, 0.75 USD for a million requests and 0.008 USD a GiB (list price, 2026-11-21). null = none: the gateway is at Google's address."
   type = object({
     domain              = string
     allow               = set(string)
     requests_per_minute = optional(number, 600)
   })
   default = null
+
+  validation {
+    condition     = var.edge == null || can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,63}$", var.edge.domain))
+    error_message = "The domain is a host's name in small letters without https:// and path, such as ears.example.com."
+  }
+  validation {
+    condition     = try(length(var.edge.allow) > 0 && alltrue([for one in var.edge.allow : can(cidrhost(one, 0))]), var.edge == null)
+    error_message = "edge.allow names at least one network as CIDR, such as 203.0.113.0/24 or 2001:db8::/32; a single address is ADDRESS/32."
+  }
+  validation {
+    condition     = try(var.edge.requests_per_minute >= 1 && var.edge.requests_per_minute <= 1000000 && floor(var.edge.requests_per_minute) == var.edge.requests_per_minute, var.edge == null)
+    error_message = "edge.requests_per_minute is a whole number, 1 to 1000000: more, Cloud Armor does not count."
+  }
 }
 
 variable "engines" {
@@ -50,18 +97,49 @@ variable "gpu" {
     max_instances = optional(number, 3)
   })
   default = {}
+
+  validation {
+    condition     = var.gpu == null || contains(["nvidia-l4", "nvidia-rtx-pro-6000"], try(var.gpu.accelerator, ""))
+    error_message = "Cloud Run has two GPUs: nvidia-l4 and nvidia-rtx-pro-6000."
+  }
+  validation {
+    condition     = var.gpu == null || contains(["one", "two"], try(var.gpu.services, ""))
+    error_message = "gpu.services is one (for both lanes) or two (a service for each)."
+  }
+  validation {
+    condition     = try(var.gpu.max_instances >= 1 && floor(var.gpu.max_instances) == var.gpu.max_instances, var.gpu == null)
+    error_message = "gpu.max_instances is a whole number, 1 or more, and at most your quota of GPUs in the region."
+  }
+  # Of accelerators and regions that exist: what does not is named by its own rule.
+  validation {
+    condition = try(length(setsubtract(
+      setintersection(concat([var.region], [for one in values(var.regions) : one.region]), keys(local.accelerators)),
+      local.gpu_regions[var.gpu.accelerator],
+    )) == 0, true)
+    error_message = "Cloud Run does not have ${try(var.gpu.accelerator, "that GPU")} in all of ${join(", ", concat([var.region], [for one in values(var.regions) : one.region]))}, only in ${join(", ", try(local.gpu_regions[var.gpu.accelerator], []))}: choose one of those, or gpu = null for CPUs."
+  }
 }
 
 variable "high_min_instances" {
-  description = "GPU instances that stand ready for the high lane day and night, in each stack: about 764 USD a month for each with an L4 (list price, 2026-11-21). 0 = the first recording after a pause waits for the start."
+  description = "Instances that stand ready for the high lane day and night, in each stack: about 764 USD a month for each with an L4 (list price, 2026-11-21). 0 = the first recording after a pause waits for the start."
   type        = number
   default     = 0
+
+  validation {
+    condition     = var.high_min_instances >= 0 && floor(var.high_min_instances) == var.high_min_instances && var.high_min_instances <= try(var.gpu.max_instances, 3)
+    error_message = "high_min_instances is a whole number, 0 or more, and at most gpu.max_instances (3 without a GPU)."
+  }
 }
 
 variable "images" {
   description = "The two container images by digest, as cloudbuild.yaml pushed them. null = none were built yet: everything but the two services is made."
   type        = object({ service = string, gateway = string })
   default     = null
+
+  validation {
+    condition     = try(alltrue([for one in [var.images.service, var.images.gateway] : can(regex("@sha256:[0-9a-f]{64}$", one))]), var.images == null)
+    error_message = "Images are given by digest (NAME@sha256: and 64 hexadecimal digits), as cloudbuild.yaml prints them: a tag can mean something else tomorrow."
+  }
 }
 
 variable "measurements_days" {
@@ -105,12 +183,30 @@ variable "project" {
 variable "region" {
   description = "Region of the first stack, such as europe-west4."
   type        = string
+
+  validation {
+    condition     = contains(keys(local.accelerators), var.region)
+    error_message = "There is no region ${var.region} in regions.tf. Regions are written like europe-west4, without a zone; if Google opened it since, add its line there."
+  }
 }
 
 variable "regions" {
-  description = "More stacks by a short key (1 to 4 letters and digits), each in a region of its own: a tenant's recordings stay in the stack they are dropped into."
+  description = "More stacks by a short key (1 to 4 small letters and digits), each in a region of its own: a tenant's recordings stay in the stack they are dropped into."
   type        = map(object({ region = string }))
   default     = {}
+
+  validation {
+    condition     = alltrue([for key in keys(var.regions) : can(regex("^[a-z0-9]{1,4}$", key)) && key != "home"])
+    error_message = "Keys of regions are 1 to 4 small letters and digits, for they stand in every name; home is the first stack's."
+  }
+  validation {
+    condition     = alltrue([for one in values(var.regions) : contains(keys(local.accelerators), one.region)])
+    error_message = "There is no region ${join(", ", setsubtract([for one in values(var.regions) : one.region], keys(local.accelerators)))} in regions.tf. Regions are written like europe-west4, without a zone; if Google opened it since, add its line there."
+  }
+  validation {
+    condition     = length(distinct(concat([var.region], [for one in values(var.regions) : one.region]))) == 1 + length(var.regions)
+    error_message = "Each region has one stack, and ${var.region} has the first: give every key of regions another."
+  }
 }
 
 variable "tenant_writers" {
@@ -151,9 +247,49 @@ variable "vector_dimension" {
   }
 }
 
+variable "repository" {
+  description = "The repository on GitHub that Cloud Build checks, builds and deploys: owner, name, branch, who may approve an apply, and the Cloud Build connection of this region to it (projects/P/locations/R/connections/C; null = GitHub's Cloud Build app is installed there). null = no triggers: builds are started by hand."
+  type = object({
+    owner      = string
+    name       = string
+    approvers  = optional(set(string), [])
+    branch     = optional(string, "main")
+    connection = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = try(var.repository.connection, null) == null || can(regex("^projects/[^/]+/locations/[^/]+/connections/[^/]+$", var.repository.connection))
+    error_message = "The connection is given by its full name: projects/PROJECT/locations/REGION/connections/NAME, in the region of this deployment."
+  }
+
+  validation {
+    condition     = var.repository == null || var.state_bucket != null
+    error_message = "A repository that is deployed from needs state_bucket: name the bucket that terraform init -backend-config=bucket=... was given."
+  }
+}
+
+variable "state_bucket" {
+  description = "The bucket of Terraform's state, as terraform init -backend-config=bucket=... was given it, so that builds may read it and plan. null = builds make images and no plan."
+  type        = string
+  default     = null
+}
+
 variable "viewers" {
-  description = "IAM principals who may open the page: user:, group:, domain:, serviceAccount: or principal(Set)://."
+  description = "IAM principals who may open the page: user:, group:, domain:, serviceAccount:, or principal:// and principalSet://."
   type        = set(string)
+
+  validation {
+    condition     = length(setintersection(var.viewers, ["allUsers", "allAuthenticatedUsers"])) == 0
+    error_message = "allUsers and allAuthenticatedUsers are everybody on the internet, and the page shows recordings. Name persons, groups or a domain: group:listeners@example.com."
+  }
+  validation {
+    condition = alltrue([
+      for one in setsubtract(var.viewers, ["allUsers", "allAuthenticatedUsers"]) :
+      can(regex("^((user|group|serviceAccount):[^@\\s:]+@[^@\\s:]+\\.[^@\\s:.]+|domain:[^@\\s:]+\\.[^@\\s:.]+|principal(Set)?://iam\\.googleapis\\.com/\\S+)$", one))
+    ])
+    error_message = "A viewer is written with its kind: user:ada@example.com, group:listeners@example.com, domain:example.com, serviceAccount:NAME@PROJECT.iam.gserviceaccount.com, or principal(Set)://iam.googleapis.com/...."
+  }
 }
 
 variable "vpc" {
@@ -163,7 +299,12 @@ variable "vpc" {
 }
 
 variable "zonal_redundancy" {
-  description = "A GPU in another zone is kept for when one zone fails: a GPU second costs about 56 % more (list price, 2026-11-21), and its quota is an own one."
+  description = "A GPU in another zone is kept for when one zone fails: a second of a GPU costs 56 % more, so about 1,038 instead of 764 USD a month for an L4 that is always on (list price, 2026-11-21), and its quota is an own one."
   type        = bool
   default     = false
+
+  validation {
+    condition     = !var.zonal_redundancy || var.gpu != null
+    error_message = "zonal_redundancy keeps a second zone's GPU, and gpu = null asks for none: leave one of the two out. CPUs are in several zones anyway."
+  }
 }

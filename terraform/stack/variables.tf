@@ -8,6 +8,11 @@ variable "cascade" {
   type        = map(list(string))
 }
 
+variable "channels" {
+  description = "Notification channels that alerts go to; none = no alerts."
+  type        = list(string)
+}
+
 variable "cmek" {
   description = "As in the root."
   type        = bool
