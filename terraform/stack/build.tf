@@ -7,7 +7,7 @@ output "build" {
     environment = local.environment
     kms_key     = local.kms_key
     registry    = "${var.region}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.images.repository_id}"
-    repository  = google_artifact_registry_repository.images.id
+    repository  = google_artifact_registry_repository.images.repository_id
     weights     = google_storage_bucket.weights.name
   }
 }
