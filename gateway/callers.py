@@ -1,4 +1,5 @@
-"""Who asks: the holder of an API key, or, on one machine, whoever sits at it."""
+"""Who asks: the holder of an API key, or whoever opened the page: on one machine who sits at it, in
+the cloud who signed in before the door."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -6,11 +7,12 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, State
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import errors
 from gateway.incoming import drained
+from gateway.viewers import Viewers
 from shared.domain.api_keys import ApiKey, id_of, looks_like_one, opens
 from shared.domain.api_keys import Scope as Right
 from shared.errors import EarwitnessError, Forbidden, InvalidApiKey, NotFound
@@ -28,9 +30,10 @@ LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`key` None: whoever sits at this machine; they may see and do everybody's."""
+    """`key` None: whoever opened the page; they may see and do everybody's."""
 
     key: ApiKey | None = None
+    viewer: str | None = None  #: e-mail of who signed in
 
     @property
     def tenant(self) -> str | None:
@@ -76,24 +79,31 @@ def caller(request: Request) -> Caller:
         InvalidApiKey: the key is none of ours or was revoked, or there is none and one is needed.
         Forbidden: the key may not do that.
     """
-    parts: Parts = request.app.state.parts
     method, path = request.method, request.url.path
     if path in OPEN or (method == PERMITTED[0] and path.startswith(PERMITTED[1])):
         return Caller()
-    found = keyed(parts, request.headers, Right.READ if method in LOOKING else Right.WRITE)
+    right = Right.READ if method in LOOKING else Right.WRITE
+    found = admitted(request.app.state, request.headers, right)
     if found.key and not path.startswith(API):
         raise Forbidden("A key opens the API under /v1/, not the page.")
     return found
 
 
-def keyed(parts: Parts, headers: Headers, right: Right) -> Caller:
-    """Who holds the key in these headers; whoever sits here, where none is needed.
+def admitted(state: State, headers: Headers, right: Right) -> Caller:
+    """Who holds the key in these headers; without one who signed in, or sits here.
 
     Raises:
         InvalidApiKey: it is none of ours or was revoked, or there is none and one is needed.
         Forbidden: the key lacks `right`.
+        KeysUnavailable: nobody can tell who signed in; asking again will help.
     """
+    parts: Parts = state.parts
+    viewers: Viewers | None = state.viewers
     text = _bearer(headers)
+    # A key says more than an identity: a program brings both, and means one tenant.
+    email = viewers.signed_in(headers) if viewers and text is None else None
+    if email is not None:
+        return Caller(viewer=email)
     if not required(parts.settings) and (text is None or not looks_like_one(text)):
         # Clients of OpenAI's API cannot be made without any key: theirs, or `unused`, is none.
         return Caller()

@@ -134,10 +134,10 @@ def _made(known: Recording, asked: NewCorrection, parts: Parts, caller: Caller) 
 
 
 def author(caller: Caller) -> Author:
-    """Who corrects: the key that was shown, or whoever this machine's user is."""
+    """Who corrects: the key that was shown, who signed in, or whoever this machine's user is."""
     if caller.key is not None:
         return Author(caller.key.name or caller.key.id, caller.key.id)
-    return Author(_user())
+    return Author(caller.viewer or _user())
 
 
 @cache

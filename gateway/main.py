@@ -32,6 +32,7 @@ from gateway.secrets import secret
 from gateway.security import Doorkeeper
 from gateway.sessions import Sessions
 from gateway.upstream import Upstream
+from gateway.viewers import viewers
 from shared import logs, wiring
 from shared.domain.testimony import VERSION
 from shared.exchanges import Observed
@@ -60,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.sessions = Sessions(settings.home / "tmp")
     app.state.changes = events.Changes(wiring.changes(settings))
     app.state.upstream = upstream(settings)
+    app.state.viewers = viewers(settings)
     app.state.templates = page.templates(settings, app.state.page_token)
     return app
 

@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from gateway import errors
-from gateway.callers import keyed
+from gateway.callers import admitted
 from gateway.security import check_origin
 from gateway.upstream import CONNECT_S, OUR_AFFAIR, Upstream
 from shared.domain.api_keys import Scope
@@ -57,8 +57,8 @@ async def stream(line: WebSocket) -> None:
     """Sound in, hypotheses out; `docs/streaming.md` describes the messages."""
     try:
         check_origin(line.scope)
-        parts = line.app.state.parts
-        caller = await run_in_threadpool(keyed, parts, line.headers, Scope.WRITE)
+        state = line.app.state
+        caller = await run_in_threadpool(admitted, state, line.headers, Scope.WRITE)
         upstream = await _connected(line.app.state.upstream, caller.tenant or DEMO)
     except EarwitnessError as error:
         say(log, error)

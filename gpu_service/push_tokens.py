@@ -15,8 +15,8 @@ from typing import Any
 import jwt
 from jwt.types import Options
 
-from gpu_service.key_sets import KeySet, key_set
 from shared.errors import ForgedTicket, InvalidSettings
+from shared.key_sets import KeySet, key_set
 from shared.settings import Settings
 
 ALGORITHMS = ["RS256"]

@@ -236,7 +236,7 @@ class ForgedTicket(
 class KeysUnavailable(
     EarwitnessError, layer=Layer.CONTEXT, severity=Severity.ERROR, retryable=True
 ):
-    """The keys that push tokens are verified with cannot be had now. The push comes again."""
+    """The keys that tokens are verified with cannot be had now. Asking again will help."""
 
 
 class IdentityUnavailable(

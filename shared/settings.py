@@ -384,6 +384,18 @@ class Settings(Struct, frozen=True, kw_only=True):
         str,
         Meta(description="JSON Web Key Set that verifies push tokens: an https URL or a file."),
     ] = "https://www.googleapis.com/oauth2/v3/certs"
+    viewer_audience: Annotated[
+        str,
+        Meta(
+            description="The audience of Identity-Aware Proxy's assertions, such as"
+            " /projects/4711/locations/europe-west4/services/gateway; with one, whoever signed in"
+            " there needs no key."
+        ),
+    ] = ""
+    viewer_keys: Annotated[
+        str,
+        Meta(description="JSON Web Key Set that verifies those: an https URL or a file."),
+    ] = "https://www.gstatic.com/iap/verify/public_key-jwk"
 
 
 #: What has no default in the cloud.

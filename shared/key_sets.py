@@ -1,4 +1,4 @@
-"""The keys that sign our pushes, as their owner publishes them: an https address or a file.
+"""Keys that sign tokens, as their owner publishes them: an https address or a file.
 
 Source: RFC 7517, "JSON Web Key (JWK)", section 5; Google publishes its own at
 https://www.googleapis.com/oauth2/v3/certs and changes them every few days.
@@ -30,15 +30,23 @@ PAUSE_S = 30.0
 PATIENCE_S = 5.0
 #: Bytes. Google's set is some 2,000.
 MAX_BYTES = 1 << 20
+#: What a key of an algorithm calls itself. Source: RFC 7518, section 6.1.
+KEY_TYPES = {"RS256": "RSA", "ES256": "EC"}
 
 Read = Callable[[], bytes]
 
 
 class KeySet:
-    """RSA keys by id, read again when they are old or when an unknown id shows up."""
+    """Keys of one algorithm by id, read again when they are old or when an unknown id shows up."""
 
-    def __init__(self, read: Read, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._read, self._monotonic = read, monotonic
+    def __init__(
+        self,
+        read: Read,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        algorithm: str = "RS256",
+    ) -> None:
+        self._read, self._monotonic, self._algorithm = read, monotonic, algorithm
         self._keys: Mapping[str, jwt.PyJWK] = {}
         self._good_until = self._quiet_until = float("-inf")
         self._failed = False
@@ -64,46 +72,47 @@ class KeySet:
             return
         self._quiet_until = now + PAUSE_S
         try:
-            self._keys, self._failed = parse(self._read()), False
+            self._keys, self._failed = parse(self._read(), self._algorithm), False
             self._good_until = now + FRESH_S
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._failed = True
-            log.warning("the keys of push tokens cannot be read: %s", type(error).__name__)
+            log.warning("the keys of tokens cannot be read: %s", type(error).__name__)
 
 
-def parse(document: bytes) -> dict[str, jwt.PyJWK]:
-    """The RSA signing keys of a key set, by id; others in it are not for us.
+def parse(document: bytes, algorithm: str = "RS256") -> dict[str, jwt.PyJWK]:
+    """The signing keys of a key set for this algorithm, by id; others in it are not for us.
 
     Raises:
         ValueError: it is no key set, or one without such a key.
     """
     try:
         listed = json.loads(document)["keys"]
-        rsa = [k for k in listed if k.get("kty") == "RSA" and k.get("use", "sig") == "sig"]
-        found = {str(k["kid"]): jwt.PyJWK(k, algorithm="RS256") for k in rsa if k.get("kid")}
+        kind = KEY_TYPES[algorithm]
+        fit = [k for k in listed if k.get("kty") == kind and k.get("use", "sig") == "sig"]
+        found = {str(k["kid"]): jwt.PyJWK(k, algorithm=algorithm) for k in fit if k.get("kid")}
     except (KeyError, TypeError, AttributeError, jwt.PyJWTError) as error:
         raise ValueError("no key set") from error
     if not found:
-        raise ValueError("no RSA key in the set")
+        raise ValueError(f"no key for {algorithm} in the set")
     return found
 
 
-def key_set(where: str) -> KeySet:
+def key_set(where: str, algorithm: str = "RS256", *, setting: str = "push_keys") -> KeySet:
     """The key set at an https address, or in a file, which is read at once.
 
-    A server that does not answer keeps nobody from starting: the first push asks again.
+    A server that does not answer keeps nobody from starting: the first token asks again.
 
     Raises:
         InvalidSettings: it is neither, or the file holds no key set.
     """
     if where.startswith("https://"):
-        return KeySet(lambda: _fetched(where))
+        return KeySet(lambda: _fetched(where), algorithm=algorithm)
     path = Path(where)
     try:
-        parse(path.read_bytes())
+        parse(path.read_bytes(), algorithm)
     except (OSError, ValueError) as error:
-        raise InvalidSettings("EARWITNESS_PUSH_KEYS names no readable key set.") from error
-    return KeySet(path.read_bytes)
+        raise InvalidSettings(f"EARWITNESS_{setting.upper()} names no readable key set.") from error
+    return KeySet(path.read_bytes, algorithm=algorithm)
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
