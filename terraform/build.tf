@@ -273,7 +273,7 @@ resource "google_pubsub_topic_iam_member" "plans_build" {
 }
 
 resource "google_project_iam_member" "approver" {
-  for_each = try(var.repository.approvers, [])
+  for_each = toset(try(var.repository.approvers, []))
 
   project = var.project
   role    = "roles/cloudbuild.builds.approver"
