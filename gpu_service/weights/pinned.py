@@ -111,16 +111,37 @@ def whisper(wanted: Pinned, cache: Path) -> Path:
 
     The bytes come from pinned packages; where these are gone, from the model hub at the same
     revision. Safe to repeat and safe for several processes at once: each file appears by one
-    rename, and all of them write the same bytes. A damaged file is replaced.
+    rename, and all of them write the same bytes. A damaged file is replaced. A cache that cannot
+    be written (a bucket, mounted) has to hold them already, and is verified at each start.
 
     Raises:
         WeightsRefused: neither source is there, or a file is not the pinned one.
         DiskFull: the cache cannot take 146 MB (base) or 76 MB (tiny.en) more.
     """
     folder = wanted.folder(cache)
-    if not _still_verified(folder, wanted.digests):
+    if _still_verified(folder, wanted.digests):
+        return folder
+    if _writable(folder):
         assemble(wanted.packaged() or wanted.downloaded(), folder, wanted.digests)
+    else:
+        _verify_as_mounted(folder, wanted.digests)
     return folder
+
+
+def _writable(folder: Path) -> bool:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return os.access(there, os.W_OK | os.X_OK)
+
+
+def _verify_as_mounted(folder: Path, digests: Mapping[str, str]) -> None:
+    try:
+        verify(folder, digests)
+    except WeightsRefused as error:
+        raise WeightsRefused(
+            f"{error} The folder of weights cannot be written, so {folder.name} has to be put into"
+            " it: `python -m deploy.weights BUCKET` does, for one in Cloud Storage.",
+            folder=folder.name,
+        ) from error
 
 
 def whisper_base(cache: Path) -> Path:

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -217,3 +219,69 @@ def test_with_neither_packages_nor_hub_the_refusal_says_what_to_do(tmp_path: Pat
 
     assert said.startswith("weights_refused The model Systran/faster-whisper-base is not on this")
     assert "Connect to the network once" in said
+
+
+#: Whoever may write everywhere becomes the user that every Linux calls nobody, after all imports.
+MOUNTED = """
+import os, sys
+from pathlib import Path
+from gpu_service.weights.pinned import Pinned, whisper
+from shared.errors import WeightsRefused
+digests = {"model.bin": sys.argv[2]}
+def unreachable():
+    raise AssertionError("nothing is assembled where nothing can be written")
+if os.geteuid() == 0:
+    os.setuid(65534)
+wanted = Pinned("small", "Somebody/model", "0" * 40, digests, unreachable)
+try:
+    print(whisper(wanted, Path(sys.argv[1])).name)
+except WeightsRefused as refusal:
+    print(refusal)
+"""
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Path]:
+    """A folder of weights that whoever reads it cannot write, as a mounted bucket."""
+    with tempfile.TemporaryDirectory() as outer:  # pytest's own folders are for their owner only
+        folder = Path(outer) / "mounted" / "whisper-small-00000000"
+        folder.mkdir(parents=True)
+        (folder / "model.bin").write_bytes(b"weights")
+        for path in (folder, folder.parent):
+            path.chmod(0o555)
+        Path(outer).chmod(0o755)
+        yield folder.parent
+        for path in (folder.parent, folder):
+            path.chmod(0o755)
+
+
+def reading(mounted: Path, content: bytes) -> str:
+    """What `whisper` says of a model whose one file should have this content."""
+    digest = hashlib.sha256(content).hexdigest()
+    done = subprocess.run(
+        [sys.executable, "-c", MOUNTED, str(mounted), digest],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_weights_that_cannot_be_written_are_verified_and_used_as_they_lie(mounted: Path) -> None:
+    assert reading(mounted, b"weights") == "whisper-small-00000000"
+    assert [path.name for path in (mounted / "whisper-small-00000000").iterdir()] == ["model.bin"]
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["missing", "damaged"])
+def test_mounted_weights_that_do_not_fit_are_refused_with_what_to_do(
+    mounted: Path, gone: bool
+) -> None:
+    if gone:
+        (mounted / "whisper-small-00000000").chmod(0o755)
+        (mounted / "whisper-small-00000000" / "model.bin").unlink()
+        (mounted / "whisper-small-00000000").chmod(0o555)
+
+    said = reading(mounted, b"other weights")
+
+    assert ("is missing" if gone else "is not the one pinned here") in said
+    assert "python -m deploy.weights BUCKET" in said
