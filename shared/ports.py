@@ -160,6 +160,7 @@ class Recordings(Protocol):
     def find(self, tenant: str | None, text: str, limit: int = 20) -> list[Found]:
         """Passages of finished transcripts that hold every word of `text`, best first.
 
+        Where hundreds hold them the newest are ranked: at least 200 on every store.
         Words in double quotes are a phrase; case and accents do not matter; nothing in
         `text` is an operator. Of one tenant, or of all with None.
         """

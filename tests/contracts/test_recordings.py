@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.adapters.embedded.sqlite_recordings import MOST_RANKED
 from shared.domain.lanes import Lane
 from shared.domain.recording import Failure, Ledger, Outcome, Passage, Topic
 from shared.domain.states import State
@@ -175,6 +176,30 @@ def test_a_snippet_marks_its_hits(heard):
 
 def test_find_stops_at_its_limit(heard):
     assert len(heard.recordings.find(None, "fox", limit=1)) == 1
+
+
+def test_passages_that_say_it_more_often_come_first(store):
+    store.recordings.create_or_get(recording(1), lambda _: placed())
+    lease = store.jobs.lease_next([Lane.LOW], "w", NOW, 60)
+    texts = ["a fox and a hound", "fox and fox and fox", "fox, then a fox again", "no such thing"]
+    said = tuple(Passage(float(i), i + 1.0, t) for i, t in enumerate(texts))
+    store.jobs.complete(lease, Outcome("r", 4.0, "en", None, False, said), [], NOW)
+
+    hits = store.recordings.find("acme", "fox")
+
+    assert [h.passage.start_s for h in hits] == [1.0, 2.0, 0.0]
+
+
+def test_of_very_many_passages_two_hundred_are_found(store):
+    """Ranking all that hold a common word took SQLite seconds; now it ranks the newest."""
+    store.recordings.create_or_get(recording(1), lambda _: placed())
+    lease = store.jobs.lease_next([Lane.LOW], "w", NOW, 60)
+    said = tuple(Passage(float(i), i + 1.0, f"fox number {i}") for i in range(MOST_RANKED + 50))
+    store.jobs.complete(lease, Outcome("r", 4.0, "en", None, False, said), [], NOW)
+
+    hits = store.recordings.find("acme", "fox", limit=MOST_RANKED + 50)
+
+    assert len(hits) >= MOST_RANKED
 
 
 def test_wishes_and_times_survive_the_store(store):
