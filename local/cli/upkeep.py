@@ -15,7 +15,7 @@ from local.cli import exits
 from local.cli.options import home_option, json_option, settings_of
 from local.cli.output import payload, say
 from shared.errors import AlreadyRunning
-from shared.settings import Settings, sources
+from shared.settings import Backend, Settings, sources
 from shared.wiring import clock
 
 #: Names whose values are never shown, wherever they stand.
@@ -92,12 +92,46 @@ def _text(value: Any) -> str:
 @click.command()
 @home_option
 @json_option
-def doctor(home: Path | None, as_json: bool) -> None:
+@click.option(
+    "--backend",
+    type=click.Choice([b.value for b in Backend]),
+    envvar="EARWITNESS_BACKEND",
+    help="gcp looks at the project in the cloud instead of this machine.",
+)
+@click.option(
+    "--push/--no-push",
+    default=True,
+    help="With gcp: ring a lane once, which wakes the service, and see whether it is believed.",
+)
+def doctor(home: Path | None, as_json: bool, backend: str | None, push: bool) -> None:
     """Look whether everything Earwitness needs is here; status 1 if something is not."""
+    if backend == Backend.GCP:
+        _look_at_the_cloud(settings_of(home, backend=Backend.GCP), as_json, push)
+        return
     found = list(findings(settings_of(home)))
     if as_json:
         payload({"checks": [{"what": f.what, "ok": f.ok, "said": f.said} for f in found]})
     for finding in () if as_json else found:
         click.echo(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.what:<8}  {finding.said}")
     if not all(f.ok for f in found):
+        raise click.exceptions.Exit(exits.FAILED)
+
+
+def _look_at_the_cloud(settings: Settings, as_json: bool, push: bool) -> None:
+    # Imported here: Google's clients weigh half a second, which nobody else should wait for.
+    from local.cloud_checkup import checkup
+    from local.cloud_checkup.deployment import Deployment
+    from local.cloud_checkup.rest import Remembering, rest
+
+    project = Deployment(Remembering(rest(settings.project)), settings)
+    if push:
+        say("Looks, and changes nothing; only the lane low is rung once (--no-push leaves it).")
+    found = []
+    for finding in checkup.findings(project, checkup.checks(push)):
+        found.append(finding)
+        if not as_json:
+            click.echo(f"{finding.state:<7}  {finding.what:<13}  {finding.said}")
+    if as_json:
+        payload({"checks": [{"what": f.what, "ok": f.ok, "said": f.said} for f in found]})
+    if any(f.ok is False for f in found):
         raise click.exceptions.Exit(exits.FAILED)
