@@ -50,7 +50,7 @@ variable "cmek" {
 }
 
 variable "delete_protection" {
-  description = "terraform destroy refuses while recordings, results, metadata, measurements or keys would be lost with it."
+  description = "terraform destroy refuses while recordings, results, metadata, measurements or keys would be lost with it. To destroy, apply with false first: what was applied last is asked."
   type        = bool
   default     = true
 }

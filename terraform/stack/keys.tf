@@ -47,10 +47,11 @@ resource "google_kms_crypto_key" "stack" {
   purpose         = "ENCRYPT_DECRYPT"
   rotation_period = "7776000s" # 90 days. Older versions stay, for what they encrypted.
 
-  # A destroyed version can be restored for 30 days; after that nobody can.
+  # A destroyed version can be restored for 30 days, and may be billed so long; after that what it
+  # encrypted is gone for everybody.
   destroy_scheduled_duration = "2592000s"
 
-  # lifecycle.prevent_destroy takes no variable; this asks the same before anything is destroyed.
+  # lifecycle.prevent_destroy takes no variable; this refuses as well, by what the last apply said.
   deletion_policy = var.delete_protection ? "PREVENT" : "DELETE"
 }
 

@@ -73,6 +73,8 @@ resource "google_dns_managed_zone" "run" {
   dns_name    = "run.app."
   visibility  = "private"
 
+  force_destroy = true # a name somebody added is in nobody's way
+
   private_visibility_config {
     networks {
       network_url = google_compute_network.stack.id
