@@ -39,6 +39,7 @@ class Argument:
     end: int  #: where its name ends in the file
     name: str
     block: tuple[str, ...]  #: from the outermost: resource, dynamic, content
+    opened: int  #: the line where the innermost of them begins
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.name} in {' > '.join(self.block)}"
@@ -46,7 +47,7 @@ class Argument:
 
 def arguments(file: str, text: str) -> Iterator[Argument]:
     """Every argument of the blocks in an HCL file, whatever its depth."""
-    blocks: list[str] = []
+    blocks: list[tuple[str, int]] = []
     header: list[str] = []  #: names and labels of a statement, until it is clear what it is
     named, depth, valued = 0, 0, False
     for kind, part, end in _tokens(text):
@@ -60,15 +61,19 @@ def arguments(file: str, text: str) -> Iterator[Argument]:
             named = end if not header else named
             header.append(part.strip('"'))
         elif part == "=":
-            line = text.count("\n", 0, named) + 1
-            yield Argument(file, line, named, header[0], tuple(blocks))
+            within, opened = tuple(block for block, _ in blocks), blocks[-1][1]
+            yield Argument(file, _line(text, named), named, header[0], within, opened)
             valued = True
         elif part == "{":
-            blocks.append(" ".join(header))
+            blocks.append((" ".join(header), _line(text, end)))
             header = []
         elif part == "}":
             blocks.pop()
             header = []
+
+
+def _line(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
@@ -114,10 +119,15 @@ def _objections(workshop: Workshop) -> list[dict[str, Any]]:
 
 
 def _about(argument: Argument, objection: dict[str, Any]) -> bool:
-    """At its line, by the name it got; a local is missed where it is read, by its own."""
-    where, detail = objection["range"], objection["detail"]
+    """That its new name is unknown, at its line, or that its old one is missing, at its block's.
+
+    A local is missed where it is read.
+    """
+    file, line = objection["range"]["filename"], objection["range"]["start"]["line"]
+    detail, name = objection["detail"], argument.name
     if argument.block == ("locals",):
-        same = Path(where["filename"]).parent == Path(argument.file).parent
-        return same and f'local value with the name "{argument.name}"' in detail
-    at = (where["filename"], where["start"]["line"]) == (argument.file, argument.line)
-    return at and f'"{argument.name}{argument.name[-1]}"' in detail
+        same = Path(file).parent == Path(argument.file).parent
+        return same and f'local value with the name "{name}"' in detail
+    unknown = line == argument.line and f'"{name}{name[-1]}"' in detail
+    missing = line == argument.opened and f'The argument "{name}" is required' in detail
+    return file == argument.file and (unknown or missing)

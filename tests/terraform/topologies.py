@@ -7,10 +7,11 @@ what can be read from it.
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,30 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "first apply": {},
     "images": {"images": IMAGES},
     "no GPU": {"images": IMAGES, "gpu": None},
-    "two services": {"images": IMAGES, "gpu": {"services": "two"}},
-    "two regions": {"images": IMAGES, "regions": {"us": {"region": "us-central1"}}},
+    "two regions": {"images": IMAGES, "regions": {"us": {"region": "us-east4"}}},
+    "everything": {
+        "images": IMAGES,
+        "alert_emails": ["ops@example.com"],
+        "budget": {"billing_account": "012345-6789AB-CDEF01", "amount": 100},
+        "cascade": {"transcribe": ["qwen", "whisper"]},
+        "cmek": True,
+        "edge": {"domain": "hear.example.com", "allow": ["192.0.2.0/24"]},
+        "engines": {"qwen": {"kind": "qwen2_audio", "checkpoint": "gs://weights/qwen"}},
+        "gpu": {"accelerator": "nvidia-rtx-pro-6000", "services": "two", "max_instances": 2},
+        "high_min_instances": 1,
+        "openai": True,
+        "repository": {
+            "owner": "example",
+            "name": "earwitness",
+            "approvers": ["group:approvers@example.com"],
+        },
+        "state_bucket": f"{PROJECT}-{PREFIX}-state",
+        "tenant_writers": {
+            "acme": {"members": ["serviceAccount:drops@acme.iam.gserviceaccount.com"]}
+        },
+        "vpc": True,
+        "zonal_redundancy": True,
+    },
 }
 
 
@@ -45,22 +68,43 @@ class Entity:
         value = self.values[argument]
         return value[0] if isinstance(value, list) and len(value) == 1 else value
 
+    @property
+    def stack(self) -> str:
+        """The key of the stack it is part of; empty for what is the project's."""
+        found = re.match(r'module\.stack\["(\w+)"\]', self.address)
+        return found[1] if found else ""
+
+    def with_values(self, arguments: Mapping[str, Any]) -> "Entity":
+        assert arguments.keys() <= self.values.keys()
+        return replace(self, values={**self.values, **arguments})
+
 
 @dataclass(frozen=True, slots=True)
 class Topology:
     """Everything one apply makes."""
 
-    variables: Mapping[str, Any]
     entities: tuple[Entity, ...]
     plan: Path  #: its plan, as JSON
 
     def all(self, *kinds: str) -> list[Entity]:
         return [e for e in self.entities if e.kind in kinds]
 
-    @property
-    def names(self) -> list[str]:
-        """What the names of each stack begin with."""
-        return [PREFIX, *(f"{PREFIX}-{key}" for key in self.variables.get("regions", {}))]
+    def one(self, address: str) -> Entity:
+        (found,) = (e for e in self.entities if e.address == address)
+        return found
+
+    def with_change(self, address: str, **arguments: Any) -> "Topology":
+        """The same, but for some arguments of one entity: what a test must notice."""
+        changed = self.one(address).with_values(arguments)
+        rest = tuple(e for e in self.entities if e.address != address)
+        return replace(self, entities=(*rest, changed))
+
+    def with_more(self, *entities: Entity) -> "Topology":
+        return replace(self, entities=(*self.entities, *entities))
+
+    def without(self, address: str) -> "Topology":
+        self.one(address)
+        return replace(self, entities=tuple(e for e in self.entities if e.address != address))
 
 
 @contextmanager
@@ -99,7 +143,7 @@ class Workshop:
             capture_output=True,
             text=True,
         )
-        assert not check or done.returncode == 0, done.stdout + done.stderr
+        assert not check or done.returncode == 0, done.stderr
         return done.stdout
 
     def topology(self, variant: str, variables: Mapping[str, Any]) -> Topology:
@@ -113,7 +157,7 @@ class Workshop:
         written.write_text(self.run("show", "-json", plan))
         self.run("apply", "-no-color", f"-state={state}", plan)
         shown = json.loads(self.run("show", "-json", state))
-        return Topology(variables, tuple(_entities(shown["values"]["root_module"])), written)
+        return Topology(tuple(_entities(shown["values"]["root_module"])), written)
 
 
 def _entities(module: Mapping[str, Any]) -> Iterator[Entity]:
