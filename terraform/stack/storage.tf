@@ -149,6 +149,7 @@ resource "google_storage_bucket" "temp" {
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
   force_destroy               = true
+  deletion_policy             = "DELETE"
 
   versioning {
     enabled = false
@@ -193,6 +194,7 @@ resource "google_storage_bucket" "functions" {
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
   force_destroy               = true
+  deletion_policy             = "DELETE"
 
   versioning {
     enabled = true
