@@ -10,6 +10,7 @@ locals {
     EARWITNESS_FIRESTORE_DATABASE    = google_firestore_database.store.name
     EARWITNESS_TOPIC_PREFIX          = "${var.name}-"
     EARWITNESS_ARRIVALS_SUBSCRIPTION = google_pubsub_subscription.upload_arrivals.name
+    EARWITNESS_METRICS_DATASET       = google_bigquery_dataset.measurements.dataset_id
     EARWITNESS_TRACES                = "otlp"
   }
 
