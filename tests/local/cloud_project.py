@@ -272,7 +272,7 @@ def pushed(status):
 def who_may_what():
     """As terraform/ grants it, beside what Google grants itself."""
     at_work = [member(who) for who in ("gateway", "on_audio_uploaded", "reconcile", "service")]
-    traced = [*at_work, member("on_job_dead")]
+    traced = [member(who) for who in ("service", *FUNCTIONS)]
     only = {"title": "ew-store only", "expression": f'resource.name == "{STORE}"'}
     project = policy(
         ("roles/telemetry.tracesWriter", traced),
