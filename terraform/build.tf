@@ -32,6 +32,7 @@ locals {
     _REGISTRY      = module.stack["home"].build.registry
     _SCAN_LOCATION = local.scanned_in
     _STATE         = var.state_bucket == null ? "" : var.state_bucket
+    _VARIANT       = var.gpu == null ? "cpu" : "cuda"
     _WEIGHTS       = join(" ", [for one in module.stack : one.build.weights])
   }
 }

@@ -152,7 +152,7 @@ def test_independent_steps_run_side_by_side():
     waits = {id: step["waitFor"] for id, step in steps("cloudbuild.yaml").items()}
 
     assert waits["lint"] == waits["types"] == waits["archive"] == ["environment"]
-    assert waits["image-service"] == waits["image-gateway"] == ["asked"]
+    assert waits["image-service"] == waits["image-gateway"] == ["base"]
 
 
 def test_a_proposed_change_passes_what_a_pushed_one_does():
@@ -160,6 +160,18 @@ def test_a_proposed_change_passes_what_a_pushed_one_does():
 
     assert checked == {id: built[id] for id in checked}
     assert {"lint", "types", "form", "tests"} <= checked.keys()
+
+
+def test_images_are_built_as_the_dockerfile_wants_them():
+    """A stage or an argument of another name would be found after an hour of building."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, re.MULTILINE))
+    arguments = set(re.findall(r"^ARG (\w+)", dockerfile, re.MULTILINE))
+
+    for image in ("service", "gateway"):
+        script = steps("cloudbuild.yaml")[f"image-{image}"]["script"]
+        assert set(re.findall(r"--target (\S+)", script)) == {image} <= stages
+        assert set(re.findall(r'--build-arg "(\w+)=', script)) <= arguments
 
 
 def test_the_three_files_run_the_same_builders():
