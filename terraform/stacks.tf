@@ -41,7 +41,13 @@ module "stack" {
   zonal_redundancy   = var.zonal_redundancy
 
   # Roles are given to Google's agents in there: the agents come first (agents.tf).
-  depends_on = [google_project_service.api, google_workload_identity_service_agent.agent, google_project_iam_member.storage_agent]
+  depends_on = [
+    data.google_bigquery_default_service_account.this,
+    google_project_iam_member.agent,
+    google_project_iam_member.storage_agent,
+    google_project_service.api,
+    google_workload_identity_service_agent.agent,
+  ]
 }
 
 data "google_project" "this" {

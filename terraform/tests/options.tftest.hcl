@@ -356,8 +356,8 @@ run "everything_at_once_in_two_regions" {
     error_message = "Others are told than were named."
   }
   assert {
-    condition     = length(google_workload_identity_service_agent.agent) == 8
-    error_message = "An agent of Google's is not made before it is given a role."
+    condition     = length(google_workload_identity_service_agent.agent) == 8 && length(google_project_iam_member.agent) == 6
+    error_message = "An agent is not made before it is given a role, or lacks its own."
   }
 }
 

@@ -122,6 +122,13 @@ GIVES = f"api.getAttribute('iam.googleapis.com/modifiedGrantsByRole', []).hasOnl
 
 #: Of the project as a whole: Google's agents, and who builds and deploys (docs/build.md).
 OF_PROJECT: Roles = {
+    # What Google gives them itself where it makes them itself (terraform/agents.tf).
+    "agent gcf-admin-robot": {"project": {"cloudfunctions.serviceAgent"}},
+    "agent gcp-sa-artifactregistry": {"project": {"artifactregistry.serviceAgent"}},
+    "agent gcp-sa-eventarc": {"project": {"eventarc.serviceAgent"}},
+    "agent gcp-sa-firestore": {"project": {"firestore.serviceAgent"}},
+    "agent gcp-sa-pubsub": {"project": {"pubsub.serviceAgent"}},
+    "agent serverless-robot-prod": {"project": {"run.serviceAgent"}},
     # Eventarc lays a topic of its own for the events of buckets.
     "agent gs-project-accounts": {"project": {"pubsub.publisher"}},
     "build": {
