@@ -114,7 +114,9 @@ def test_apply_may_give_others_exactly_the_roles_that_workloads_have(everything)
     told = set(re.findall(r"'(roles/[\w.]+)'", limited["condition"]["expression"]))
     builders = {member(name) for name in IDENTITIES}
     people = {e["member"] for e in grants if "approver" in e.address}
-    workloads = {e["role"] for e in grants if e["member"] not in builders | people}
+    others = {e["role"] for e in grants if e["member"] not in builders | people}
+    # Roles of Google's own agents: a person gives them, once (terraform/agents.tf).
+    workloads = {role for role in others if not role.endswith(".serviceAgent")}
 
     assert told == workloads
     assert len(told) <= 10  # in one hasOnly
@@ -131,7 +133,7 @@ def test_apply_cannot_make_itself_more_than_it_is(everything):
 def test_whoever_proposes_a_change_can_write_a_log_and_nothing_else(everything):
     grants = [e for e in everything.entities if "role" in e.values]
 
-    assert [e["role"] for e in grants if e["member"] == member("check")] == [
+    assert [e["role"] for e in grants if e.values.get("member") == member("check")] == [
         "roles/logging.logWriter"
     ]
 
