@@ -56,7 +56,7 @@ variable "delete_protection" {
 }
 
 variable "edge" {
-  description = "A load balancer before the gateway, which then answers nowhere else: its domain (a second stack is at KEY.DOMAIN), the networks that may ask (CIDR), and how many requests a minute each address has. About 25 USD a month for each stack, 0.75 USD for a million requests and 0.008 USD a GiB (list price, 2026-11-21). null = none: the gateway is at Google's address."
+  description = "A load balancer before the gateway, which then answers nowhere else: its domain (a second stack is at KEY.DOMAIN), the networks that may ask (CIDR), and how many requests a minute each address has. About 25 USD a month for the first stack and 7 for each more, 0.75 USD for a million requests and 0.008 USD a GiB (list price, 2026-11-21). null = none: the gateway is at Google's address."
   type = object({
     domain              = string
     allow               = set(string)
