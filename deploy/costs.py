@@ -1,0 +1,213 @@
+"""What a deployment costs: idle first, then a thousand hours of sound.
+
+`python -m deploy.costs` prints the tables, `python -m deploy.costs docs` writes them into
+docs/deploy.md. Prices are deploy/prices.json's, amounts deploy/usage.json's; what either does not
+know is said in the table instead of guessed.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "deploy.md"
+#: A sitting of P15: how long the default engine needed on two CPU cores.
+MEASURED = ROOT / "bench" / "results" / "whisper_overhead.txt"
+BEGIN, END = "<!-- costs: python -m deploy.costs docs -->", "<!-- end of costs -->"
+MINUTES_A_MONTH, SECONDS_A_MONTH = 730 * 60, 730 * 3600
+HOURS = 1_000
+#: What an instance has (terraform/stack/gpu_service.tf: machines; functions.tf: memory).
+L4_CPUS, L4_GIB = 4, 16
+#: Seconds that Cloud Run may keep an instance after its last request (its documentation: 15 min).
+TAIL_S = 900
+CPU_CPUS, CPU_GIB = 4, 8
+FUNCTION_GIB = 0.5
+TIB = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    what: str
+    how: str
+    usd: float | None  #: None: a price is missing
+
+
+class Prices:
+    """Numbers by name, from a file that says of each where it comes from."""
+
+    def __init__(self, prices: Mapping[str, float | None], amounts: Mapping[str, float]) -> None:
+        self._prices, self._amounts = prices, amounts
+
+    def of(self, name: str, count: float) -> float | None:
+        price = self._prices[name]
+        return None if price is None else price * count
+
+    def known(self, name: str) -> float:
+        price = self._prices[name]
+        if price is None:
+            raise LookupError(name)
+        return price
+
+    def amount(self, name: str) -> float:
+        return self._amounts[name]
+
+    def l4_second(self) -> float:
+        return self.known("l4_second") + self._instance_second(L4_CPUS, L4_GIB)
+
+    def cpu_second(self) -> float:
+        return self._instance_second(CPU_CPUS, CPU_GIB)
+
+    def _instance_second(self, cpus: int, gib: int) -> float:
+        return cpus * self.known("instance_cpu_second") + gib * self.known("instance_gib_second")
+
+    def calls(self, count: float) -> float:
+        """Calls of a function with a CPU."""
+        second = self.known("request_cpu_second") + FUNCTION_GIB * self.known("request_gib_second")
+        return count * (self.known("request") + self.amount("function_s") * second)
+
+
+def read(root: Path = ROOT) -> Prices:
+    prices, amounts = _json(root, "prices.json")["prices"], _json(root, "usage.json")
+    return Prices(
+        {name: one["usd"] for name, one in prices.items()},
+        {name: one["value"] for name, one in amounts.items()},
+    )
+
+
+def _json(root: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((root / "deploy" / name).read_text(encoding="utf-8"))
+    return found
+
+
+def measured_pace(text: str) -> float:
+    """Seconds of work for a second of sound: the long file's, of the sitting that `text` is."""
+    sound = re.search(r"1 file\(s\), ([\d.]+) s of sound", text)
+    ours = re.search(r"^  earwitness +([\d.]+) s", text, re.MULTILINE)
+    assert sound and ours, f"{MEASURED.name} is written in another form"
+    return float(ours[1]) / float(sound[1])
+
+
+def idle(p: Prices) -> list[Line]:
+    """A month in which nothing arrives."""
+    ticks = MINUTES_A_MONTH
+    reads = p.amount("idle_tick_reads") * ticks
+    return [
+        Line("GPU service, gateway", "no instance runs", 0.0),
+        Line("`reconcile`", f"{ticks:,} calls of an assumed second", p.calls(ticks)),
+        Line("Firestore", f"{reads:,.0f} reads of those ticks", p.of("read", reads)),
+        Line("Scheduler", "1 job", p.of("scheduler_job_month", 1)),
+        Line("weights", f"{p.amount('weights_gb')} GB", p.of("gb_month", p.amount("weights_gb"))),
+        Line("Firestore's storage and its past", "what metadata takes", None),
+        Line("images in Artifact Registry", "their size was not measured", None),
+    ]
+
+
+def on_request(p: Prices) -> list[Line]:
+    """What is off until a variable says otherwise, a month; and what follows on work."""
+    second = p.l4_second()
+    return [
+        Line("`high_min_instances = 1`", "an L4 day and night", second * SECONDS_A_MONTH),
+        Line("nothing: each time work ends", "an L4 stays up to 15 minutes", second * TAIL_S),
+        Line("`alert_emails`", "7 conditions a stack", p.of("alert_condition_month", 7)),
+        Line("`openai`", "1 version of a secret", p.of("secret_version_month", 1)),
+    ]
+
+
+def thousand_hours(p: Prices) -> list[Line]:
+    """Everything but the hearing itself: see `hearing`."""
+    count = HOURS * 60 / p.amount("recording_minutes")
+    gb = HOURS * 3600 * p.amount("kbit_per_s") * 1000 / 8 / 1e9
+    objects = p.amount("recording_objects") * count
+    messages = p.amount("messages_per_recording") * count
+    return [
+        Line("`on_audio_uploaded`", f"{count:,.0f} calls of an assumed second", p.calls(count)),
+        _of_documents(p, "read", "reads", count),
+        _of_documents(p, "write", "writes", count),
+        _of_documents(p, "delete", "deletes", count),
+        Line("uploads, kept a month", f"{gb:,.1f} GB", p.of("gb_month", gb)),
+        Line("objects written", f"{objects:,.0f}", p.of("object_write", objects)),
+        Line("Pub/Sub", f"{messages:,.0f} kB", p.of("message_tib", messages * 1000 / TIB)),
+    ]
+
+
+def _of_documents(p: Prices, price: str, kind: str, recordings: float) -> Line:
+    count = p.amount(f"recording_{kind}") * recordings
+    return Line(f"Firestore {kind}", f"{count:,.0f}", p.of(price, count))
+
+
+def hearing(p: Prices, pace: float) -> list[Line]:
+    """A thousand hours heard, one after the other, by how fast an instance hears."""
+    seconds = HOURS * 3600
+    paces = [("measured on two CPU cores, Whisper base", pace), ("assumed", 0.02)]
+    paces += [("assumed, a large model", 0.25), ("assumed, no faster than it is spoken", 1.0)]
+    cpu = Line(
+        f"on CPUs, {pace:.3f}: {paces[0][0]}", "`gpu = null`", p.cpu_second() * seconds * pace
+    )
+    on_gpu = [
+        Line(f"on an L4, {f:.3f}: {how}", "not measured on a GPU", p.l4_second() * seconds * f)
+        for how, f in paces
+    ]
+    return [cpu, *on_gpu]
+
+
+def page(p: Prices, pace: float) -> str:
+    """The tables, between their marks."""
+    parts = [
+        "**Idle, a month.** " + _total(idle(p)),
+        _table(idle(p)),
+        "**Besides, a month, or each time.**",
+        _table(on_request(p)),
+        f"**{HOURS:,} hours of sound, without the hearing.** " + _total(thousand_hours(p)),
+        _table(thousand_hours(p)),
+        f"**{HOURS:,} hours heard.** Seconds that an instance works for a second of sound are what"
+        " decides, and nobody has measured them on a GPU:",
+        _table(hearing(p, pace)),
+    ]
+    return "\n\n".join([BEGIN, *parts, _amounts(), END])
+
+
+def _amounts() -> str:
+    """What the tables rest on, each with how it is known."""
+    rests = _json(ROOT, "usage.json").values()
+    told = [f"- {one['known']}: {one['value']} {one['how']}" for one in rests]
+    return "\n".join(["What these rest on:", "", *told])
+
+
+def _table(lines: Iterable[Line]) -> str:
+    rows = [f"| {line.what} | {line.how} | {_usd(line.usd)} |" for line in lines]
+    return "\n".join(["| what | how much | USD |", "|---|---|---:|", *rows])
+
+
+def _usd(usd: float | None) -> str:
+    if usd is None:
+        return "no price found"
+    return "0" if usd == 0 else f"{usd:,.2f}" if usd >= 0.005 else "< 0.01"
+
+
+def _total(lines: Iterable[Line]) -> str:
+    known = sum(line.usd for line in lines if line.usd is not None)
+    return f"Together {known:,.2f} USD, as far as prices were found:"
+
+
+def written(text: str, tables: str) -> str:
+    """`text` with `tables` in place of those that stand there."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + tables + after
+
+
+def main(words: list[str]) -> int:
+    tables = page(read(), measured_pace(MEASURED.read_text(encoding="utf-8")))
+    if words == ["docs"]:
+        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    else:
+        print(tables)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

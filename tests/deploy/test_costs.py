@@ -1,0 +1,151 @@
+"""The costs on the page follow from the price file, and the amounts in it were really counted."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from google.cloud import storage
+from google.cloud.firestore_v1.services.firestore.client import FirestoreClient
+
+from deploy import costs
+from shared import wiring
+from shared.domain.lanes import Lane
+from shared.flows.work import Settled
+from tests.cloud.conftest import cloud  # noqa: F401  # the same project on the emulators
+from tests.flows.ears import SmallEars, survey
+from tests.sounds import tone_wav
+
+PRICES = json.loads((costs.ROOT / "deploy" / "prices.json").read_text(encoding="utf-8"))
+USAGE = json.loads((costs.ROOT / "deploy" / "usage.json").read_text(encoding="utf-8"))
+
+
+def test_the_page_has_the_tables_of_today():
+    page = costs.PAGE.read_text(encoding="utf-8")
+    tables = costs.page(
+        costs.read(), costs.measured_pace(costs.MEASURED.read_text(encoding="utf-8"))
+    )
+
+    assert costs.written(page, tables) == page, "run python -m deploy.costs docs"
+    assert tables in page
+
+
+def test_idle_stands_before_everything_else():
+    tables = costs.page(costs.read(), 0.1)
+
+    assert re.findall(r"^\*\*(\w+)", tables, re.MULTILINE)[0] == "Idle"
+
+
+def test_an_l4_that_is_always_on_costs_what_terraform_says():
+    [warm] = [line for line in costs.on_request(costs.read()) if "high_min" in line.what]
+    variables = (costs.ROOT / "terraform" / "variables.tf").read_text(encoding="utf-8")
+
+    assert f"about {warm.usd:.0f} USD a month for each with an L4" in variables
+
+
+def test_every_price_says_what_it_is_for_and_where_it_was_read():
+    assert date.fromisoformat(PRICES["read_on"]) >= date(2026, 11, 1)
+    for name, price in PRICES["prices"].items():
+        assert price["source"].startswith("https://cloud.google.com/"), name
+        assert price["for"], name
+        assert (price["usd"] is None) == price["found"].startswith("not found"), name
+
+
+def test_a_price_that_is_missing_is_said_and_not_counted():
+    prices = costs.Prices({"read": None}, {})
+
+    line = costs.Line("reads", "5", prices.of("read", 5))
+
+    assert costs._table([line]).endswith("| reads | 5 | no price found |")
+    assert "Together 1.00 USD" in costs._total([line, costs.Line("else", "", 1.0)])
+
+
+def test_pace_is_that_of_our_own_line():
+    text = (
+        "  1 file(s), 200 s of sound\n  faster-whisper  30.0 s (1 to 2)\n  earwitness  20.0 s (1)\n"
+    )
+
+    assert costs.measured_pace(text) == pytest.approx(0.1)
+
+
+def test_tables_are_written_between_their_marks_and_nowhere_else():
+    page = f"before\n{costs.BEGIN}\nold\n{costs.END}\nafter\n"
+
+    new = costs.written(page, f"{costs.BEGIN}\nnew\n{costs.END}")
+
+    assert new == f"before\n{costs.BEGIN}\nnew\n{costs.END}\nafter\n"
+
+
+@pytest.fixture
+def billed(monkeypatch):
+    """Firestore's operations as they are billed: a query that finds nothing is one read."""
+    seen = Counter()
+
+    def commit(request, answer):
+        for write in request["writes"]:
+            gone = type(write).pb(write).WhichOneof("operation") == "delete"
+            seen["deletes" if gone else "writes"] += 1
+        return answer
+
+    def documents(request, answer):
+        seen["reads"] += len(request["documents"])
+        return answer
+
+    def query(_, answer):
+        found = list(answer)
+        seen["reads"] += max(1, sum(1 for one in found if one.document.name))
+        return iter(found)
+
+    def count(_, answer):
+        seen["reads"] += 1
+        return answer
+
+    for name, look in {
+        "commit": commit,
+        "batch_get_documents": documents,
+        "run_query": query,
+        "run_aggregation_query": count,
+    }.items():
+        monkeypatch.setattr(FirestoreClient, name, _tapped(getattr(FirestoreClient, name), look))
+    return seen
+
+
+def _tapped(call, look):
+    """Google's own client, and a look at what goes through it."""
+
+    def tapped(self, *args, **given):
+        return look(given.get("request") or args[0], call(self, *args, **given))
+
+    return tapped
+
+
+def at_one_moment(parts):
+    """No lease is extended and no day begins, however busy the machine is."""
+    moment = parts.now()
+    return replace(parts, now=lambda: moment)
+
+
+def test_an_idle_tick_reads_as_much_as_the_costs_say(cloud, billed):  # noqa: F811
+    reconcile = wiring.reconcile(at_one_moment(cloud.parts))
+    reconcile()  # the first one of a day also lists uploads and results
+
+    billed.clear()
+    reconcile()
+
+    assert billed == {"reads": USAGE["idle_tick_reads"]["value"]}
+
+
+def test_a_recording_takes_as_much_as_the_costs_say(cloud, billed):  # noqa: F811
+    p = at_one_moment(cloud.parts)
+    billed.clear()
+    wiring.intake(p)(cloud.drop(tone_wav(600)))
+    work = wiring.work(p, SmallEars(survey(segments=22, each_s=27.0)))
+    assert work((Lane.HIGH, Lane.LOW)) is Settled.DONE
+
+    said = {kind: USAGE[f"recording_{kind}"]["value"] for kind in ("reads", "writes", "deletes")}
+    assert billed == said
+    [folder] = p.results.folders(None, 10)
+    files = list(storage.Client().list_blobs(p.settings.results_bucket, prefix=folder.folder))
+    assert 1 + len(files) == USAGE["recording_objects"]["value"]
