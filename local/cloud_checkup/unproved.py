@@ -34,6 +34,7 @@ def placeholders(d: Deployment) -> dict[str, str]:
         "PROJECT": d.settings.project,
         "DATABASE": d.settings.firestore_database,
         "BUCKET": d.settings.uploads_bucket,
+        "PREFIX": d.named("").rstrip("-"),
         "PUSHER": d.identity("push"),
         "AUDIENCE": d.settings.push_audience,
     }
