@@ -106,8 +106,9 @@ def _own(name: str) -> str:
         return ""
     classifiers = metadata.get_all("Classifier") or []
     said = [c.split(" :: ")[-1] for c in classifiers if c.startswith("License :: OSI Approved")]
-    alone = metadata.get("License-Expression") or (said[0] if len(said) == 1 else "")
-    text = alone or (metadata.get("License") or "").partition("\n")[0]
+    [expression, *_] = metadata.get_all("License-Expression") or [""]
+    [written, *_] = metadata.get_all("License") or [""]
+    text = expression or (said[0] if len(said) == 1 else "") or written.partition("\n")[0]
     return SPDX.get(text, text)
 
 
