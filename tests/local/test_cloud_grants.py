@@ -1,6 +1,12 @@
-"""What doctor expects of each workload is what Terraform may give it, no more and no less."""
+"""What doctor expects is what Terraform makes: grants, APIs, topics, buckets."""
 
+import re
+from pathlib import Path
+
+from local.cloud_checkup.apis import NEEDED
+from local.cloud_checkup.buckets import NOUNS
 from local.cloud_checkup.expected import FUNCTIONS, GRANTS, On
+from local.cloud_checkup.pubsub import expected_topics
 from tests.local import cloud_project as cloud
 from tests.terraform.golden_roles import OF_PROJECT, OF_STACK, STORE
 
@@ -52,3 +58,30 @@ def test_doctor_looks_for_everything_that_a_workload_is_given():
     again = {g for g in of_workloads if g[1] in ("run service-high", "run service-low")}
 
     assert of_workloads - again - looked_for() == set()
+
+
+TERRAFORM = Path(__file__).parents[2] / "terraform"
+#: What builds, an option, or Terraform's own work needs, and nothing that runs.
+NOT_LOOKED_FOR = {
+    *("billingbudgets", "cloudkms", "compute", "dns", "workloadidentity"),
+    *("containerscanning", "ondemandscanning"),
+}
+
+
+def test_doctor_looks_for_the_apis_that_terraform_switches_on():
+    text = (TERRAFORM / "apis.tf").read_text(encoding="utf-8")
+    on = set(re.findall(r'^    "(\w+)\.googleapis\.com"', text, re.MULTILINE))
+
+    assert set(NEEDED) <= on
+    assert on - set(NEEDED) - NOT_LOOKED_FOR == set()
+
+
+def test_doctor_looks_for_the_buckets_that_terraform_makes():
+    text = "".join(f.read_text("utf-8") for f in sorted((TERRAFORM / "stack").glob("*.tf")))
+    made = re.findall(r'^resource "google_storage_bucket" "(\w+)"', text, re.MULTILINE)
+
+    assert set(NOUNS) == set(made)
+
+
+def test_the_topics_that_doctor_looks_for_are_those_of_the_code():
+    assert set(expected_topics()) == set(cloud.TOPICS) - {"undelivered", "upload-arrivals"}
