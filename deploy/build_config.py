@@ -60,6 +60,7 @@ def faults(text: str, root: Path = ROOT) -> list[str]:
         *_unpinned(config),
         *_secrets(config),
         *_unlogged(config),
+        *_untimed(config),
         *(wrong for step in steps for wrong in _scripted(step, root)),
     ]
 
@@ -137,6 +138,22 @@ def _secrets(config: Config) -> Iterator[str]:
 def _unlogged(config: Config) -> Iterator[str]:
     if config.get("options", {}).get("logging") not in LOGGED and "logsBucket" not in config:
         yield "A build with an identity of its own says where its logs go: options.logging."
+
+
+def _untimed(config: Config) -> Iterator[str]:
+    """A step that hangs is ended by its own timeout; the build's leaves room for all of them."""
+    ends: dict[str, float] = {AT_ONCE: 0.0}
+    for step in config["steps"]:
+        if "timeout" not in step:
+            yield f"{step.get('id')} has no timeout."
+        begins = max((ends.get(other, 0.0) for other in step.get("waitFor", [])), default=0.0)
+        ends[step.get("id", "")] = begins + _seconds(step.get("timeout", "0s"))
+    if max(ends.values()) > _seconds(config.get("timeout", "0s")):
+        yield f"The build's timeout is shorter than its steps' one after another: {ends}."
+
+
+def _seconds(duration: str) -> float:
+    return float(duration.removesuffix("s"))
 
 
 def _scripted(step: Step, root: Path) -> Iterator[str]:

@@ -29,7 +29,12 @@ WRONG = {
     "an unknown key of a step": (("    timeout:", "    timeOut:"), "timeOut"),
     "an unknown option": (("  diskSizeGb:", "  diskSize:"), "diskSize"),
     "a machine there is not": (("E2_HIGHCPU_8", "E2_HIGHCPU_9"), "E2_HIGHCPU_9"),
-    "a time that is none": (("timeout: 7200s", "timeout: 2h"), "2h"),
+    "a time that is none": (("timeout: 10800s", "timeout: 3h"), "3h"),
+    "less time than the steps have": (
+        ("timeout: 10800s", "timeout: 3600s"),
+        "The build's timeout is shorter than its steps' one after another",
+    ),
+    "a step that may hang": (("    timeout: 600s\n", ""), "lint has no timeout."),
     "waiting for nobody": (
         ("waitFor: [environment]", "waitFor: [enviroment]"),
         "lint waits for enviroment, which is no step above it.",

@@ -130,6 +130,20 @@ def test_apply_cannot_make_itself_more_than_it_is(everything):
         assert f"'{role}'" not in limited["condition"]["expression"]
 
 
+def test_a_plan_asks_google_for_what_build_may_read(everything):
+    """`-refresh=false` leaves resources alone; data sources are read all the same."""
+    root = json.loads(everything.plan.read_text())["configuration"]["root_module"]
+    asked = {r["type"] for r in root["resources"] if r["mode"] == "data"}
+    inside = json.dumps(root["module_calls"])
+
+    assert asked == {
+        "google_bigquery_default_service_account",
+        "google_project",
+        "google_storage_project_service_account",
+    }
+    assert '"mode": "data"' not in inside
+
+
 def test_whoever_proposes_a_change_can_write_a_log_and_nothing_else(everything):
     grants = [e for e in everything.entities if "role" in e.values]
 
