@@ -48,6 +48,13 @@ def test_an_image_runs_as_nobody_special(target):
     assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", user)
 
 
+def test_mounted_weights_belong_to_who_reads_them():
+    user, group = STAGES["service"].all("USER")[0].split(":")
+    module = (ROOT / "terraform/modules/run_service/main.tf").read_text()
+
+    assert f'"uid={user}", "gid={group}"' in module
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_process_itself_gets_sigterm(target):
     """A shell between would keep it, and Cloud Run would kill after ten seconds."""

@@ -128,6 +128,8 @@ resource "google_cloud_run_v2_service" "this" {
         gcs {
           bucket    = volumes.value.bucket
           read_only = true
+          # Folders that are only parts of names; files of the image's own user (Dockerfile).
+          mount_options = ["implicit-dirs", "uid=10001", "gid=10001"]
         }
       }
     }
