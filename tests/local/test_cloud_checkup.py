@@ -5,14 +5,21 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import RefreshError
+from google.auth.transport.requests import AuthorizedSession
 
 from gpu_service.tickets import parse
 from local.cloud_checkup import checkup
+from local.cloud_checkup.deployment import Deployment
 from local.cloud_checkup.firestore import written
 from local.cloud_checkup.push import LOOKS, Ring
+from local.cloud_checkup.rest import Rest
 from local.cloud_checkup.unproved import PAGE as UNPROVED
 from local.cloud_checkup.unproved import rows
 from shared.domain.lanes import Lane
+from shared.errors import IdentityUnavailable
+from shared.settings import load
 from tests.local import cloud_project as cloud
 from tests.local.cloud_project import PARENT, PLACE, PROJECT, REGION, STORE, CloudProject, Served
 
@@ -382,6 +389,21 @@ def test_a_line_that_is_broken_is_said(served):
     assert [f.said for f in found] == [
         "serviceusage: Google does not answer. Try again in a moment."
     ]
+
+
+class LoggedOut(AnonymousCredentials):
+    """A login that has ended, as google-auth says it."""
+
+    def before_request(self, *_):
+        raise RefreshError("Reauthentication is needed.")
+
+
+def test_a_login_that_has_ended_ends_the_checkup(home):
+    rest = Rest(AuthorizedSession(LoggedOut()), {"serviceusage": "http://127.0.0.1:1"})
+    there = Deployment(rest, load(**cloud.SETTINGS))
+
+    with pytest.raises(IdentityUnavailable, match="gcloud auth application-default login"):
+        list(checkup.findings(there, checkup.READING))
 
 
 class Turns:
