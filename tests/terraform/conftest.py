@@ -51,3 +51,10 @@ def topology(workshop) -> Callable[[str], Topology]:
 def every(request, topology) -> Topology:
     """Each variant in turn."""
     return topology(request.param)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test of a variant waits for its plan, and long where the machine is busy."""
+    for item in items:
+        if "/tests/terraform/" in item.path.as_posix():
+            item.add_marker(pytest.mark.timeout(1800))
