@@ -124,4 +124,4 @@ truth: env-test  ## what the answers are worth: docs/truth.md (ARGS=--replay: fr
 	@$(BIN)/python -m truth $(ARGS)
 
 clean:  ## remove what `make` made; recordings and results stay
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) $(EMULATORS) $(MODELS) $(CHECKOV) $(IMAGES) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
