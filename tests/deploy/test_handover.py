@@ -80,6 +80,8 @@ class Builds:
         for path in ("terraform", "dist", ".build", "functions", "shared", "deploy", "local"):
             (workspace / path).mkdir(parents=True)
         (workspace / "requirements").mkdir()
+        (workspace / "dist/sbom").mkdir()
+        (workspace / "dist/sbom/gateway.cdx.json").write_text("{}")
         (workspace / "dist/functions.zip").write_text("the archive")
         (workspace / "terraform/main.tf").write_text(
             CONFIGURATION.replace("STATE", str(self.state))
@@ -87,8 +89,7 @@ class Builds:
         (workspace / "terraform/terraform.tfvars").write_text('project = "my-recordings-4711"')
         (workspace / ".build/images.auto.tfvars.json").write_text(json.dumps({"images": images}))
         for image in images:
-            for found in ("sbom", "vulnerabilities"):
-                (workspace / f".build/{image}.{found}.json").write_text("[]")
+            (workspace / f".build/{image}.vulnerabilities.json").write_text("[]")
         return workspace
 
     def run(self, file, step, workspace, **substitutions):
@@ -161,7 +162,7 @@ def test_a_bundle_is_named_by_its_hash_and_its_plan_can_be_read_beside_it(builds
     assert IMAGES["service"] in text
     kept = json.loads((builds.cloud / "artefacts/builds/one/images.auto.tfvars.json").read_text())
     assert kept == {"images": IMAGES}
-    assert (builds.cloud / "artefacts/builds/one/gateway.sbom.json").exists()
+    assert (builds.cloud / "artefacts/builds/one/gateway.cdx.json").exists()
 
 
 def test_a_bundle_that_was_changed_is_not_unpacked(builds):
