@@ -59,6 +59,11 @@ run "no_gpu" {
   variables {
     gpu = null
   }
+
+  assert {
+    condition     = output.stacks["home"].page == "https://ew-gateway-4711.europe-west4.run.app/"
+    error_message = "Without a GPU there is a page all the same; tests/terraform looks at the machines."
+  }
 }
 
 run "two_services_on_large_cards_with_everything_on" {
@@ -71,6 +76,11 @@ run "two_services_on_large_cards_with_everything_on" {
     openai             = true
     engines            = { qwen = { kind = "qwen2_audio", checkpoint = "gs://bucket/qwen", device = "cuda", dtype = "bfloat16" } }
     cascade            = { transcribe = ["qwen", "whisper"] }
+  }
+
+  assert {
+    condition     = output.stacks["home"].page == "https://ew-gateway-4711.europe-west4.run.app/"
+    error_message = "With two services there is one page; tests/terraform looks at the machines."
   }
 }
 
