@@ -1,20 +1,12 @@
-# Images of the two services. Deployed ones are named by digest, so an old image is kept as long as
-# it may be rolled back to, and no longer.
+# Images of the two services. Every build pushes both, so old ones go: after half a year, tagged or
+# not, but never the 50 newest of each. What runs is among those unless 50 builds came after it.
 
 resource "google_artifact_registry_repository" "images" {
   cleanup_policies {
     id     = "keep-recent"
     action = "KEEP"
     most_recent_versions {
-      keep_count = 10
-    }
-  }
-
-  cleanup_policies {
-    id     = "keep-tagged"
-    action = "KEEP"
-    condition {
-      tag_state = "TAGGED"
+      keep_count = 50
     }
   }
 
@@ -23,8 +15,8 @@ resource "google_artifact_registry_repository" "images" {
     id     = "delete-old"
     action = "DELETE"
     condition {
-      older_than = "2592000s" # 30 days
-      tag_state  = "UNTAGGED"
+      older_than = "15552000s" # 180 days
+      tag_state  = "ANY"
     }
   }
 
