@@ -21,9 +21,6 @@ locals {
     }
   }
   buckets = { uploads = google_storage_bucket.uploads.name }
-
-  # Where alerts.tf looks for errors.
-  function_names = [for one in module.function : one.name]
 }
 
 resource "google_storage_bucket_object" "functions" {

@@ -23,9 +23,6 @@ locals {
     { for lane in keys(local.lane_service) : "lane-${lane}" => module.lane[lane].topic },
   )
   publishers = ["gateway", "on_audio_uploaded", "reconcile", "service"]
-
-  # Where alerts.tf looks for dead letters.
-  dead_subscription = google_pubsub_subscription.jobs_dead.name
 }
 
 resource "google_pubsub_topic" "topic" {

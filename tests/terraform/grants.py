@@ -5,10 +5,9 @@
 every stack is held against the same list, and a grant across stacks is on nobody's.
 """
 
-import json
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tests.terraform.topologies import PREFIX, PROJECT, Entity, Topology
 
@@ -61,9 +60,8 @@ def unweighed(topology: Topology) -> list[str]:
 
 def granted(topology: Topology, stack: str) -> set[Grant]:
     """What one stack gives to whom; for the stack "", what the project gives beside them."""
-    written = json.loads(topology.plan.read_text())["configuration"]["root_module"]
     return {
-        Grant(_who(e), _on(e, topology, written), str(e["role"]).removeprefix("roles/"))
+        Grant(_who(e), _on(e, topology), str(e["role"]).removeprefix("roles/"))
         for e in topology.entities
         if e.stack == stack and (e.kind in ON or e.kind == "google_project_iam_member")
     }
@@ -88,11 +86,11 @@ def _who(entity: Entity) -> str:
     return f"agent {agent[1]}" if agent and name.endswith(NUMBER) else member
 
 
-def _on(entity: Entity, topology: Topology, written: dict[str, Any]) -> str:
+def _on(entity: Entity, topology: Topology) -> str:
     noun, argument = ON.get(entity.kind, ("project", ""))
     name = str(entity[argument]) if argument else ""
     if "ExtType" in name:  # made up by the stand-in, which did not know it: follow the reference
-        name = _referred(entity, argument, topology, written)
+        name = _referred(entity, argument, topology)
     on = f"{noun} {_short(name, entity.stack)}".strip()
     held = entity.values.get("condition") or []
     return f"{on} if {_plain(held[0]['expression'], entity.stack)}" if held else on
@@ -109,8 +107,9 @@ def _plain(text: str, stack: str) -> str:
     return re.sub(rf"{NUMBER}-[a-z0-9-]+", "NUMBER-REGION", text).replace(PROJECT, "PROJECT")
 
 
-def _referred(entity: Entity, argument: str, topology: Topology, written: dict[str, Any]) -> str:
+def _referred(entity: Entity, argument: str, topology: Topology) -> str:
     """The own name of what a grant's argument refers to, in the same module."""
+    written = topology.written
     here = re.sub(r"\[[^]]*\]", "", entity.address).split(".")
     while here[0] == "module":
         written, here = written["module_calls"][here[1]]["module"], here[2:]

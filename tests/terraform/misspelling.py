@@ -2,8 +2,7 @@
 
 All are misspelt at once, and an objection counts only for the argument it is about: one that names
 it, at its own line. As Terraform stops at what others depend on, those it objected to are put right
-and the rest are tried again, until a round brings no objection any more. What is left then is seen
-by nobody.
+and the rest are tried again, until a round brings no objection any more.
 
 Not looked at, for no argument is there: keys of objects. Terraform drops those that the type of a
 module's variable does not have; the plan tests see what became of them.
@@ -11,12 +10,12 @@ module's variable does not have; the plan tests see what became of them.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.terraform.topologies import Workshop
+from tests.terraform.topologies import GIVEN, VARIANTS, Workshop
 
 _TEMPLATE = r'\$\{(?:[^{}"]|"(?:[^"\\]|\\.)*"|\{[^{}]*\})*\}'
 #: Source: HCL native syntax specification, "Lexical elements".
@@ -28,6 +27,8 @@ TOKEN = re.compile(
     r"|(?P<sign>==|=>|\n|.)",
     re.DOTALL,
 )
+#: What terraform complains of, as its JSON has it.
+Objections = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +92,20 @@ def of_folder(folder: Path) -> list[Argument]:
     return [argument for file, text in named for argument in arguments(file, text)]
 
 
-def unseen(workshop: Workshop, pending: Iterable[Argument]) -> list[Argument]:
-    """The arguments whose misspelling validate says nothing about. Changes the workshop's files."""
+def unseen(
+    workshop: Workshop, pending: Sequence[Argument], asked: Callable[[Workshop], Objections]
+) -> list[Argument]:
+    """The arguments whose misspelling nobody objects to. Puts the workshop's files right again."""
     right = {a.file: (workshop.folder / a.file).read_text() for a in pending}
-    pending = list(pending)
-    while pending:
+    left, before = list(pending), len(pending) + 1
+    while left and len(left) < before:
         for file, text in right.items():
-            (workshop.folder / file).write_text(misspelt(text, pending, file))
-        said = _objections(workshop)
-        left = [a for a in pending if not any(_about(a, one) for one in said)]
-        if len(left) == len(pending):
-            return left
-        pending = left
-    return []
+            (workshop.folder / file).write_text(misspelt(text, left, file))
+        said, before = asked(workshop), len(left)
+        left = [a for a in left if not any(_about(a, one) for one in said)]
+    for file, text in right.items():
+        (workshop.folder / file).write_text(text)
+    return left
 
 
 def misspelt(text: str, wrong: Iterable[Argument], file: str) -> str:
@@ -113,9 +115,18 @@ def misspelt(text: str, wrong: Iterable[Argument], file: str) -> str:
     return text
 
 
-def _objections(workshop: Workshop) -> list[dict[str, Any]]:
+def validate(workshop: Workshop) -> Objections:
     said: dict[str, Any] = json.loads(workshop.run("validate", "-json", check=False))
     return [one for one in said["diagnostics"] if one["severity"] == "error" and "range" in one]
+
+
+def plan(workshop: Workshop) -> Objections:
+    """With everything on, for what is only there then."""
+    given = workshop.folder / "everything.tfvars.json"
+    given.write_text(json.dumps({**GIVEN, **VARIANTS["everything"]}))
+    printed = workshop.run("plan", "-json", f"-var-file={given}", check=False)
+    said = (json.loads(line).get("diagnostic", {}) for line in printed.splitlines())
+    return [one for one in said if "range" in one]
 
 
 def _about(argument: Argument, objection: dict[str, Any]) -> bool:

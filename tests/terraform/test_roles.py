@@ -17,7 +17,7 @@ FOREIGN = {f"{PROJECT}-{PREFIX}-state": "bucket state"}
 
 def expected(topology: Topology, stack: str) -> set[Grant]:
     """The list's lines about what this topology has."""
-    told = json.dumps(json.loads(topology.plan.read_text())["variables"])
+    told = json.dumps(topology.variables)
     there = things(topology, stack) | {on for name, on in FOREIGN.items() if name in told}
     listed = lines(OF_STACK if stack else OF_PROJECT)
     return {g for g in listed if thing(g.on) in there and _is_there(g.who, there, told)}

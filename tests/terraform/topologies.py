@@ -87,6 +87,8 @@ class Topology:
 
     entities: tuple[Entity, ...]
     plan: Path  #: its plan, as JSON
+    variables: Mapping[str, Any]
+    written: Mapping[str, Any]  #: the configuration it is of, as the plan has it
 
     def all(self, *kinds: str) -> list[Entity]:
         return [e for e in self.entities if e.kind in kinds]
@@ -159,7 +161,9 @@ class Workshop:
         written.write_text(self.run("show", "-json", plan))
         self.run("apply", "-no-color", f"-state={state}", plan)
         shown = json.loads(self.run("show", "-json", state))
-        return Topology(tuple(_entities(shown["values"]["root_module"])), written)
+        entities = tuple(_entities(shown["values"]["root_module"]))
+        configuration = json.loads(written.read_text())["configuration"]["root_module"]
+        return Topology(entities, written, {**GIVEN, **variables}, configuration)
 
 
 def _entities(module: Mapping[str, Any]) -> Iterator[Entity]:
