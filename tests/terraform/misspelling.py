@@ -10,7 +10,7 @@ module's variable does not have; the plan tests see what became of them.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ TOKEN = re.compile(
     r"|(?P<sign>==|=>|\n|.)",
     re.DOTALL,
 )
+LOCALS = ("locals",)
 #: What terraform complains of, as its JSON has it.
 Objections = list[dict[str, Any]]
 
@@ -93,18 +94,37 @@ def of_folder(folder: Path) -> list[Argument]:
 
 
 def unseen(
-    workshop: Workshop, pending: Sequence[Argument], asked: Callable[[Workshop], Objections]
+    workshop: Workshop, tried: Sequence[Argument], asked: Callable[[Workshop], Objections]
 ) -> list[Argument]:
     """The arguments whose misspelling nobody objects to. Puts the workshop's files right again."""
-    right = {a.file: (workshop.folder / a.file).read_text() for a in pending}
-    left, before = list(pending), len(pending) + 1
+    right = {a.file: (workshop.folder / a.file).read_text() for a in tried}
+    # Locals by themselves: each is missed in many places, and saying so takes terraform long.
+    left = [
+        argument
+        for of_locals in (False, True)
+        for argument in _rounds(workshop, right, _among(tried, of_locals), asked)
+    ]
+    for file, text in right.items():
+        (workshop.folder / file).write_text(text)
+    return left
+
+
+def _among(tried: Sequence[Argument], of_locals: bool) -> list[Argument]:
+    return [a for a in tried if (a.block == LOCALS) is of_locals]
+
+
+def _rounds(
+    workshop: Workshop,
+    right: Mapping[str, str],
+    left: list[Argument],
+    asked: Callable[[Workshop], Objections],
+) -> list[Argument]:
+    before = len(left) + 1
     while left and len(left) < before:
         for file, text in right.items():
             (workshop.folder / file).write_text(misspelt(text, left, file))
-        said, before = asked(workshop), len(left)
-        left = [a for a in left if not any(_about(a, one) for one in said)]
-    for file, text in right.items():
-        (workshop.folder / file).write_text(text)
+        said, before = _by_place(asked(workshop)), len(left)
+        left = [a for a in left if not _objected(a, said)]
     return left
 
 
@@ -129,16 +149,26 @@ def plan(workshop: Workshop) -> Objections:
     return [one for one in said if "range" in one]
 
 
-def _about(argument: Argument, objection: dict[str, Any]) -> bool:
+def _by_place(objections: Objections) -> dict[tuple[str, int], list[str]]:
+    """What was said of each line of each file, and of a folder's locals, as its line 0."""
+    said: dict[tuple[str, int], list[str]] = {}
+    for one in objections:
+        file, line = one["range"]["filename"], one["range"]["start"]["line"]
+        said.setdefault((file, line), []).append(one["detail"])
+        if "local value with the name" in one["detail"]:
+            said.setdefault((str(Path(file).parent), 0), []).append(one["detail"])
+    return said
+
+
+def _objected(argument: Argument, said: Mapping[tuple[str, int], list[str]]) -> bool:
     """That its new name is unknown, at its line, or that its old one is missing, at its block's.
 
     A local is missed where it is read.
     """
-    file, line = objection["range"]["filename"], objection["range"]["start"]["line"]
-    detail, name = objection["detail"], argument.name
-    if argument.block == ("locals",):
-        same = Path(file).parent == Path(argument.file).parent
-        return same and f'local value with the name "{name}"' in detail
-    unknown = line == argument.line and f'"{name}{name[-1]}"' in detail
-    missing = line == argument.opened and f'The argument "{name}" is required' in detail
-    return file == argument.file and (unknown or missing)
+    file, name = argument.file, argument.name
+    if argument.block == LOCALS:
+        missed = said.get((str(Path(file).parent), 0), [])
+        return any(f'"{name}"' in detail for detail in missed)
+    unknown = any(f'"{name}{name[-1]}"' in d for d in said.get((file, argument.line), []))
+    required = said.get((file, argument.opened), [])
+    return unknown or any(f'The argument "{name}" is required' in d for d in required)
