@@ -58,7 +58,7 @@ COLOURS = [
     "blue",
     "yellow",
     "black",
-    "wooden",
+    "broken",
     "silver",
     "heavy",
     "little",

@@ -16,10 +16,9 @@ from truth.coverage import (
 LONGEST_S = 10_800
 
 
-def check(one: Listened, misheard: int = 0) -> None:
+def check(one: Listened) -> None:
     missed = [text for text, hit in zip(one.texts, found(one.texts), strict=True) if not hit]
-    assert len(missed) <= misheard, missed
-    assert all(one.texts)
+    assert not missed
     assert len(one.texts) == one.length_s / WINDOW_S
     assert one.coverage >= LEAST_COVERAGE
 
@@ -52,7 +51,5 @@ def test_five_minutes_are_heard_whole() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(2_400)
 def test_three_hours_are_heard_whole() -> None:
-    """360 windows with 5 s of speech each. Of a wooden mountain Whisper base makes a wood amount:
-    one window may be misheard, and every one has words.
-    """
-    check(listened(LONGEST_S), misheard=1)
+    """360 windows with 5 s of speech each."""
+    check(listened(LONGEST_S))
