@@ -6,7 +6,8 @@ from gpu_service.engines.engine import Clip
 from gpu_service.hearing.against_sound import checked
 from gpu_service.serving.server import Server
 from shared.domain.answers import Answer, Task
-from shared.domain.sound import MAX_SEGMENT_S
+from shared.domain.confined import confined
+from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
 from shared.errors import EngineDied, EngineUnavailable, InvalidStream
 
 #: Times each engine is asked about a piece before the stream is told.
@@ -52,7 +53,7 @@ def heard(
     clip: Clip,
     alive: Callable[[], None] = lambda: None,
 ) -> tuple[Answer, int]:
-    """The first answer an engine gives, and how many failed before; blocks until then.
+    """The first answer an engine gives, confined, and how many failed before; blocks until then.
 
     `alive` is called while it waits, and ends it by raising.
 
@@ -64,6 +65,7 @@ def heard(
     for failed, name in enumerate(tries):
         try:
             [answer] = servers[name].infer(Task.TRANSCRIBE, [clip], alive=alive)
+            answer = confined(answer, clip.samples.size / SAMPLE_RATE)
             return checked(answer, clip, servers[name].capabilities()), failed
         except (EngineUnavailable, EngineDied) as error:
             error.context |= {"engine": name, "retry_count": failed}

@@ -1,16 +1,21 @@
 """Tokens, parking, the mailbox, the watch over rates, the choice of engines."""
 
 import asyncio
+import unicodedata
 
 import pytest
 
 from gpu_service.engines.engine import Capabilities
+from gpu_service.engines.registry import EngineSettings
 from gpu_service.streaming import asking
 from gpu_service.streaming.mailbox import ROOM, Mailbox
 from gpu_service.streaming.rates import WINDOW_S, RateWatch
 from gpu_service.streaming.resuming import Claim, Parked, Tokens
 from shared.domain.answers import Answer, Task
+from shared.domain.confined import CUT, MAX_SPOKEN, MAX_SPOKEN_PER_S
+from shared.domain.sound import SAMPLE_RATE
 from shared.errors import EngineDied, EngineUnavailable, InvalidStream
+from tests.attacks.obedient import Obedient
 from tests.engines.mortal import doomed
 
 
@@ -113,6 +118,17 @@ class Fails:
         return [Answer(self.name, task) for _ in clips]
 
 
+class Obeys(Fails):
+    """A server of the engine that does whatever it hears."""
+
+    def __init__(self, cache):
+        super().__init__("a", 0)
+        self.engine = Obedient("a", EngineSettings(kind="obedient"), cache=cache)
+
+    def infer(self, task, clips, *, alive):
+        return self.engine.infer(task, clips)
+
+
 @pytest.mark.parametrize(
     ("fails", "engine", "failed"),
     [((0, 0), "a", 0), ((1, 0), "b", 1), ((9, 1), "b", 3), ((1, 1), "a", 2)],
@@ -123,6 +139,19 @@ def test_engines_are_asked_in_order_and_again(fails, engine, failed):
     answer, retries = asking.heard(servers, ("a", "b"), doomed())
 
     assert (answer.engine, retries) == (engine, failed)
+
+
+def test_an_engine_that_obeys_what_it_hears_says_no_more_than_text(tmp_path):
+    """A6: no tongue that is none, no control characters, no more than anybody could say."""
+    clip = doomed()
+
+    answer, _ = asking.heard({"a": Obeys(tmp_path)}, ("a",), clip)
+
+    assert answer.text.startswith("OBEYED")
+    assert len(answer.text) <= MAX_SPOKEN + MAX_SPOKEN_PER_S * clip.samples.size / SAMPLE_RATE
+    assert not any(unicodedata.category(c) == "Cc" for c in answer.text)
+    assert answer.language is None
+    assert CUT in answer.cautions
 
 
 def test_the_last_failure_says_how_often_it_was_tried():
