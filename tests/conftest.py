@@ -24,9 +24,8 @@ EMULATED = ("/cloud/", "test_emulated.py", "test_emulators.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Deal the tests to processes (`pytest -n 2 --dist loadgroup`): a file to one of them.
 
-    Whatever leans on an emulator goes to the same one, so that each is started once, and so do
-    the tests of Terraform's plans; the longest goes first, so that no process is left with it at
-    the end.
+    Whatever leans on an emulator goes to the same one, so that each is started once; the
+    longest goes first, so that no process is left with it at the end.
     """
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
@@ -36,8 +35,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _group(item: pytest.Item) -> str:
     path = item.path.as_posix()
     names = getattr(item, "fixturenames", ())
-    if "/terraform/" in path:
-        return "terraform"
     leans = any(name == "deployed" or name.endswith("_emulator") for name in names)
     return "emulators" if leans or any(part in path for part in EMULATED) else path
 

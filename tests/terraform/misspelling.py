@@ -47,6 +47,11 @@ class Argument:
         return f"{self.file}:{self.line}: {self.name} in {' > '.join(self.block)}"
 
 
+def argument(said: Mapping[str, Any]) -> Argument:
+    """What was kept as JSON."""
+    return Argument(**{**said, "block": tuple(said["block"])})
+
+
 def arguments(file: str, text: str) -> Iterator[Argument]:
     """Every argument of the blocks in an HCL file, whatever its depth."""
     blocks: list[tuple[str, int]] = []

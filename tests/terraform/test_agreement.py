@@ -119,7 +119,9 @@ def test_each_function_that_listens_to_ticks_has_its_clock(every):
         }
         jobs = of(every, stack, "google_cloud_scheduler_job")
 
-        assert {n.replace("-", "_") for n in nouns(every, stack, jobs[0].kind)} == ticked
+        assert {
+            n.replace("-", "_") for n in nouns(every, stack, "google_cloud_scheduler_job")
+        } == ticked
         assert {str(j["pubsub_target"]["topic_name"]).endswith(TICKS) for j in jobs} == {True}
 
 

@@ -71,7 +71,7 @@ def unfit(read: Settings, stack: str, topology: Topology) -> list[str]:
     return sorted(name for kind, wants in wanted.items() for name in wants - names[kind])
 
 
-def image(topology: Topology, noun: str) -> Workload:
+def one_of(topology: Topology, noun: str) -> Workload:
     found = [w for w in workloads(topology) if w.noun == noun]
     return found[0]
 
@@ -98,7 +98,7 @@ def test_every_workload_there_is_was_looked_at(topology):
 
 @pytest.mark.parametrize("name", ["EARWITNESS_SLOT", "earwitness_slots", "SLOTS", "GOOGLE_PROJECT"])
 def test_a_variable_that_nobody_reads_is_noticed(topology, name):
-    work = image(topology("images"), "service")
+    work = one_of(topology("images"), "service")
     work.environment[name] = "1"
 
     assert unknown(work) == [name]
@@ -107,7 +107,7 @@ def test_a_variable_that_nobody_reads_is_noticed(topology, name):
 @pytest.mark.parametrize("noun", NEEDED)
 def test_a_variable_that_is_missing_is_noticed(topology, noun):
     for setting in EVERYBODY | NEEDED[noun]:
-        work = image(topology("images"), noun)
+        work = one_of(topology("images"), noun)
         for name in [n for n in work.environment if known(n) == setting]:
             del work.environment[name]
 
@@ -115,7 +115,7 @@ def test_a_variable_that_is_missing_is_noticed(topology, noun):
 
 
 def test_a_value_that_the_code_refuses_is_noticed(topology, monkeypatch):
-    work = image(topology("images"), "service")
+    work = one_of(topology("images"), "service")
     work.environment["EARWITNESS_SLOTS"] = "0"
 
     with pytest.raises(InvalidSettings, match="SLOTS"):
@@ -124,7 +124,7 @@ def test_a_value_that_the_code_refuses_is_noticed(topology, monkeypatch):
 
 def test_a_name_of_another_stack_is_noticed(topology, monkeypatch):
     two = topology("two regions")
-    read = loaded(image(two, "service"), monkeypatch)
+    read = loaded(one_of(two, "service"), monkeypatch)
 
     assert unfit(read, "home", two) == []
     assert len(unfit(read, "us", two)) == 4 + len(Topic) + 1

@@ -151,19 +151,26 @@ class Workshop:
         return done.stdout
 
     def topology(self, variant: str, variables: Mapping[str, Any]) -> Topology:
-        """Plan and apply; each variant has files of its own."""
+        return read(self.made(variant, variables), variables)
+
+    def made(self, variant: str, variables: Mapping[str, Any]) -> Path:
+        """Plan and apply; gives the plan as JSON, beside which the state lies."""
         own = self.folder / variant.replace(" ", "-")
         given = own.with_suffix(".tfvars.json")
         given.write_text(json.dumps({**GIVEN, **variables}))
         plan, state = f"{own}.plan", f"{own}.tfstate"
         self.run("plan", "-no-color", f"-var-file={given}", f"-state={state}", f"-out={plan}")
-        written = own.with_suffix(".plan.json")
-        written.write_text(self.run("show", "-json", plan))
+        own.with_suffix(".plan.json").write_text(self.run("show", "-json", plan))
         self.run("apply", "-no-color", f"-state={state}", plan)
-        shown = json.loads(self.run("show", "-json", state))
-        entities = tuple(_entities(shown["values"]["root_module"]))
-        configuration = json.loads(written.read_text())["configuration"]["root_module"]
-        return Topology(entities, written, {**GIVEN, **variables}, configuration)
+        own.with_suffix(".state.json").write_text(self.run("show", "-json", state))
+        return own.with_suffix(".plan.json")
+
+
+def read(plan: Path, variables: Mapping[str, Any]) -> Topology:
+    shown = json.loads(plan.with_name(plan.name.replace(".plan.", ".state.")).read_text())
+    entities = tuple(_entities(shown["values"]["root_module"]))
+    configuration = json.loads(plan.read_text())["configuration"]["root_module"]
+    return Topology(entities, plan, {**GIVEN, **variables}, configuration)
 
 
 def _entities(module: Mapping[str, Any]) -> Iterator[Entity]:
