@@ -8,7 +8,7 @@ import shared
 from local.calibration.fitting import About, Example, Parted, fit
 from shared.domain.confidence import Calibration, written
 from truth import answers, listening
-from truth.corpus import Part
+from truth.corpus import LANGUAGES, Part
 from truth.labelled import examples
 from truth.listening import ENGINES, ENGLISH_ONLY
 
@@ -16,9 +16,6 @@ FOLDER = Path(shared.__file__).parent / "calibrations"
 #: The engine that is asked before, where a cascade has two: the later one knows whether it
 #: agrees. Its calibration learns from its answers with and without that.
 BEFORE = {"whisper-base": "whisper-tiny.en"}
-#: Languages of which the set holds enough for a file of their own. Of Spanish and French it holds
-#: 48 segments a part; they go by the file for any language.
-OWN_FILE = ("en",)
 DATA = (
     "flite and espeak-ng in English, Spanish and French under noise, reverberation, clipping,"
     " codecs, band limits and speed (truth/)"
@@ -31,10 +28,11 @@ def fit_all() -> list[Path]:
 
 
 def fitted(engine: str) -> Iterator[Calibration]:
-    """One file for English, and for an engine of many languages one for any."""
-    yield _fitted(engine, "en")
-    if engine not in ENGLISH_ONLY:
-        yield _fitted(engine, None)
+    """One file a language of the set, and for an engine of many languages one for any other."""
+    if engine in ENGLISH_ONLY:
+        yield _fitted(engine, "en")
+        return
+    yield from (_fitted(engine, language) for language in (*LANGUAGES, None))
 
 
 def _fitted(engine: str, language: str | None) -> Calibration:

@@ -88,10 +88,18 @@ VOICES: Mapping[tuple[str, Part], tuple[Voice, ...]] = {
     ("es", Part.TRAIN): (
         espeak("es", "m1", 140),
         espeak("es-419", "f2", 140),
+        espeak("es", "m1", 140, 30),
+        espeak("es-419", "f2", 140, 30),
+        espeak("es", "klatt4", 140),
+        espeak("es-419", "klatt4", 140),
     ),
     ("es", Part.CALIBRATION): (
         espeak("es", "m2", 140),
         espeak("es-419", "f1", 140),
+        espeak("es", "m2", 140, 30),
+        espeak("es-419", "f1", 140, 30),
+        espeak("es", "klatt2", 140),
+        espeak("es-419", "klatt2", 140),
     ),
     ("es", Part.TEST): (
         espeak("es", "m3", 140),
@@ -99,9 +107,29 @@ VOICES: Mapping[tuple[str, Part], tuple[Voice, ...]] = {
         espeak("es-419", "Andrea", 140),
     ),
     # Of French as espeak-ng says it Whisper base hears 2 % of the train part right; of this, slow
-    # and low, 8 %.
-    ("fr", Part.TRAIN): (espeak("fr", "m1", 120, 30), espeak("fr-be", "m4", 120, 30)),
-    ("fr", Part.CALIBRATION): (espeak("fr", "m2", 120, 30), espeak("fr-be", "m5", 120, 30)),
+    # and low, 8 %. So it takes many to learn from.
+    ("fr", Part.TRAIN): (
+        espeak("fr", "m1", 120, 30),
+        espeak("fr-be", "m4", 120, 30),
+        espeak("fr", "m1", 120, 40),
+        espeak("fr", "m1", 120, 20),
+        espeak("fr-be", "m1", 120, 30),
+        espeak("fr", "klatt4", 120),
+        espeak("fr", "klatt4", 120, 20),
+        espeak("fr-be", "klatt4", 120),
+        espeak("fr", "klatt4", 120, 30),
+        espeak("fr-be", "m4", 120, 20),
+    ),
+    ("fr", Part.CALIBRATION): (
+        espeak("fr", "m2", 120, 30),
+        espeak("fr-be", "m5", 120, 30),
+        espeak("fr", "m2", 120, 40),
+        espeak("fr", "m2", 120, 20),
+        espeak("fr-be", "m2", 120, 30),
+        espeak("fr", "klatt2", 120),
+        espeak("fr", "klatt2", 120, 20),
+        espeak("fr-be", "klatt2", 120),
+    ),
     ("fr", Part.TEST): (
         espeak("fr", "m3", 120, 30),
         espeak("fr-ch", "m7", 120, 30),

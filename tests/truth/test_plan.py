@@ -17,8 +17,8 @@ from truth.voices import VOICES
 
 #: Answers are committed for these plans; a changed plan needs `make truth` before its digest.
 DIGESTS = {
-    Part.TRAIN: "b09d95eafca6",
-    Part.CALIBRATION: "84d9b818360b",
+    Part.TRAIN: "16ab5cfee734",
+    Part.CALIBRATION: "731d4358135f",
     Part.TEST: "855c0fde4b7d",
 }
 PAIRS = list(combinations(Part, 2))
