@@ -264,12 +264,13 @@ def run(large: int = LARGE, large_emulator: int = LARGE_EMULATOR) -> bool:
         on_firestore(large_emulator)
     except EmulatorMissing as error:
         print(f"  Firestore was not measured: {error}")
-    # find_common reads what grows with the store, and is printed only.
+    # The small store holds 11 passages for find_common to rank, the large one as many as are ever
+    # ranked: its time is judged, how it grew between these two is not.
     kept = [name for name in small if name != "find_common"]
     return all(
         [
-            goal("slowest p95, ms", max(big[n].p95 for n in kept), 10, at_most=True),
-            goal("slowest p99, ms", max(big[n].p99 for n in kept), 50, at_most=True),
+            goal("slowest p95, ms", max(p.p95 for p in big.values()), 10, at_most=True),
+            goal("slowest p99, ms", max(p.p99 for p in big.values()), 50, at_most=True),
             *(goal(f"{n} p95, of 1e3", big[n].p95 / small[n].p95, 1.5, at_most=True) for n in kept),
         ]
     )
