@@ -18,9 +18,10 @@ ALLOWED_SKIPS = ("gpu",)
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 #: Where Google's emulators are leaned on without naming their fixtures.
-EMULATED = ("/cloud/", "test_emulated.py", "test_emulators.py")
+EMULATED = ("/cloud/", "/contracts/", "test_emulated.py", "test_emulators.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Deal the tests to processes (`pytest -n 2 --dist loadgroup`): a file to one of them.
 
