@@ -33,6 +33,15 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Why nothing of a recording may be erased until somebody releases it."""
+
+    reason: str
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """What the list shows of one recording; the transcript lies in the results."""
 
@@ -62,6 +71,10 @@ class Recording:
     confidence: float | None = None
     result: str | None = None  #: results/{tenant}/{id}/{token}, set by `complete`
     trace: str | None = None  #: W3C `traceparent` of its intake; whoever works on it goes on there
+    subject: str | None = None  #: whom it is about, as the uploader says; erased together
+    announced_at: datetime | None = None  #: when it was said that its time ends
+    extended_until: datetime | None = None  #: what somebody asked for; `kept_until` counts it in
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ class State(StrEnum):
 
 #: From -> to. What is not here does not happen.
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.RECEIVED: frozenset({State.QUEUED, State.PROCESSING}),
-    State.QUEUED: frozenset({State.PROCESSING, State.DEAD}),
+    State.RECEIVED: frozenset({State.QUEUED, State.PROCESSING, State.ERASED}),
+    State.QUEUED: frozenset({State.PROCESSING, State.DEAD, State.ERASED}),
     State.PROCESSING: frozenset(
-        {State.QUEUED, State.DEFERRED, State.DONE, State.DEAD, State.REJECTED}
+        {State.QUEUED, State.DEFERRED, State.DONE, State.DEAD, State.REJECTED, State.ERASED}
     ),
-    State.DEFERRED: frozenset({State.QUEUED}),
+    State.DEFERRED: frozenset({State.QUEUED, State.ERASED}),
     State.DONE: frozenset({State.ERASED}),
     State.DEAD: frozenset({State.QUEUED, State.ERASED}),
     State.REJECTED: frozenset({State.ERASED}),

@@ -28,6 +28,8 @@ class Wishes:
     questions: tuple[str, ...] = ()  #: asked of the sound, in this order
 
 
+#: Whom a recording is about: a customer's number, say, better than a name.
+SUBJECT = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
 #: How wishes are kept and read again.
 WISHES = TypeAdapter(Wishes)
 
@@ -58,3 +60,15 @@ def wishes(metadata: Mapping[str, str]) -> Wishes:
         bulk=_one_of("lane", metadata.get("lane"), ("bulk", "auto")) == "bulk",
         questions=questions(metadata.get("question"), metadata.get("questions")),
     )
+
+
+def subject(metadata: Mapping[str, str]) -> str | None:
+    """Whom the recording is about, by whose tag it can be found and erased.
+
+    Raises:
+        InvalidWish: it is empty, longer than 128 characters or not one line.
+    """
+    tag = metadata.get("subject")
+    if tag is not None and not SUBJECT.fullmatch(tag):
+        raise InvalidWish("The upload's subject must be one line of 1 to 128 characters.")
+    return tag

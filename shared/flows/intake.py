@@ -11,7 +11,7 @@ from shared.domain.placement import capped, check_limits, place
 from shared.domain.recording import Failure, Recording, UploadedObject
 from shared.domain.states import State
 from shared.domain.tenants import Tenant, Tier, kept_until
-from shared.domain.wishes import Wishes, wishes
+from shared.domain.wishes import Wishes, subject, wishes
 from shared.errors import EarwitnessError, RefusedAudio, UnknownTenant
 from shared.flows.publish import PublishOutbox
 from shared.logs import about
@@ -73,13 +73,15 @@ class Intake:
             raise UnknownTenant
         limits = capped(tenant.limits, self.max_seconds)
         check_limits(upload.size_bytes, None, limits)
-        wanted = wishes(dict(upload.metadata))
+        metadata = dict(upload.metadata)
+        wanted, about_whom = wishes(metadata), subject(metadata)
         header = probe(
             upload.size_bytes,
             lambda start, length: self.uploads.read(upload.name, upload.generation, start, length),
         )
         check_limits(upload.size_bytes, header.duration_s, limits)
-        return tenant, replace(draft, wishes=wanted, seconds=header.duration_s)
+        heard = header.duration_s
+        return tenant, replace(draft, wishes=wanted, subject=about_whom, seconds=heard)
 
     def _draft(self, upload: UploadedObject) -> Recording:
         """What is known without looking inside; enough to record a refusal."""

@@ -6,7 +6,7 @@ import pytest
 
 from shared.adapters.embedded.sqlite_recordings import MOST_RANKED
 from shared.domain.lanes import Lane
-from shared.domain.recording import Failure, Ledger, Outcome, Passage, Topic
+from shared.domain.recording import Failure, Hold, Ledger, Outcome, Passage, Topic
 from shared.domain.states import State
 from shared.domain.tenants import Tier
 from tests.builders import NOW, placed, recording
@@ -209,6 +209,26 @@ def test_wishes_and_times_survive_the_store(store):
     )
 
     assert store.recordings.get(made.id).wishes == made.wishes
+
+
+def test_whom_it_is_about_and_how_long_it_is_kept_survive_the_store(store):
+    kept = recording(
+        1,
+        subject="customer 4711",
+        announced_at=NOW,
+        extended_until=NOW + timedelta(days=90),
+        hold=Hold("a claim", "key:abc", NOW),
+    )
+
+    made = store.recordings.create_or_get(kept, lambda _: placed())
+
+    known = store.recordings.get(made.id)
+    assert known == made
+    assert (known.subject, known.announced_at, known.hold) == (
+        *(kept.subject, kept.announced_at),
+        kept.hold,
+    )
+    assert known.extended_until == kept.extended_until
 
 
 def test_many_are_fetched_at_once_and_the_unknown_are_left_out(store):

@@ -1,6 +1,6 @@
 import pytest
 
-from shared.domain.wishes import Wishes, wishes
+from shared.domain.wishes import Wishes, subject, wishes
 from shared.errors import InvalidWish
 
 
@@ -39,3 +39,17 @@ def test_a_wish_we_cannot_honour_is_refused(metadata):
 def test_the_refusal_names_what_was_wished():
     with pytest.raises(InvalidWish, match=r"engine='\.\./x'; no engine is named so\."):
         wishes({"engine": "../x"})
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [({}, None), ({"subject": "4711"}, "4711"), ({"subject": "é" * 128}, "é" * 128)],
+)
+def test_subject(metadata, expected):
+    assert subject(metadata) == expected
+
+
+@pytest.mark.parametrize("tag", ["", "x" * 129, "a\nb", "\x00", "\x7f"])
+def test_a_subject_that_is_no_line_is_refused(tag):
+    with pytest.raises(InvalidWish, match="one line of 1 to 128"):
+        subject({"subject": tag})

@@ -267,4 +267,19 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE tenants ADD COLUMN residency INTEGER NOT NULL DEFAULT 0;
     """,
+    # Whom a recording is about, how long it is kept, and what keeps it longer.
+    """
+    ALTER TABLE recordings ADD COLUMN subject TEXT;
+    ALTER TABLE recordings ADD COLUMN announced_us INTEGER;
+    ALTER TABLE recordings ADD COLUMN extended_us INTEGER;
+    ALTER TABLE recordings ADD COLUMN hold_reason TEXT;
+    ALTER TABLE recordings ADD COLUMN hold_actor TEXT;
+    ALTER TABLE recordings ADD COLUMN hold_us INTEGER;
+    CREATE INDEX recordings_due ON recordings (kept_until_us, id)
+        WHERE state <> 'erased' AND hold_us IS NULL;
+    CREATE INDEX recordings_unannounced ON recordings (kept_until_us, id)
+        WHERE state <> 'erased' AND hold_us IS NULL AND announced_us IS NULL;
+    CREATE INDEX recordings_of_subject ON recordings (tenant, subject, id)
+        WHERE subject IS NOT NULL;
+    """,
 )

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import datetime
 from sqlite3 import Connection, Row
 
 from shared.adapters.embedded.sqlite_database import from_us, to_us
 from shared.domain.lanes import Lane
-from shared.domain.recording import Failure, Message, Moved, Recording, Topic
+from shared.domain.recording import Failure, Hold, Message, Moved, Recording, Topic
 from shared.domain.states import State
 from shared.domain.tenants import Tier
 from shared.domain.wishes import WISHES
@@ -16,6 +17,7 @@ _COLUMNS = (  # noqa: SIM905  # reads as the table does
     "id tenant bucket name path generation size_bytes content_type state tier lane rule wishes"
     " received_us updated_us kept_until_us seconds deferred_until_us error_code error_message"
     " review attempts progress language confidence result error_engine trace"
+    " subject announced_us extended_us hold_reason hold_actor hold_us"
 ).split()
 INSERT_RECORDING = (
     f"INSERT INTO recordings ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  # fixed names
@@ -34,6 +36,9 @@ def recording_row(r: Recording) -> tuple[object, ...]:
         *(error.code or None, error.message or None),
         *(int(r.review), r.attempts, r.progress, r.language, r.confidence, r.result),
         *(error.engine, r.trace),
+        *(r.subject, r.announced_at and to_us(r.announced_at)),
+        r.extended_until and to_us(r.extended_until),
+        *((r.hold.reason, r.hold.actor, to_us(r.hold.at)) if r.hold else (None, None, None)),
     )
 
 
@@ -49,8 +54,16 @@ def moved(row: Row) -> Moved:
     return Moved(State(row["state"]), at, row["actor"], row["reason"], failure(row), row["attempt"])
 
 
+def _moment(us: int | None) -> datetime | None:
+    return None if us is None else from_us(us)
+
+
+def hold(row: Row) -> Hold | None:
+    at = _moment(row["hold_us"])
+    return Hold(row["hold_reason"], row["hold_actor"], at) if at else None
+
+
 def recording(row: Row) -> Recording:
-    until = row["deferred_until_us"]
     return Recording(
         id=row["id"],
         tenant=row["tenant"],
@@ -69,7 +82,7 @@ def recording(row: Row) -> Recording:
         updated_at=from_us(row["updated_us"]),
         kept_until=from_us(row["kept_until_us"]),
         seconds=row["seconds"],
-        deferred_until=None if until is None else from_us(until),
+        deferred_until=_moment(row["deferred_until_us"]),
         error=failure(row),
         review=bool(row["review"]),
         attempts=row["attempts"],
@@ -78,6 +91,10 @@ def recording(row: Row) -> Recording:
         confidence=row["confidence"],
         result=row["result"],
         trace=row["trace"],
+        subject=row["subject"],
+        announced_at=_moment(row["announced_us"]),
+        extended_until=_moment(row["extended_us"]),
+        hold=hold(row),
     )
 
 

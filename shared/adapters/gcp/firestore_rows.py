@@ -17,6 +17,7 @@ is only carried, never asked for, is JSON in one field that no index covers.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from google.cloud.firestore_v1 import SERVER_TIMESTAMP, DocumentReference
@@ -24,7 +25,7 @@ from google.cloud.firestore_v1 import SERVER_TIMESTAMP, DocumentReference
 from shared.adapters.gcp.firestore_client import Commit, Snapshot
 from shared.domain.lanes import Lane
 from shared.domain.moments import from_us, to_us
-from shared.domain.recording import Failure, Ledger, Message, Moved, Recording, Topic
+from shared.domain.recording import Failure, Hold, Ledger, Message, Moved, Recording, Topic
 from shared.domain.states import State, check
 from shared.domain.tenants import Tier
 from shared.domain.wishes import WISHES
@@ -75,7 +76,6 @@ def recording_row(r: Recording) -> dict[str, Any]:
         "wishes": json.dumps(asdict(r.wishes)),
         "received_us": to_us(r.received_at),
         "updated_us": to_us(r.updated_at),
-        "kept_until_us": to_us(r.kept_until),
         "seconds": r.seconds,
         "deferred_until_us": r.deferred_until and to_us(r.deferred_until),
         **failed_with(r.error),
@@ -86,11 +86,39 @@ def recording_row(r: Recording) -> dict[str, Any]:
         "confidence": r.confidence,
         "result": r.result,
         "trace": r.trace,
+        "subject": r.subject,
+        **kept_with(r),
     }
 
 
+def kept_with(r: Recording) -> dict[str, Any]:
+    """The fields that say how long it is kept; `due_us` is there to be asked for.
+
+    None of it is ever due while it is held or once it is erased.
+    """
+    free = r.hold is None and r.state is not State.ERASED
+    return {
+        "kept_until_us": to_us(r.kept_until),
+        "due_us": to_us(r.kept_until) if free else None,
+        "announced_us": r.announced_at and to_us(r.announced_at),
+        "extended_us": r.extended_until and to_us(r.extended_until),
+        "hold_reason": r.hold and r.hold.reason,
+        "hold_actor": r.hold and r.hold.actor,
+        "hold_us": r.hold and to_us(r.hold.at),
+    }
+
+
+def _moment(us: int | None) -> datetime | None:
+    return None if us is None else from_us(us)
+
+
+def hold(row: Row) -> Hold | None:
+    at = _moment(row.get("hold_us"))
+    return Hold(row["hold_reason"], row["hold_actor"], at) if at else None
+
+
 def recording(row: Row) -> Recording:
-    until = row["deferred_until_us"]
+    """Fields that came later (`subject` and those of `kept_with`) are missing in old documents."""
     return Recording(
         id=row["id"],
         tenant=row["tenant"],
@@ -109,7 +137,7 @@ def recording(row: Row) -> Recording:
         updated_at=from_us(row["updated_us"]),
         kept_until=from_us(row["kept_until_us"]),
         seconds=row["seconds"],
-        deferred_until=None if until is None else from_us(until),
+        deferred_until=_moment(row["deferred_until_us"]),
         error=failure(row),
         review=row["review"],
         attempts=row["attempts"],
@@ -118,6 +146,10 @@ def recording(row: Row) -> Recording:
         confidence=row["confidence"],
         result=row["result"],
         trace=row["trace"],
+        subject=row.get("subject"),
+        announced_at=_moment(row.get("announced_us")),
+        extended_until=_moment(row.get("extended_us")),
+        hold=hold(row),
     )
 
 
