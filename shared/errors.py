@@ -211,6 +211,10 @@ class WrongState(EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO
     """The recording is in a state in which this cannot be done."""
 
 
+class AddressUsed(EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False):
+    """This upload address was used already. Ask for a new one."""
+
+
 class CorrectionOutdated(
     WrongState, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
 ):
@@ -245,6 +249,12 @@ class IdentityUnavailable(
     """Nobody vouches for this process now, so it cannot call the GPU service. Try again."""
 
 
+class SignerUnavailable(
+    EarwitnessError, layer=Layer.CONTEXT, severity=Severity.ERROR, retryable=True
+):
+    """Nothing can be signed now, so receipts and seals wait. Trying again will help."""
+
+
 class ServiceUnreachable(
     EarwitnessError, layer=Layer.CONTEXT, severity=Severity.ERROR, retryable=True
 ):
@@ -259,6 +269,18 @@ class InvalidApiKey(
     EarwitnessError, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
 ):
     """There is no valid API key with this request. Make one with `earwitness keys new`."""
+
+
+class ExpiredApiKey(
+    InvalidApiKey, layer=Layer.VALIDATION, severity=Severity.WARNING, retryable=False
+):
+    """This API key's time is over. Make another one with `earwitness keys new`."""
+
+
+class ScopeOutsideRole(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
+):
+    """The key's role does not have all of these scopes. Name fewer, or another role."""
 
 
 class ModelNotFound(

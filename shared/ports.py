@@ -8,13 +8,14 @@ says otherwise nothing was changed then, and calling again is safe.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import BinaryIO, Protocol
 
 from shared.domain.answers import Answer, Task
 from shared.domain.api_keys import ApiKey
 from shared.domain.corrections import Correction
 from shared.domain.lanes import Lane
+from shared.domain.permits import Brought, Permit, Signed
 from shared.domain.prices import Terms
 from shared.domain.questions import Question
 from shared.domain.recording import (
@@ -91,6 +92,15 @@ class ApiKeys(Protocol):
 
         Raises:
             NotFound: there is none of this id.
+        """
+        ...
+
+    def rotate(self, old: ApiKey, new: ApiKey) -> bool:
+        """Put `new` beside `old`, which ends at its `expires_at` and names its successor.
+
+        One commit; both open until then. False, and nothing is changed, where the old key is not
+        there, was revoked or has a successor already, or where the new one's id is taken. Of
+        concurrent callers one rotates.
         """
         ...
 
@@ -427,6 +437,40 @@ class Inlet(Protocol):
         ...
 
 
+class Permits(Protocol):
+    """Addresses that take the bytes of one upload each, signed: what is signed cannot be changed.
+
+    The bucket refuses, with the status of Cloud Storage: another header, value, name or method
+    (403); a signed header left out, or one more that speaks to it (400); another length, or a
+    request after its time (400); a second upload under the name (412).
+    """
+
+    def sign(
+        self, permit: Permit, door: str, valid: timedelta, *, resumable: bool = False
+    ) -> Signed:
+        """The request that brings these bytes, or the one that begins a session for them.
+
+        It may begin until `valid` is over, counted in whole seconds; how long it then takes does
+        not matter. `door` is the origin where the asker found us, for buckets that have no
+        address of their own. Signing twice gives two addresses of the same name, of which one
+        can be used.
+
+        Raises:
+            InvalidSettings: whoever runs this cannot sign.
+        """
+        ...
+
+    def opened(self, request: Brought) -> Permit:
+        """What a request may upload that came to us; of a session, what begins it may.
+
+        Raises:
+            Forbidden: it is not the one that was signed.
+            InvalidRequest: a header is missing or one too many, or its time is over.
+            NotFound: uploads do not come by here; the bucket takes them.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
     file: BinaryIO
@@ -573,6 +617,29 @@ class Corrections(Protocol):
 
     def corrected(self, tenant: str | None = None) -> Iterator[str]:
         """Ids of the recordings somebody corrected, each once, in the order of their ids."""
+        ...
+
+
+class Signer(Protocol):
+    """What vouches for receipts and seals: one Ed25519 key (RFC 8032).
+
+    Every method may raise SignerUnavailable: asking again will help.
+    """
+
+    @property
+    def key_id(self) -> str:
+        """Names the public key, 32 hexadecimal digits: a new key has a new id."""
+        ...
+
+    def public_key(self) -> bytes:
+        """The public key, PEM (SubjectPublicKeyInfo); the same as long as the process lives."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """The 64 bytes with which the public key verifies `message`; at most 64 KiB of it.
+
+        The same message always has the same signature.
+        """
         ...
 
 

@@ -118,6 +118,17 @@ class Settings(Struct, frozen=True, kw_only=True):
         Path | None,
         Meta(description="Environment with Google's emulators; .venv-emulators if unset."),
     ] = None
+    outer_bound_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=365,
+            description="Days after an erasure until the platform itself has forgotten, too, as"
+            " receipts state it: the longest of what buckets, database, messages and logs keep."
+            " Terraform says it in the cloud (terraform/stack/forgetting.tf); on one machine"
+            " nothing is kept behind.",
+        ),
+    ] = 0
     cascade: Annotated[Cascade, Meta(description="Engines per task, first choice first.")] = field(
         default_factory=Cascade
     )
@@ -356,6 +367,15 @@ class Settings(Struct, frozen=True, kw_only=True):
             " machine; unset, Google vouches for it."
         ),
     ] = None
+    signing_kms_key: Annotated[
+        str,
+        Meta(
+            pattern="^(projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+"
+            "/cryptoKeyVersions/[0-9]+)?$",
+            description="Version of the Cloud KMS key (EC_SIGN_ED25519) that signs receipts and"
+            " seals in the cloud, by its full name; one machine has a key of its own in HOME/keys.",
+        ),
+    ] = ""
     api_max_seconds: Annotated[
         Positive, Meta(description="Longest sound the synchronous audio API hears.")
     ] = 1500.0

@@ -28,9 +28,11 @@ from shared.ports import (
     Inlet,
     Jobs,
     Outbox,
+    Permits,
     Publisher,
     Recordings,
     Results,
+    Signer,
     Spending,
     Tenants,
     Uploads,
@@ -70,6 +72,7 @@ class Parts:
     spending: Spending
     api_keys: ApiKeys
     corrections: Corrections
+    signer: Signer
     now: Clock
 
 
@@ -101,6 +104,7 @@ def parts(settings: Settings) -> Parts:
 def _embedded(settings: Settings) -> Parts:
     """Imported late like Google's parts: whoever runs on one need not wait for the other."""
     from shared.adapters.embedded.file_results import FileResults
+    from shared.adapters.embedded.home_signer import HomeSigner
     from shared.adapters.embedded.local_publisher import LocalPublisher
     from shared.adapters.embedded.sqlite_api_keys import SqliteApiKeys
     from shared.adapters.embedded.sqlite_arrivals import SqliteArrivals
@@ -134,6 +138,7 @@ def _embedded(settings: Settings) -> Parts:
         spending=SqliteSpending(db, _holder(settings)),
         api_keys=SqliteApiKeys(db),
         corrections=SqliteCorrections(db),
+        signer=HomeSigner(settings.home / "keys"),
         now=clock,
     )
 
@@ -152,6 +157,7 @@ def _google(settings: Settings) -> Parts:
     from shared.adapters.gcp.firestore_recordings import FirestoreRecordings
     from shared.adapters.gcp.firestore_spending import FirestoreSpending
     from shared.adapters.gcp.firestore_tenants import FirestoreTenants
+    from shared.adapters.gcp.kms_signer import KmsSigner
     from shared.adapters.gcp.pubsub_arrivals import PubSubArrivals
     from shared.adapters.gcp.pubsub_publisher import PubSubPublisher
     from shared.adapters.gcp.storage_results import StorageResults
@@ -177,6 +183,7 @@ def _google(settings: Settings) -> Parts:
         spending=FirestoreSpending(store, _holder(s)),
         api_keys=FirestoreApiKeys(store),
         corrections=FirestoreCorrections(store),
+        signer=KmsSigner(s.signing_kms_key),
         now=clock,
     )
 
@@ -230,6 +237,26 @@ def gateway_identity(settings: Settings) -> Identity:
 
     claims = Claims(s.push_issuer, s.push_audience, s.gateway_email, s.gateway_subject)
     return identity(s.signing_key, claims, clock)
+
+
+def permits(settings: Settings, key: Callable[[], str], now: Clock) -> Permits:
+    """Who signs the addresses of uploads: the bucket's own identity, or `key` of this HOME.
+
+    Raises:
+        InvalidSettings: nobody has said who we are to Google, or the signing key cannot be read.
+    """
+    s = settings
+    if s.backend is Backend.EMBEDDED:
+        from shared.adapters.embedded.home_permits import HomePermits
+
+        return HomePermits(key(), now)
+    from google.cloud import storage
+
+    from shared.adapters.gcp.storage_permits import IamSigner, KeySigner, StoragePermits
+
+    signer = KeySigner(s.signing_key, s.gateway_email) if s.signing_key else IamSigner()
+    with _identity_said():
+        return StoragePermits(storage.Client(s.project), s.uploads_bucket, signer)
 
 
 def publish(p: Parts) -> PublishOutbox:
