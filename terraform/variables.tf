@@ -209,6 +209,25 @@ variable "regions" {
   }
 }
 
+variable "soft_delete" {
+  description = "How long buckets keep what was deleted or replaced, where only an operator finds it, in seconds as Google writes them: 0s (not at all: a mistake is for good), or 604800s to 7776000s (7 to 90 days). It is billed so long, and receipts of erasures say that it may take so long. With delete_protection = false nothing is kept."
+  type        = string
+  default     = "604800s"
+
+  validation {
+    condition     = can(regex("^(0|[1-9][0-9]*)s$", var.soft_delete))
+    error_message = "soft_delete is a duration in whole seconds with its s, such as 604800s for 7 days; Google takes no other unit."
+  }
+  # Of durations: what is none is named by the rule before. Source: Cloud Storage, "Soft delete".
+  validation {
+    condition = try(
+      tonumber(trimsuffix(var.soft_delete, "s")) == 0 || (
+        tonumber(trimsuffix(var.soft_delete, "s")) >= 604800 && tonumber(trimsuffix(var.soft_delete, "s")) <= 7776000
+    ), true)
+    error_message = "Cloud Storage keeps what was deleted for 7 to 90 days, or not at all: give 604800s to 7776000s, or 0s."
+  }
+}
+
 variable "tenant_writers" {
   description = "Who may drop recordings into a tenant's own folder without the gateway, and in which stack (home, or a key of regions): { acme = { members = [\"serviceAccount:drops@acme.iam.gserviceaccount.com\"] } }. They may create there and nothing else."
   type = map(object({

@@ -11,6 +11,7 @@ locals {
     EARWITNESS_TOPIC_PREFIX          = "${var.name}-"
     EARWITNESS_ARRIVALS_SUBSCRIPTION = google_pubsub_subscription.upload_arrivals.name
     EARWITNESS_METRICS_DATASET       = google_bigquery_dataset.measurements.dataset_id
+    EARWITNESS_OUTER_BOUND_DAYS      = tostring(local.outer_bound_days)
     EARWITNESS_TRACES                = "otlp"
   }
 

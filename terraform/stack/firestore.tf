@@ -19,7 +19,7 @@ resource "google_firestore_database" "store" {
   location_id = var.region
   type        = "FIRESTORE_NATIVE"
 
-  # Any minute of the last 7 days can be restored; an erasure's receipt says so.
+  # Any minute of the last 7 days can be restored (forgetting.tf).
   point_in_time_recovery_enablement = "POINT_IN_TIME_RECOVERY_ENABLED"
   delete_protection_state           = var.delete_protection ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
   # Unsaid, `terraform destroy` would leave the database behind, and its bill.

@@ -3,10 +3,11 @@
 # Versioning is off and soft delete is on where anything of a tenant's lies, and the two are one
 # decision. With versioning a delete only makes a generation noncurrent: it can still be read by its
 # number, its lifetime is a lifecycle rule's, and an erasure that forgets one leaves it for good.
-# Soft delete keeps what was deleted or replaced for 7 days, where no reader finds it (404, as the
-# adapter promises) and from where only an operator restores it; then it is gone without anybody
-# doing anything. So 7 days, the least that is not none, is the outer bound that an erasure's receipt
-# states, and it is Firestore's too. A later change does not shorten what was deleted before it.
+# Soft delete keeps what was deleted or replaced for a while (`soft_delete`), where no reader finds it
+# (404, as the adapter promises) and from where only an operator restores it; then it is gone without
+# anybody doing anything. 7 days, the least that is not none, are the default, and Firestore's too; an
+# erasure's receipt states what all of it comes to (forgetting.tf). A later change does not shorten
+# what was deleted before it.
 #
 # Objects change their class by lifecycle only: a rewrite is a new generation, which would be heard
 # again as a new recording.
@@ -14,7 +15,7 @@
 locals {
   # Without protection nothing is kept behind: `terraform destroy` must leave nothing that costs.
   deletion_policy = var.delete_protection ? "PREVENT" : "DELETE"
-  soft_delete_s   = var.delete_protection ? 7 * 24 * 3600 : 0
+  soft_delete_s   = var.delete_protection ? var.soft_delete_s : 0
 
   # Whoever works here, by the name that grants use.
   members = merge(local.identities, { for name, one in module.function : name => one.member })

@@ -78,6 +78,11 @@ variable "region" {
   type        = string
 }
 
+variable "soft_delete_s" {
+  description = "Seconds that buckets keep what was deleted or replaced, while delete_protection is on."
+  type        = number
+}
+
 variable "tenant_writers" {
   description = "Who may drop recordings into the folder of each tenant of this stack."
   type        = map(set(string))

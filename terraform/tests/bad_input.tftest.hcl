@@ -18,9 +18,10 @@ run "the_outermost_that_is_right" {
   command = plan
 
   variables {
-    project = "abcdef"
-    prefix  = "ew12345"
-    region  = "asia-south2"
+    project     = "abcdef"
+    prefix      = "ew12345"
+    region      = "asia-south2"
+    soft_delete = "604800s"
     regions = {
       a    = { region = "europe-west4" }
       b123 = { region = "us-central1" }
@@ -48,6 +49,7 @@ run "the_other_end_is_right_too" {
   command = plan
 
   variables {
+    soft_delete        = "7776000s"
     project            = "abcdefghijklmnopqrstuvwxyz-123"
     prefix             = "ew"
     edge               = { domain = "a-1.ears.example.com", allow = ["192.0.2.0/24"], requests_per_minute = 1000000 }
@@ -59,6 +61,7 @@ run "cpus_are_everywhere" {
   command = plan
 
   variables {
+    soft_delete        = "0s"
     region             = "europe-west3"
     gpu                = null
     high_min_instances = 3
@@ -84,9 +87,11 @@ run "a_region_that_is_not_there" {
     project = "abcde"
     # Everybody.
     viewers = ["group:listeners@example.com", "allUsers"]
+    # A duration in days.
+    soft_delete = "7d"
   }
 
-  expect_failures = [var.alert_emails, var.budget, var.edge, var.images, var.prefix, var.project, var.region, var.viewers]
+  expect_failures = [var.alert_emails, var.budget, var.edge, var.images, var.prefix, var.project, var.region, var.soft_delete, var.viewers]
 }
 
 run "a_second_region_that_is_not_there" {
@@ -108,9 +113,11 @@ run "a_second_region_that_is_not_there" {
     project = "abcdefghijklmnopqrstuvwxyz-1234"
     # Everybody with an account.
     viewers = ["group:listeners@example.com", "allAuthenticatedUsers"]
+    # A duration without its unit.
+    soft_delete = "604800"
   }
 
-  expect_failures = [var.alert_emails, var.budget, var.edge, var.images, var.prefix, var.project, var.regions, var.viewers]
+  expect_failures = [var.alert_emails, var.budget, var.edge, var.images, var.prefix, var.project, var.regions, var.soft_delete, var.viewers]
 }
 
 run "a_zone_is_no_region" {
@@ -130,9 +137,11 @@ run "a_zone_is_no_region" {
     project = "My-recordings"
     # A viewer without a kind.
     viewers = ["group:listeners@example.com", "ada@example.com"]
+    # Half a second.
+    soft_delete = "604800.5s"
   }
 
-  expect_failures = [var.alert_emails, var.budget, var.edge, var.prefix, var.project, var.region, var.viewers]
+  expect_failures = [var.alert_emails, var.budget, var.edge, var.prefix, var.project, var.region, var.soft_delete, var.viewers]
 }
 
 run "home_is_the_first_stack" {
@@ -150,9 +159,11 @@ run "home_is_the_first_stack" {
     project = "4711-recordings"
     # A group without a domain.
     viewers = ["group:listeners@example.com", "group:listeners"]
+    # Less than nothing.
+    soft_delete = "-1s"
   }
 
-  expect_failures = [var.budget, var.edge, var.prefix, var.project, var.regions, var.viewers]
+  expect_failures = [var.budget, var.edge, var.prefix, var.project, var.regions, var.soft_delete, var.viewers]
 }
 
 run "a_key_of_five_letters" {
@@ -168,9 +179,11 @@ run "a_key_of_five_letters" {
     project = "my-recordings-"
     # A domain without an end.
     viewers = ["group:listeners@example.com", "domain:example"]
+    # A second short of the least.
+    soft_delete = "604799s"
   }
 
-  expect_failures = [var.budget, var.edge, var.project, var.regions, var.viewers]
+  expect_failures = [var.budget, var.edge, var.project, var.regions, var.soft_delete, var.viewers]
 }
 
 run "a_key_in_capitals" {
@@ -184,9 +197,11 @@ run "a_key_in_capitals" {
     edge = { domain = "ears.example.com", allow = ["192.0.2.0/24", "203.0.113.0/33"], requests_per_minute = 600 }
     # A person who is gone.
     viewers = ["group:listeners@example.com", "deleted:user:ada@example.com?uid=1"]
+    # A second past the most.
+    soft_delete = "7776001s"
   }
 
-  expect_failures = [var.budget, var.edge, var.regions, var.viewers]
+  expect_failures = [var.budget, var.edge, var.regions, var.soft_delete, var.viewers]
 }
 
 run "a_key_of_nothing" {
@@ -200,9 +215,11 @@ run "a_key_of_nothing" {
     edge = { domain = "ears.example.com", allow = ["example.com"], requests_per_minute = 600 }
     # A viewer with a space.
     viewers = ["group:listeners@example.com", "user:ada lovelace@example.com"]
+    # Neither nothing nor enough.
+    soft_delete = "1s"
   }
 
-  expect_failures = [var.budget, var.edge, var.regions, var.viewers]
+  expect_failures = [var.budget, var.edge, var.regions, var.soft_delete, var.viewers]
 }
 
 run "the_first_region_again" {
@@ -214,9 +231,11 @@ run "the_first_region_again" {
     edge = { domain = "ears.example.com", allow = ["192.0.2.0/24"], requests_per_minute = 0 }
     # A principal of somewhere else.
     viewers = ["group:listeners@example.com", "principal://example.com/subject/ada"]
+    # No duration at all.
+    soft_delete = ""
   }
 
-  expect_failures = [var.edge, var.regions, var.viewers]
+  expect_failures = [var.edge, var.regions, var.soft_delete, var.viewers]
 }
 
 run "two_keys_of_one_region" {

@@ -25,6 +25,7 @@ variables {
   name               = "ew"
   openai             = false
   project_number     = "123456789012"
+  soft_delete_s      = 604800
   tenant_writers     = {}
   vector_dimension   = 1536
   vpc                = false
@@ -114,6 +115,53 @@ run "nothing_of_a_tenants_is_public_versioned_or_deleted_for_good_at_once" {
   assert {
     condition     = alltrue([for rule in google_storage_bucket.uploads.lifecycle_rule : contains(["SetStorageClass", "AbortIncompleteMultipartUpload"], one(rule.action).type)])
     error_message = "The uploads' lifecycle does more than change classes: retention is `retire`'s."
+  }
+}
+
+run "what_was_deleted_is_kept_as_long_as_was_said_and_receipts_state_it" {
+  command = plan
+
+  module {
+    source = "./stack"
+  }
+
+  variables {
+    soft_delete_s = 7776000
+  }
+
+  assert {
+    condition = alltrue([
+      for bucket in [google_storage_bucket.archive, google_storage_bucket.results, google_storage_bucket.uploads] :
+      one(bucket.soft_delete_policy).retention_duration_seconds == 7776000
+    ])
+    error_message = "A bucket keeps what was deleted for another time."
+  }
+
+  assert {
+    condition     = local.remembered_days == { buckets = 90, database = 7, logs = 30, measurements = 9, messages = 14 }
+    error_message = "Something keeps what was erased for other days than its own resource says."
+  }
+
+  assert {
+    condition     = local.environment["EARWITNESS_OUTER_BOUND_DAYS"] == "90"
+    error_message = "A receipt would promise less than buckets keep."
+  }
+}
+
+run "logs_outlive_buckets_that_keep_nothing" {
+  command = plan
+
+  module {
+    source = "./stack"
+  }
+
+  variables {
+    soft_delete_s = 0
+  }
+
+  assert {
+    condition     = one(google_storage_bucket.uploads.soft_delete_policy).retention_duration_seconds == 0 && local.environment["EARWITNESS_OUTER_BOUND_DAYS"] == "30"
+    error_message = "Uploads are kept behind, or a receipt forgets the logs."
   }
 }
 

@@ -28,6 +28,7 @@ variables {
   project           = "my-recordings-4711"
   project_number    = "4711"
   region            = "europe-west4"
+  soft_delete_s     = 604800
   tenant_writers    = {}
   vector_dimension  = 1536
   viewers           = ["group:listeners@example.com"]

@@ -15,7 +15,10 @@ from tests.terraform.workloads import Workload, workloads
 FOREIGN = "OTEL_"
 #: What Cloud Run and Cloud Functions tell every container.
 PLATFORM = {"K_SERVICE": "any", "PORT": "8080"}
-EVERYBODY = {"backend", "firestore_database", "topic_prefix", *NEEDED_IN_CLOUD}
+EVERYBODY = {
+    *("backend", "firestore_database", "outer_bound_days", "topic_prefix"),
+    *NEEDED_IN_CLOUD,
+}
 #: Settings without which a workload starts and does not work, by hand.
 NEEDED = {
     "service": {
