@@ -9,6 +9,7 @@ import msgspec
 from cloudevents.http import CloudEvent
 from msgspec import Meta, Struct
 
+from shared.domain.permits import kept
 from shared.domain.recording import UploadedObject
 from shared.errors import InvalidEvent
 
@@ -49,7 +50,7 @@ def uploaded_object(event: CloudEvent) -> UploadedObject:
         generation=found.generation,
         size_bytes=found.size,
         content_type=found.content_type or "application/octet-stream",
-        metadata=tuple(sorted((found.metadata or {}).items())),
+        metadata=tuple(sorted(kept(found.metadata or {}).items())),
         created_at=found.time_created,
     )
 
@@ -68,3 +69,15 @@ def published_message(event: CloudEvent) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise InvalidEvent("The message is no JSON object.")
     return body
+
+
+def ticks_for(event: CloudEvent, function: str) -> bool:
+    """Whether this tick is meant for the function: each has a clock, and all of them one topic.
+
+    A tick without a name is for everybody: somebody published it by hand.
+    """
+    try:
+        named = event.data["message"].get("attributes") or {}
+        return named.get("function", function) == function
+    except (KeyError, TypeError, AttributeError):
+        return True

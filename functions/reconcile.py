@@ -3,6 +3,7 @@
 import functions_framework
 from cloudevents.http import CloudEvent
 
+from functions.events import ticks_for
 from functions.invocations import invoked
 from shared import wiring
 from shared.edge import settling
@@ -11,4 +12,5 @@ from shared.edge import settling
 @functions_framework.cloud_event
 def reconcile(event: CloudEvent) -> None:
     with invoked("reconcile", "pubsub", event), settling(event["id"]):
-        wiring.reconcile_from_environment()()
+        if ticks_for(event, "reconcile"):
+            wiring.reconcile_from_environment()()

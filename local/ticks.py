@@ -1,8 +1,10 @@
 """The clock that the cloud's scheduler would be."""
 
+import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.resources import files
 
 from local.broker import Broker
 from shared.errors import EarwitnessError
@@ -42,11 +44,24 @@ class Ticks:
             self._stopped.wait(self._every_s)
 
 
-def into_broker(broker: Broker) -> Callable[[], None]:
-    """Publishes a tick, unless the last one still waits."""
+def listeners() -> list[str]:
+    """The functions that listen to ticks, from the one list."""
+    listed = json.loads(files("functions").joinpath("functions.json").read_text(encoding="utf-8"))
+    return [name for name, one in listed.items() if one["trigger"].get("topic") == TOPIC]
+
+
+def topic_of(function: str) -> str:
+    """Where the broker keeps the ticks of one function: a slow one holds up no other."""
+    return f"{TOPIC}-{function}"
+
+
+def into_broker(broker: Broker, functions: Sequence[str]) -> Callable[[], None]:
+    """Publishes a tick for each function, unless its last one still waits."""
 
     def publish() -> None:
-        if not broker.waiting(TOPIC):
-            broker.publish(TOPIC, [{"data": BODY}])
+        for name in functions:
+            if not broker.waiting(topic_of(name)):
+                # As the cloud does, where each has a clock (terraform/stack/scheduler.tf).
+                broker.publish(topic_of(name), [{"data": BODY, "attributes": {"function": name}}])
 
     return publish

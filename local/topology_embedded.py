@@ -9,7 +9,7 @@ from local.posts import Posts
 from local.push_keys import PushKeys
 from local.storage_events import TIMEOUT_S, StorageEvents, upload_push
 from local.ticks import TOPIC as TICKS
-from local.ticks import Ticks, into_broker
+from local.ticks import Ticks, into_broker, listeners, topic_of
 from local.topology import FUNCTIONS, SERVICE, Ports, url
 from shared.adapters.embedded.sqlite_announcements import SqliteAnnouncements
 from shared.adapters.embedded.sqlite_database import Database
@@ -39,7 +39,7 @@ class Embedded:
         self._events = StorageEvents(
             SqliteUploads(self._db, settings.home), self._db, upload_push(self._event_posts)
         )
-        self._ticks = Ticks(into_broker(self._broker))
+        self._ticks = Ticks(into_broker(self._broker, listeners()))
 
     @property
     def broker(self) -> str:
@@ -65,7 +65,7 @@ class Embedded:
         if name == SERVICE:
             self._broker.hurry(*(lane.value for lane in LANES))
         if name == FUNCTIONS:
-            self._broker.hurry(Topic.JOBS_DEAD.value, TICKS)
+            self._broker.hurry(Topic.JOBS_DEAD.value, *map(topic_of, listeners()))
             self._events.hurry()
 
     def halt(self) -> None:
@@ -84,8 +84,8 @@ class Embedded:
             for lane in LANES
         }
         dead = event_push(self._event_posts, Topic.JOBS_DEAD, "on_job_dead")
-        ticks = event_push(self._event_posts, TICKS, "reconcile")
-        return lanes | {
-            Topic.JOBS_DEAD.value: Subscription(dead, 1),
-            TICKS: Subscription(ticks, 1),
+        ticks = {
+            topic_of(name): Subscription(event_push(self._event_posts, TICKS, name), 1)
+            for name in listeners()
         }
+        return lanes | ticks | {Topic.JOBS_DEAD.value: Subscription(dead, 1)}

@@ -115,7 +115,7 @@ class Project:
             self._subscribe(lane, lane, PUSHED_S, tickets)
         for function, topic in _listeners():
             endpoint = f"{functions}/{function}/{_topic(topic)}"
-            self._subscribe(topic, topic, PUSHED_S, endpoint)
+            self._subscribe(function, topic, PUSHED_S, endpoint)  # several may listen to one
 
     def tick(self) -> None:
         """What Cloud Scheduler publishes."""

@@ -84,9 +84,10 @@ def finalized(upload, **changes):
     return {"headers": headers(FINALIZED), "data": json.dumps(kept)}
 
 
-def published(body):
+def published(body, **attributes):
     data = base64.b64encode(json.dumps(body).encode()).decode()
-    message = {"message": {"data": data, "messageId": "1"}, "subscription": "s"}
+    inner = {"data": data, "messageId": "1", "attributes": attributes}
+    message = {"message": inner, "subscription": "s"}
     return {"headers": headers(PUBLISHED), "data": json.dumps(message)}
 
 
@@ -249,6 +250,20 @@ def test_a_tick_hears_an_upload_whose_event_was_lost_and_says_so(function, parts
     assert [r.path for r in parts.recordings.page()] == ["talk.wav"]
     said = [r.getMessage() for r in caplog.records if r.levelname == "INFO"]
     assert said == ["reconciled: uploads_unrecorded 1"]
+
+
+def test_a_tick_of_another_functions_clock_is_settled_and_does_nothing(function, parts, broker):
+    upload = stored(parts, silence_wav(2.0))
+    broker.status = 503
+    function("on_audio_uploaded").post("/", **finalized(upload))
+    broker.status = 200
+
+    other = function("reconcile").post("/", **published({}, function="another"))
+    waiting = len(parts.outbox.pending())
+    own = function("reconcile").post("/", **published({}, function="reconcile"))
+
+    assert (other.status_code, own.status_code) == (200, 200)
+    assert (waiting, parts.outbox.pending()) == (1, [])
 
 
 def test_a_dead_letter_is_one_error_in_the_log(function, parts, caplog):

@@ -274,14 +274,27 @@ def test_ticks_come_at_once_and_do_not_pile_up(brokers):
         came.release()
         return hold.wait(PATIENCE_S)
 
-    broker = brokers(ticks=Subscription(deliver, 1))
-    ticks = Ticks(into_broker(broker), every_s=0.005)
+    broker = brokers(ticks_mend=Subscription(deliver, 1))
+    ticks = Ticks(into_broker(broker, ["mend"]), every_s=0.005)
     ticks.start()
     assert came.acquire(timeout=PATIENCE_S)
-    while not broker.waiting("ticks"):  # the second tick waits; there is never a third
+    while not broker.waiting("ticks-mend"):  # the second tick waits; there is never a third
         pass
-    assert broker.waiting("ticks") == 1
+    assert broker.waiting("ticks-mend") == 1
     ticks.stop()
 
-    assert broker.waiting("ticks") == 1
+    assert broker.waiting("ticks-mend") == 1
+    hold.set()
+
+
+def test_a_function_that_takes_its_time_holds_up_no_other(brokers):
+    came, hold = threading.Semaphore(0), threading.Event()
+    slow = Subscription(lambda _: hold.wait(PATIENCE_S), 1)
+    broker = brokers(ticks_slow=slow, ticks_mend=Subscription(lambda m: not came.release(), 1))
+
+    ticks = Ticks(into_broker(broker, ["slow", "mend"]), every_s=0.005)
+    ticks.start()
+
+    assert all(came.acquire(timeout=PATIENCE_S) for _ in range(5))
+    ticks.stop()
     hold.set()
