@@ -215,6 +215,18 @@ class AddressUsed(EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INF
     """This upload address was used already. Ask for a new one."""
 
 
+class ExtensionRefused(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
+):
+    """The tenant's tier does not keep a recording so long. Ask for a sooner end."""
+
+
+class InvalidSeal(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.CRITICAL, retryable=False
+):
+    """A seal of the audit log was changed. Run `earwitness audit verify`, and keep what it says."""
+
+
 class CorrectionOutdated(
     WrongState, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
 ):
@@ -510,3 +522,13 @@ class AudioTooShort(
 
 class NoEngineSet(InvalidRequest, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False):
     """No engine is set for this. Name one in EARWITNESS_CASCADE__ and the task."""
+
+
+class ExportOver(EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False):
+    """This export is over: a day has passed, or something in it was erased. Ask for a new one."""
+
+
+class ImportRefused(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.ERROR, retryable=False
+):
+    """This is no export that can be imported here. Nothing was changed."""

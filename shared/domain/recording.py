@@ -75,6 +75,7 @@ class Recording:
     announced_at: datetime | None = None  #: when it was said that its time ends
     extended_until: datetime | None = None  #: what somebody asked for; `kept_until` counts it in
     hold: Hold | None = None
+    uploaded_at: datetime | None = None  #: the object's own time; None in old recordings
 
 
 @dataclass(frozen=True, slots=True)

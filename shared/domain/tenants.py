@@ -32,6 +32,8 @@ class Rules:
     weight: float  #: share in fair queueing: a weight of 4 waits a quarter as long
     fallback_usd_a_day: float | None  #: for paid engines, once the tenant has opted in
     burst_files: int = 0  #: short files a tenant may send to the high lane per BURST_WINDOW_S
+    #: How much longer than that a recording may be kept if somebody asks; 0: not at all.
+    max_extension_days: int | None = 0
 
 
 #: Seconds; the window in which `burst_files` are counted, and the longest "short" file.
@@ -39,15 +41,15 @@ BURST_WINDOW_S, BURST_CLIP_S = 600.0, 60.0
 
 TIERS: dict[Tier, Rules] = {
     Tier.FREE: Rules(200 * MB, 1 * HOUR_S, 50, 5 * HOUR_S, 30, None, 1.0, 0.0),
-    Tier.PRO: Rules(2 * GB, 4 * HOUR_S, 2_000, 200 * HOUR_S, None, 6, 4.0, 5.0, burst_files=30),
-    Tier.ENTERPRISE: Rules(5 * GB, 12 * HOUR_S, None, None, 365, None, 8.0, None),
+    Tier.PRO: Rules(2 * GB, 4 * HOUR_S, 2_000, 200 * HOUR_S, None, 6, 4.0, 5.0, 30, 180),
+    Tier.ENTERPRISE: Rules(5 * GB, 12 * HOUR_S, None, None, 365, None, 8.0, None, 0, None),
 }
 
 #: Rules a tenant may be given of its own, by name (`earwitness tenants set`).
 OVERRIDABLE = frozenset(
     {
         *("max_bytes", "max_seconds", "files_a_day", "seconds_a_day", "keep_days", "weight"),
-        "fallback_usd_a_day",
+        *("fallback_usd_a_day", "max_extension_days"),
     }
 )
 
@@ -78,7 +80,7 @@ class Tenant:
         changes = dict(self.overrides)
         if "keep_days" in changes:
             changes["keep_months"] = None  # type: ignore[assignment]  # one of the two holds
-        whole = {"max_bytes", "files_a_day", "keep_days"}
+        whole = {"max_bytes", "files_a_day", "keep_days", "max_extension_days"}
         typed = {k: int(v) if k in whole and v is not None else v for k, v in changes.items()}
         return replace(TIERS[self.tier], **typed)  # type: ignore[arg-type]  # keys are OVERRIDABLE
 
