@@ -48,6 +48,8 @@ STATUS: dict[type[e.EarwitnessError], int] = {
     e.InvalidApiKey: 401,
     e.Forbidden: 403,
     e.WrongState: 409,
+    e.ExportOver: 410,
+    e.AddressUsed: 412,
     TooLarge: 413,
     e.AudioTooLarge: 413,
     e.InvalidRequest: 400,

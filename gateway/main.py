@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import uvicorn
@@ -16,6 +17,7 @@ from gateway import (
     deliberations,
     errors,
     events,
+    exports,
     health,
     keys,
     metrics,
@@ -36,13 +38,14 @@ from gateway.viewers import viewers
 from shared import logs, wiring
 from shared.domain.testimony import VERSION
 from shared.exchanges import Observed
+from shared.ports import Permits
 from shared.settings import Settings
 
 #: Seconds from SIGTERM until open answers are cut; the platform kills after 10 s.
 GRACE_S = 5
 ROUTERS = (
     *(recordings, transcripts, deliberations, corrections, audio, uploads, search, dead_letters),
-    *(events, keys, openai_api, analyses, stream, metrics, health, page),
+    *(events, exports, keys, openai_api, analyses, stream, metrics, health, page),
 )
 SUMMARY = "Recordings in, testimony out."
 
@@ -57,13 +60,22 @@ def create_app(settings: Settings) -> FastAPI:
     app = described()
     app.state.parts = wiring.parts(settings)
     app.state.page_token = secret(settings.home / "keys" / "page.token")
-    app.state.upload_key = secret(settings.home / "keys" / "upload.key")
+    app.state.permits = permits(app, settings)
     app.state.sessions = Sessions(settings.home / "tmp")
     app.state.changes = events.Changes(wiring.changes(settings))
     app.state.upstream = upstream(settings)
     app.state.viewers = viewers(settings)
     app.state.templates = page.templates(settings, app.state.page_token)
     return app
+
+
+def permits(app: FastAPI, settings: Settings) -> Permits:
+    """Who signs the addresses of uploads; on one machine by the app's own clock and key."""
+
+    def now() -> datetime:
+        return app.state.parts.now()  # type: ignore[no-any-return]  # an app's state has no types
+
+    return wiring.permits(settings, lambda: secret(settings.home / "keys" / "upload.key"), now)
 
 
 def upstream(settings: Settings) -> Upstream:

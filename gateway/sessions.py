@@ -1,11 +1,13 @@
 """Uploads that have begun: the bytes held of each, and which request may write them now.
 
-The protocol is Cloud Storage's for resumable uploads, so that one client serves both.
+The protocol is Cloud Storage's for resumable uploads, so that one client serves both. In the cloud
+the bucket keeps them, and none of this is used.
 Source: Cloud Storage, "Perform resumable uploads" and "Resumable uploads".
 """
 
 import errno
 import re
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,17 +15,24 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 from weakref import WeakValueDictionary
 
-from shared.errors import DiskFull, InvalidRequest, WrongState
+from pydantic import TypeAdapter
+
+from shared.domain.permits import Permit
+from shared.errors import DiskFull, InvalidRequest, NotFound, WrongState
 
 #: Bytes taken from a request at a time.
 BLOCK = 1 << 20
-#: How long a begun upload can be gone on with, as long as temporary things are kept.
+#: How long a begun upload can be gone on with, as long as temporary things are kept. Cloud Storage
+#: keeps its own for a week.
 KEPT = timedelta(hours=24)
-#: Longer than any address is good for: what is swept nobody could have gone on with.
+#: What is swept nobody could have gone on with.
 SWEPT = KEPT + timedelta(hours=1)
+#: Bytes of randomness in a session's key: who knows it may write, as with Cloud Storage.
+KEY_BYTES = 16
+PATTERN = r"^[0-9a-f]{32}$"
 #: `bytes 0-9/20`, and the question `bytes */20` or `bytes */*`. Source: RFC 9110 section 14.4.
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,15})-(\d{1,15})|\*)/(\d{1,15}|\*)")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -54,6 +63,19 @@ def piece_of(content_range: str, size_bytes: int) -> Piece | None:
     if not start < end <= size_bytes:
         raise InvalidRequest("The Content-Range is not one of this upload.")
     return Piece(start, end)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What was allowed when a session began; its key stands for it from then on."""
+
+    permit: Permit
+    at: datetime
+    generation: int | None = None  #: of the object it became
+
+
+_BEGUN = TypeAdapter(Begun)
+T = TypeVar("T")
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
@@ -91,7 +113,7 @@ class Session:
                 self._append(writer, block)
         return writer
 
-    def finish(self, writer: int, store: Callable[[BinaryIO], None]) -> None:
+    def finish(self, writer: int, store: Callable[[BinaryIO], T]) -> T:
         """Hand the whole to `store` and forget it; what fails can be finished again.
 
         Raises:
@@ -100,8 +122,9 @@ class Session:
         with self.lock:
             self._check(writer)
             with self.path.open("rb") as file:
-                store(file)
+                stored = store(file)
             self.path.unlink()
+            return stored
 
     def take_over(self) -> int:
         """Be the one that writes or finishes, from now on."""
@@ -135,15 +158,70 @@ class Sessions:
         self._lock = threading.Lock()
         # A session lives as long as a request holds it, and while it lives it is the only one.
         self._open: WeakValueDictionary[str, Session] = WeakValueDictionary()
+        self._names: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
 
-    def session(self, key: str, now: datetime) -> Session:
-        """The session of this key, begun or not."""
+    def begin(self, permit: Permit, now: datetime) -> str:
+        """A new session of this upload; its key.
+
+        Raises:
+            DiskFull: there is no room for its note.
+        """
+        key = secrets.token_hex(KEY_BYTES)
+        self._sweep(now)
+        self.note(key, Begun(permit, now))
+        return key
+
+    def note(self, key: str, begun: Begun) -> None:
+        """Write down what this session is, whole or not at all."""
+        aside = self._folder / f"resumable-{key}.part"
+        with _full_disk_said():
+            aside.write_bytes(_BEGUN.dump_json(begun))
+            aside.replace(self._note(key))
+
+    def begun(self, key: str, now: datetime) -> Begun:
+        """What this session may bring.
+
+        Raises:
+            NotFound: there is none, or none any more.
+        """
+        try:
+            found = _BEGUN.validate_json(self._note(key).read_bytes())
+        except FileNotFoundError as error:
+            raise NotFound("There is no such upload. Begin it anew.") from error
+        if now >= found.at + KEPT:
+            raise NotFound("This upload began too long ago. Begin it anew.")
+        return found
+
+    def session(self, key: str) -> Session:
+        """The bytes of the session with this key, held or not."""
         with self._lock:
             known = self._open.get(key)
             if known is None:
-                self._sweep(now)
                 known = self._open[key] = Session(self._folder / f"resumable-{key}")
             return known
+
+    @contextmanager
+    def once(self, now: datetime) -> Iterator[Session]:
+        """A session that one request begins and ends; nothing is held of it afterwards."""
+        self._sweep(now)
+        session = Session(self._folder / f"resumable-{secrets.token_hex(KEY_BYTES)}")
+        try:
+            yield session
+        finally:
+            session.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """One at a time for each object's name: of two uploads of it, one is the second."""
+        with self._lock:
+            lock = self._names.get(name)
+            if lock is None:
+                lock = self._names[name] = _Lock()
+        with lock.held:
+            yield
+
+    def _note(self, key: str) -> Path:
+        return self._folder / f"resumable-{key}.json"
 
     def _sweep(self, now: datetime) -> None:
         """Remove what nobody went on with."""
@@ -152,6 +230,13 @@ class Sessions:
             with suppress(FileNotFoundError):  # just finished
                 if path.stat().st_mtime < (now - SWEPT).timestamp():
                     path.unlink()
+
+
+@dataclass(slots=True, weakref_slot=True, eq=False)
+class _Lock:
+    """A lock that can be forgotten."""
+
+    held: threading.Lock = field(default_factory=threading.Lock)
 
 
 @contextmanager

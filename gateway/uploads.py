@@ -1,7 +1,12 @@
-"""`/v1/uploads`: a permit for one object, and the door it opens on one machine."""
+"""`/v1/uploads`: the signed address of one upload, and on one machine the door it opens.
+
+In the cloud the door is the bucket's own (shared/adapters/gcp/storage_permits.py); what is taken
+and refused here, with which status, is what Cloud Storage takes and refuses.
+"""
 
 import secrets
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -11,49 +16,74 @@ from gateway.dependencies import Wired
 from gateway.errors import DESCRIBED
 from gateway.incoming import incoming
 from gateway.security import TOKEN_CHECKED, origin
-from gateway.sessions import KEPT, Piece, Session, Sessions, piece_of
-from gateway.signatures import Permit, sign, verify
+from gateway.sessions import PATTERN as SESSION
+from gateway.sessions import Begun, Piece, Session, Sessions, piece_of
 from gateway.ulids import ENTROPY_BYTES, PATTERN, ulid
-from shared.domain.api import NAME_KEY, Minted, Taken, Wanted
-from shared.domain.names import ROOT, recording_id
+from shared.domain.api import Minted, Resumable, Taken, Wanted
+from shared.domain.names import ROOT, TENANT, recording_id
+from shared.domain.permits import Brought, Permit, Signed
 from shared.domain.recording import UploadedObject
-from shared.domain.wishes import wishes
+from shared.domain.wishes import subject, wishes
 from shared.errors import (
+    AddressUsed,
     AudioTooLarge,
-    Forbidden,
     InvalidRequest,
     InvalidWish,
+    NotFound,
     UnknownTenant,
-    WrongState,
 )
+from shared.ports import Permits
 from shared.settings import Backend
 from shared.wiring import Parts
 
 router = APIRouter(tags=["uploads"], responses=DESCRIBED)
 
-#: A bucket on one machine counts generations; Google's numbers them by time, so there what an
-#: upload is answered with is the first to know the recording's id.
+#: A bucket on one machine counts generations; Google's numbers them by time, so there only the
+#: object that lies there tells the recording's id (`found`).
 FIRST = 1
 #: How long an upload may begin; going on with it takes as long as it takes.
 VALID = timedelta(minutes=15)
+#: Bytes from which a session is offered, too. Below it, sending all of it again costs less than the
+#: two requests that a session needs more (2 MiB are 17 s at 1 Mbit/s).
+RESUMABLE_FROM = 2 << 20
+#: The address of an upload: only the last part is ours to choose.
+ADDRESS = "/v1/uploads/{tenant}/{key}"
+InTenant = Annotated[str, Path(pattern=f"^{TENANT.pattern}$", description="Whose it will be.")]
+Key = Annotated[str, Path(pattern=PATTERN, description="As minted.")]
 
 
 @router.post("/v1/uploads", status_code=201, dependencies=[TOKEN_CHECKED])
 def mint(asked: Wanted, request: Request, parts: Wired, caller: Calling) -> Minted:
-    """Ask for the address of one upload. Needs a key, or the page's token in X-Earwitness-Token."""
+    """Ask for the address of one upload. Needs a key, or the page's token in X-Earwitness-Token.
+
+    The address takes exactly what was asked for, once, and may be used for 15 minutes.
+    """
     wanted = _of(caller, asked)
     _check(wanted, parts)
-    now = parts.now()
-    key = ulid(now, secrets.token_bytes(ENTROPY_BYTES))
-    permit = _permit(wanted, key, now + VALID)
-    token = sign(permit, request.app.state.upload_key)
+    key = ulid(parts.now(), secrets.token_bytes(ENTROPY_BYTES))
+    permit = _permit(wanted, key)
+    alone = _signed(request, permit)
     return Minted(
         recording_hint=recording_id(_bucket(parts), permit.name, FIRST),
-        url=f"{origin(request.scope)}/v1/uploads/{key}?token={token}",
+        url=alone.url,
         method="PUT",
-        headers={"Content-Type": permit.content_type},
-        expires_at=datetime.fromtimestamp(permit.expires_s, UTC),
+        headers=dict(alone.headers),
+        expires_at=alone.expires_at,
+        resumable=_resumable(request, permit),
+        status_url=f"{origin(request.scope)}/v1/{permit.name}",
     )
+
+
+def _signed(request: Request, permit: Permit, *, resumable: bool = False) -> Signed:
+    permits: Permits = request.app.state.permits
+    return permits.sign(permit, origin(request.scope), VALID, resumable=resumable)
+
+
+def _resumable(request: Request, permit: Permit) -> Resumable | None:
+    if permit.size_bytes < RESUMABLE_FROM:
+        return None
+    begins = _signed(request, permit, resumable=True)
+    return Resumable(url=begins.url, method="POST", headers=dict(begins.headers))
 
 
 def _of(caller: Caller, asked: Wanted) -> Wanted:
@@ -84,25 +114,64 @@ def _check(wanted: Wanted, parts: Parts) -> None:
         raise AudioTooLarge
     try:
         wishes(wanted.kept)
+        subject(wanted.kept)
     except InvalidWish as error:
         raise InvalidWish(str(error).encode("ascii", "backslashreplace").decode()) from error
 
 
-def _permit(wanted: Wanted, key: str, expires: datetime) -> Permit:
-    return Permit(
-        method="PUT",
-        name=f"{ROOT}/{wanted.tenant}/{key}",
-        tenant=wanted.tenant,
-        content_type=wanted.content_type,
-        size_bytes=wanted.size,
-        expires_s=expires.timestamp(),
-        metadata={**wanted.kept, NAME_KEY: wanted.name},
-    )
+def _permit(wanted: Wanted, key: str) -> Permit:
+    name = f"{ROOT}/{wanted.tenant}/{key}"
+    return Permit(name, wanted.content_type, wanted.size, wanted.kept)
+
+
+@router.get(ADDRESS)
+def found(tenant: InTenant, key: Key, parts: Wired, caller: Calling) -> Taken:
+    """What became of an upload: its recording's id, once its bytes are there; 404 until then.
+
+    Where the answer to the upload itself was lost, this is the answer.
+    """
+    kept = _kept(f"{ROOT}/{tenant}/{key}", parts)
+    if kept is None or not caller.may_see(tenant):
+        raise NotFound("Nothing has come to this upload address.")
+    return _taken(kept)
+
+
+def _opened(request: Request) -> Permit:
+    """What a request that was signed may upload."""
+    permits: Permits = request.app.state.permits
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    path, query = request.scope["raw_path"].decode("ascii"), request.scope["query_string"]
+    # A test's client, unlike a server, leaves the query in the raw path.
+    said = Brought(request.method, path.partition("?")[0], query.decode("latin-1"), headers)
+    return permits.opened(said)
+
+
+def _sessions(request: Request) -> Sessions:
+    sessions: Sessions = request.app.state.sessions
+    return sessions
+
+
+@router.post(
+    ADDRESS,
+    status_code=201,
+    response_class=Response,
+    responses={201: {"description": "Begun; `Location` is where the bytes go."}},
+)
+def begin(tenant: InTenant, key: Key, request: Request, parts: Wired) -> Response:
+    """Begin a session; the address comes from POST /v1/uploads, as `resumable`.
+
+    The bytes go to the `Location` of the answer, with `Content-Range` where they are a part, and
+    an upload that broke off goes on where it stopped, as with Cloud Storage.
+    """
+    permit = _opened(request)
+    _check_free(permit.name, parts)
+    session = _sessions(request).begin(permit, parts.now())
+    address = f"{origin(request.scope)}/v1/{permit.name}?upload_id={session}"
+    return Response(status_code=201, headers={"Location": address})
 
 
 @router.put(
-    "/v1/uploads/{key}",
-    status_code=201,
+    ADDRESS,
     responses={
         308: {
             "description": "More is wanted; `Range` says what is held, and is absent for nothing."
@@ -111,115 +180,125 @@ def _permit(wanted: Wanted, key: str, expires: datetime) -> Permit:
     response_model=Taken,
 )
 def take(
-    key: Annotated[str, Path(pattern=PATTERN)],
-    token: Annotated[str, Query(description="As minted.")],
+    tenant: InTenant,
+    key: Key,
     request: Request,
     parts: Wired,
-    content_type: Annotated[str, Header(include_in_schema=False)] = "",
+    upload_id: Annotated[
+        str | None, Query(pattern=SESSION, description="Of a session that was begun.")
+    ] = None,
     content_range: Annotated[
         str,
         Header(
-            description="`bytes 5-9/10` goes on with an upload, `bytes */10` asks how far it is."
+            description="`bytes 5-9/10` goes on with a session, `bytes */10` asks how far it is."
         ),
     ] = "",
 ) -> Response:
-    """Send the bytes; the address comes from POST /v1/uploads and makes one recording.
-
-    An upload that broke off goes on where it stopped, as with Cloud Storage.
-    """
-    sessions: Sessions = request.app.state.sessions
-    session = sessions.session(key, parts.now())
-    permit = _verified(token, content_range, session, request, parts)
-    _check_address(permit, key, request)
-    piece = piece_of(content_range, permit.size_bytes)
-    if piece is not None and piece.start is None:
-        writer = _asked(session, permit, parts)
-    else:
-        writer = _received(session, permit, piece, content_type, request, parts)
-    return _answer(session, permit, writer, parts)
+    """Send the bytes; the address comes from POST /v1/uploads and makes one recording."""
+    if upload_id is not None:
+        return _go_on(f"{ROOT}/{tenant}/{key}", upload_id, content_range, request, parts)
+    permit = _opened(request)
+    if content_range:
+        raise InvalidRequest("Only a session takes an upload in parts. Begin one.")
+    _check_free(permit.name, parts)
+    with _sessions(request).once(parts.now()) as session:
+        writer = _received(session, permit, None, request)
+        kept = session.finish(writer, lambda file: _store(permit, file, request, parts))
+    return _answer(kept)
 
 
-def _verified(
-    token: str, content_range: str, session: Session, request: Request, parts: Parts
-) -> Permit:
-    """A permit says until when an upload may begin; going on with one takes as long as it takes."""
-    now, key = parts.now(), request.app.state.upload_key
-    begun = content_range.startswith("bytes */") or (content_range and session.held_bytes())
-    return verify(token, key, now - KEPT if begun else now)
-
-
-def _check_address(permit: Permit, key: str, request: Request) -> None:
-    if permit.method != request.method or permit.name != f"{ROOT}/{permit.tenant}/{key}":
-        raise Forbidden("This upload address is not one of ours. Ask for a new one.")
-
-
-def _asked(session: Session, permit: Permit, parts: Parts) -> int | None:
-    """The writer's number if all is here and nobody has finished it; None otherwise.
-
-    Waits while somebody is just finishing: the answer is then the final one.
-    """
+def _go_on(
+    name: str, upload_id: str, content_range: str, request: Request, parts: Parts
+) -> Response:
+    """What a request brings to a session, or how far it has come."""
+    sessions = _sessions(request)
+    begun, session = sessions.begun(upload_id, parts.now()), sessions.session(upload_id)
+    if begun.permit.name != name:
+        raise NotFound("There is no such upload. Begin it anew.")
+    piece = piece_of(content_range, begun.permit.size_bytes)
+    # Whoever only asks waits while somebody is just finishing: the answer is then the final one.
     with session.lock:
-        if _is_taken(permit, parts) or session.held_bytes() != permit.size_bytes:
-            return None
-        return session.take_over()
+        begun = sessions.begun(upload_id, parts.now())
+        if begun.generation is not None:
+            return _answer(_known(begun, parts))
+        asks = piece is not None and piece.start is None
+        writer = _asked(session, begun.permit) if asks else None
+    if not asks:
+        writer = _received(session, begun.permit, piece, request)
+    if writer is None or session.held_bytes() != begun.permit.size_bytes:
+        held = session.held_bytes()
+        return Response(status_code=308, headers={"Range": f"bytes=0-{held - 1}"} if held else {})
+    return _answer(_finished(session, writer, upload_id, begun, request, parts))
 
 
-def _received(
-    session: Session,
-    permit: Permit,
-    piece: Piece | None,
-    content_type: str,
-    request: Request,
-    parts: Parts,
-) -> int | None:
-    """Write what the request brings; the writer's number, or None if all was taken before."""
+def _finished(
+    session: Session, writer: int, upload_id: str, begun: Begun, request: Request, parts: Parts
+) -> UploadedObject:
+    def store(file: BinaryIO) -> UploadedObject:
+        made = _store(begun.permit, file, request, parts)
+        _sessions(request).note(upload_id, replace(begun, generation=made.generation))
+        return made
+
+    return session.finish(writer, store)
+
+
+def _known(begun: Begun, parts: Parts) -> UploadedObject:
+    kept = _kept(begun.permit.name, parts)
+    if kept is None:
+        raise NotFound("The upload is gone.")
+    return kept
+
+
+def _asked(session: Session, permit: Permit) -> int | None:
+    """The writer's number if all is here and nobody has finished it; None otherwise."""
+    return session.take_over() if session.held_bytes() == permit.size_bytes else None
+
+
+def _received(session: Session, permit: Permit, piece: Piece | None, request: Request) -> int:
+    """Write what the request brings; the writer's number.
+
+    Raises:
+        InvalidRequest: it is not as long as it says, or as was signed.
+    """
     start, end = (piece.start, piece.end) if piece else (0, permit.size_bytes)
     assert start is not None
     assert end is not None
-    _check_match(permit, end - start, content_type, request)
-    if _is_taken(permit, parts):
-        if piece is None:
-            raise WrongState("This upload address was used already. Ask for a new one.")
-        return None
+    claimed = request.headers.get("content-length")
+    if claimed is not None and claimed != str(end - start):
+        raise InvalidRequest("The size is not the one this address was made for.")
     return session.receive(start, end, incoming(request, end - start))
 
 
-def _answer(session: Session, permit: Permit, writer: int | None, parts: Parts) -> Response:
-    if writer is not None and session.held_bytes() == permit.size_bytes:
-        session.finish(writer, lambda file: _store(permit, file, parts))
-    elif not _is_taken(permit, parts):
-        held = session.held_bytes()
-        return Response(status_code=308, headers={"Range": f"bytes=0-{held - 1}"} if held else {})
-    kept = _kept(permit, parts)
-    assert kept is not None
-    taken = Taken(recording_hint=recording_id(kept.bucket, kept.name, kept.generation))
-    return Response(taken.model_dump_json(), 201, media_type="application/json")
+def _answer(kept: UploadedObject) -> Response:
+    """As Cloud Storage answers, and besides with what it cannot know: the recording's id."""
+    headers = {"x-goog-generation": str(kept.generation)}
+    body = _taken(kept).model_dump_json()
+    return Response(body, 200, headers, media_type="application/json")
 
 
-def _check_match(permit: Permit, length: int, content_type: str, request: Request) -> None:
-    if content_type != permit.content_type:
-        raise InvalidRequest("The Content-Type is not the one this address was made for.")
-    claimed = request.headers.get("content-length")
-    if claimed is not None and claimed != str(length):
-        raise InvalidRequest("The size is not the one this address was made for.")
+def _taken(kept: UploadedObject) -> Taken:
+    return Taken(recording_hint=recording_id(kept.bucket, kept.name, kept.generation))
 
 
-def _is_taken(permit: Permit, parts: Parts) -> bool:
-    return _kept(permit, parts) is not None
+def _kept(name: str, parts: Parts) -> UploadedObject | None:
+    """The object that came by an address of ours: nobody else writes under a ULID of ours."""
+    found = parts.uploads.page((name, 0), 1)
+    return found[0] if found and found[0].name == name else None
 
 
-def _kept(permit: Permit, parts: Parts) -> UploadedObject | None:
-    """The object that came by this permit: nobody else writes under a ULID of ours."""
-    found = parts.uploads.page((permit.name, 0), 1)
-    return found[0] if found and found[0].name == permit.name else None
+def _check_free(name: str, parts: Parts) -> None:
+    if _kept(name, parts) is not None:
+        raise AddressUsed
 
 
-def _store(permit: Permit, content: BinaryIO, parts: Parts) -> None:
-    parts.inlet.put(
-        permit.name,
-        content,
-        content_type=permit.content_type,
-        metadata=permit.metadata,
-        at=parts.now(),
-        max_bytes=permit.size_bytes,
-    )
+def _store(permit: Permit, content: BinaryIO, request: Request, parts: Parts) -> UploadedObject:
+    with _sessions(request).alone(permit.name):
+        _check_free(permit.name, parts)
+        return parts.inlet.put(
+            permit.name,
+            content,
+            content_type=permit.content_type,
+            metadata=permit.metadata,
+            at=parts.now(),
+            max_bytes=permit.size_bytes,
+        )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from shared.domain.messages import event_id
+from shared.domain.permits import sent
 from shared.domain.recording import UploadedObject
 
 STORAGE_FINALIZED = "google.cloud.storage.object.v1.finalized"
@@ -60,7 +61,7 @@ def storage_finalized(upload: UploadedObject) -> CloudEvent:
         "metageneration": "1",
         "size": str(upload.size_bytes),
         "contentType": upload.content_type,
-        "metadata": dict(upload.metadata),
+        "metadata": sent(dict(upload.metadata)),
         "storageClass": "STANDARD",
         "timeCreated": upload.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "updated": at,

@@ -19,6 +19,7 @@ from earwitness.client.errors import (
     TimedOut,
     TooManyRequests,
     Unreachable,
+    UploadRefused,
     WaitedTooLong,
     WrongMethod,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "TimedOut",
     "TooManyRequests",
     "Unreachable",
+    "UploadRefused",
     "Uploaded",
     "WaitedTooLong",
     "WrongMethod",

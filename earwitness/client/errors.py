@@ -5,6 +5,7 @@ A code that `shared.errors` knows is raised as that class; here is what only a c
 gateway said when to come back.
 """
 
+import re
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
@@ -56,6 +57,10 @@ class RequestTooLarge(Refused, layer=Layer.VALIDATION, severity=Severity.ERROR, 
     """The request is larger than the gateway takes. Send recordings with `upload`."""
 
 
+class UploadRefused(Refused, layer=Layer.VALIDATION, severity=Severity.ERROR, retryable=False):
+    """The bucket refused the upload. Upload it anew: an address is good for 15 minutes, and once."""
+
+
 class WrongMethod(Refused, layer=Layer.VALIDATION, severity=Severity.ERROR, retryable=False):
     """This gateway does not know that call. It may be older than this client; update it."""
 
@@ -70,6 +75,8 @@ class ServerFailed(EarwitnessError, layer=Layer.EXECUTION, severity=Severity.ERR
     """The gateway failed. Try again later; its log says what happened."""
 
 
+#: A bucket's own word for what was wrong.
+_CODE = re.compile(r"<Code>(\w{1,80})</Code>")
 #: Codes that only the gateway or its framework gives, and what they are here.
 _OWN: dict[str, type[EarwitnessError]] = {
     "too_large": RequestTooLarge,
@@ -109,6 +116,21 @@ def failure(response: httpx.Response) -> EarwitnessError:
         return _by_status(response.status_code)("", **context)
     kind = KINDS.get(said.code) or _by_status(response.status_code, Refused)
     return kind(said.message, **context, code=said.code, param=said.param)
+
+
+def upload_failure(response: httpx.Response) -> EarwitnessError:
+    """What an answer of the gateway or of a bucket says, which speaks XML.
+
+    Source: Cloud Storage, XML API, "HTTP status and error codes".
+    """
+    found = failure(response)
+    if not isinstance(found, NotUnderstood) or not httpx.codes.is_client_error(
+        response.status_code
+    ):
+        return found
+    code = _CODE.search(response.text)
+    said = f" It said {code[1]}." if code else ""
+    return UploadRefused(f"{UploadRefused()}{said}", **found.context)
 
 
 def _said(response: httpx.Response) -> ErrorDetail | None:

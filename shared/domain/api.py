@@ -20,7 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from shared.domain.api_keys import MAX_NAME, Scope
+from shared.domain import permits
+from shared.domain.api_keys import MAX_LIFE, MAX_NAME, MAX_OVERLAP, Role, Scope
 from shared.domain.corrections import MAX_STRETCHES, MAX_TEXT, MAX_VERSIONS, MAX_WHOLE
 from shared.domain.lanes import Lane
 from shared.domain.names import MAX_NAME_BYTES, TENANT
@@ -84,11 +85,12 @@ class Wanted(BaseModel):
 
     @field_validator("metadata")
     @classmethod
-    def _small_enough(cls, metadata: dict[str, str]) -> dict[str, str]:
+    def _named_well(cls, metadata: dict[str, str]) -> dict[str, str]:
         if NAME_KEY in metadata:
             raise ValueError("must not hold `name`; use the field `name`")
-        if sum(len((k + v).encode()) for k, v in metadata.items()) > MAX_METADATA_BYTES:
-            raise ValueError(f"must be at most {MAX_METADATA_BYTES:,} bytes in all")
+        odd = [key for key in metadata if not permits.KEY.fullmatch(key)]
+        if odd:
+            raise ValueError("has a key that is not of a-z, 0-9, `.`, `_` and `-`, 1 to 128")
         return metadata
 
     @field_validator("questions")
@@ -103,34 +105,61 @@ class Wanted(BaseModel):
             asked = [checked(question) for question in questions]
         except InvalidWish as error:
             raise ValueError(str(error)) from error
-        cls._small_enough(metadata | _as_metadata(asked))
         return asked
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if permits.size_bytes(self.kept) > MAX_METADATA_BYTES:
+            raise ValueError(
+                f"name, metadata and questions must be at most {MAX_METADATA_BYTES:,} bytes in all"
+            )
+        return self
 
     @property
     def kept(self) -> dict[str, str]:
-        """The custom metadata of the object, with the questions."""
-        return self.metadata | (_as_metadata(self.questions) if self.questions else {})
+        """The custom metadata of the object, with the questions and the name."""
+        asked = _as_metadata(self.questions) if self.questions else {}
+        return {**self.metadata, **asked, NAME_KEY: self.name}
 
 
 def _as_metadata(questions: Sequence[str]) -> dict[str, str]:
     return {QUESTIONS_KEY: json.dumps(questions, ensure_ascii=False)}
 
 
+class Resumable(BaseModel):
+    """How to begin a session, of which what broke off can be gone on with."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    url: str
+    """Where to begin it; the answer's `Location` is where the bytes go, with `Content-Range`."""
+    method: Literal["POST"]
+    """How; with an empty body."""
+    headers: dict[str, str]
+    """To be sent with it, as they are; the requests that bring bytes need none of them."""
+
+
 class Minted(BaseModel):
-    """How to upload it: one request, as described here."""
+    """How to upload it: one request, as described here. Every header of it is signed."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     recording_hint: str
-    """The id the recording will have once it has been noticed."""
+    """The id the recording will have, where the bucket counts generations: on one machine.
+    Cloud Storage numbers them by time; there `status_url` tells the id once the bytes are there."""
     url: str
-    """Where to send the bytes."""
+    """Where to send the bytes: to the bucket, in the cloud."""
     method: Literal["PUT"]
     """How."""
     headers: dict[str, str]
-    """To be sent with them, as they are."""
+    """To be sent with them, as they are. What they do not say is refused: another length, type or
+    metadata, a second upload to the same address."""
     expires_at: AwareDatetime
-    """Until when the upload may begin."""
+    """Until when the upload may begin; both ways."""
+    resumable: Resumable | None = None
+    """For large files: instead of the request above, begin a session."""
+    status_url: str | None = None
+    """Asked with GET and your key: the id, once the bytes are there; 404 until then."""
 
 
 class Taken(BaseModel):
@@ -283,8 +312,15 @@ class NewKey(BaseModel):
 
     tenant: str | None = Field(None, pattern=f"^{TENANT.pattern}$")
     """Who it acts for; the caller's own tenant if left out, `demo` for whoever has no key."""
-    scope: Scope = Scope.WRITE
-    """read: look; write: upload and transcribe, too; operator: see to models and keys, too."""
+    role: Role | None = None
+    """What it may do; the first role that has `scopes` if left out, else as scope `write`."""
+    scopes: list[Scope] = Field([], max_length=len(Scope))
+    """Only these of the role's; all of them if left out."""
+    scope: Literal["read", "write", "operator"] | None = None
+    """A short name instead of both. read: a reader; write: an owner who may only look, upload and
+    transcribe; operator: an operator."""
+    expires_in_days: int | None = Field(None, ge=1, le=MAX_LIFE.days)
+    """It ends by itself so many days from now; never if left out."""
     name: str = Field("", max_length=MAX_NAME)
     """What it is for; printable."""
 
@@ -295,6 +331,23 @@ class NewKey(BaseModel):
             raise ValueError("a name has printable characters only")
         return name
 
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.scope is not None and (self.role is not None or self.scopes):
+            raise ValueError("say either scope, or role and scopes")
+        return self
+
+
+class Rotation(BaseModel):
+    """A key to be replaced."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    overlap_hours: float = Field(24.0, ge=0, le=MAX_OVERLAP.days * 24, allow_inf_nan=False)
+    """Hours for which the old key opens beside the new one."""
+    expires_in_days: int | None = Field(None, ge=1, le=MAX_LIFE.days)
+    """The new key ends so many days from now; as the old one was made for, if left out."""
+
 
 class Key(_Described):
     """What is kept of a key."""
@@ -303,14 +356,22 @@ class Key(_Described):
     """Stands in the key, after `ew_`."""
     tenant: str
     """Who it acts for."""
-    scope: Scope
+    role: Role
     """What it may do."""
+    scopes: list[Scope]
+    """What that comes to: all of the role's, or those it was narrowed to."""
+    scope: Literal["read", "write", "operator"]
+    """The nearest word from before there were roles, for older clients; `scopes` is exact."""
     name: str
     """What it is for."""
     made_at: AwareDatetime
     """When it was made."""
+    expires_at: AwareDatetime | None
+    """From then on it opens nothing; null: it lives until it is revoked."""
     revoked_at: AwareDatetime | None
-    """When it ended; null while it opens."""
+    """When it was revoked; null where it was not."""
+    rotated_to: str | None
+    """Id of the key that takes its place."""
     used_on: date | None
     """UTC; the last day it was used."""
 
@@ -318,6 +379,11 @@ class Key(_Described):
 class MadeKey(Key):
     key: str
     """The key itself, told this once: only a digest is kept."""
+
+
+class RotatedKey(MadeKey):
+    replaced: Key
+    """The old key: it opens until its `expires_at`."""
 
 
 class Keys(_Described):
@@ -432,3 +498,39 @@ class Corrections(_Described):
     """The last one: give it as `base`. 0: nobody corrected this."""
     corrections: list[MadeCorrection]
     """The first one first."""
+
+
+class WantedExport(BaseModel):
+    """Whose things shall be exported."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    tenant: str | None = Field(None, pattern=f"^{TENANT.pattern}$")
+    """The caller's own tenant if left out, `demo` for whoever has no key."""
+    originals: bool = False
+    """With the uploaded sound itself."""
+
+
+class Export(BaseModel):
+    """An export; its archive can be fetched, whole or in part, until it ends."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    """Names it."""
+    tenant: str
+    """Whose it is."""
+    originals: bool
+    """Whether the uploaded sound is in it."""
+    made_at: AwareDatetime
+    """What was uploaded later is not in it."""
+    ends_at: AwareDatetime
+    """Until when it can be fetched; sooner if something in it is erased."""
+    ready: bool
+    """Whether its plan is finished; until then, go on with POST /v1/exports/{id}/plan."""
+    recordings: int | None = None
+    """How many it holds; null until it is ready."""
+    size_bytes: int | None = None
+    """Of the archive; null until it is ready."""
+    manifest_sha256: str | None = None
+    """SHA-256 of `manifest.jsonl` in it, which names that of every other file."""

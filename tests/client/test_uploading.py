@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from earwitness.client import ConnectionLost, Patience, SourceChanged
+from earwitness.client import ConnectionLost, Patience, SourceChanged, UploadRefused
 from shared.domain.names import recording_id
 from shared.errors import AudioTooLarge, DiskFull, InvalidRequest, InvalidWish, UnknownTenant
 from tests.client.line import Answers, Cut, Line, NoAnswer
@@ -92,7 +92,7 @@ def test_upload_outlasts_more_breaks_than_it_has_attempts(app, line, connect, so
 
 
 def test_upload_whose_answer_was_lost_is_not_made_twice(app, line, ears, sound, name):
-    line.faults = [NoAnswer(after_answers=1)]
+    line.faults = [NoAnswer(after_answers=2)]
 
     ears.upload(sound, name=name)
 
@@ -101,9 +101,58 @@ def test_upload_whose_answer_was_lost_is_not_made_twice(app, line, ears, sound, 
     assert ranges(line) == [f"bytes */{3 * MIB}"]
 
 
+def test_session_whose_beginning_was_lost_is_begun_again(app, line, ears, sound, name):
+    line.faults = [NoAnswer(after_answers=1)]
+
+    ears.upload(sound, name=name)
+
+    assert kept(app, name) == [sound.read_bytes()]
+    assert [one.partition(" ")[0] for one in line.asked()] == ["POST", "POST", "POST", "PUT"]
+
+
+def test_small_upload_is_one_request_with_what_was_signed(app, line, ears, name):
+    ears.upload(io.BytesIO(b"small"), name=name, metadata={"subject": "4711"})
+
+    mint, put = line.heads
+    sent = dict(one.split(": ", 1) for one in put.split("\r\n") if ": " in one)
+    assert mint.startswith("POST /v1/uploads ")
+    assert sent["x-goog-meta-subject"] == "4711"
+    assert sent["x-goog-content-length-range"] == "5,5"
+    assert sent["x-goog-if-generation-match"] == "0"
+    assert kept(app, name) == [b"small"]
+
+
+def test_small_upload_that_broke_off_is_sent_again(app, line, ears, name):
+    content = random.Random(8).randbytes(MIB)
+    line.faults = [Cut(MIB // 2)]
+
+    done = ears.upload(io.BytesIO(content), name=name)
+
+    assert kept(app, name) == [content]
+    assert done.id == id_of(app, name)
+    assert ranges(line) == []
+
+
+def test_small_upload_whose_answer_was_lost_is_known_and_not_made_twice(app, line, ears, name):
+    """The second request is told that something lies there: what the first one brought."""
+    line.faults = [NoAnswer(after_answers=1)]
+
+    done = ears.upload(io.BytesIO(b"small"), name=name)
+
+    assert kept(app, name) == [b"small"]
+    assert done.id == id_of(app, name)
+    assert line.asked()[-1].startswith("GET /v1/uploads/demo/")
+
+
+def id_of(app, name) -> str:
+    events = [p.event for p in app.state.parts.uploads.events(10_000)]
+    [known] = [e for e in events if ("name", name) in e.metadata]
+    return recording_id(known.bucket, known.name, known.generation)
+
+
 def test_line_that_lets_nothing_through_is_given_up(app, line, connect, clock, sound, name):
     ears = connect(patience=Patience(attempts=4))
-    line.faults = [NoAnswer(after_answers=1), *[Cut(0)] * 99]
+    line.faults = [NoAnswer(after_answers=2), *[Cut(0)] * 99]
     app.state.parts = replace(app.state.parts, inlet=(whole := Never(app.state.parts.inlet)))
 
     try:
@@ -238,6 +287,53 @@ def test_file_above_the_tenants_size_is_refused(store, ears, tmp_path):
 
     with pytest.raises(AudioTooLarge):
         ears.upload(large, tenant="small-one")
+
+
+def test_bucket_that_knows_no_recordings_is_asked_about_at_the_gateway(line, port, connect):
+    """Cloud Storage answers with nothing; the gateway finds the object."""
+    with Line(port).up() as bucket:
+        bucket.faults = [Answers("200 OK", b"", "x-goog-generation: 1760000000000000\r\n")]
+        minted = {
+            "recording_hint": "a guess",
+            "method": "PUT",
+            "headers": {"x-goog-meta-name": "=?utf-8?B?w7w=?="},
+            "url": f"{bucket.url}/bucket/uploads/demo/KEY?X-Goog-Signature=0",
+            "expires_at": "2030-01-01T00:00:00Z",
+            "status_url": f"{line.url}/v1/uploads/demo/KEY",
+        }
+        line.faults = [
+            Answers("201 Created", json.dumps(minted).encode()),
+            Answers("200 OK", b'{"recording_hint": "the id"}'),
+        ]
+
+        done = connect().upload(io.BytesIO(b"x"), name="\u00fc")
+
+    assert (done.id, done.object_name) == ("the id", "KEY")
+    assert "x-goog-meta-name: =?utf-8?B?w7w=?=" in bucket.heads[0]
+    assert line.asked() == ["POST /v1/uploads", "GET /v1/uploads/demo/KEY"]
+
+
+REFUSED = b"<?xml version='1.0'?><Error><Code>ExpiredToken</Code></Error>"
+
+
+def test_what_a_bucket_refuses_is_not_tried_again(line, port, connect, clock):
+    with Line(port).up() as bucket:
+        bucket.faults = [Answers("400 Bad Request", REFUSED)]
+        minted = {
+            "recording_hint": "x",
+            "method": "PUT",
+            "headers": {},
+            "url": f"{bucket.url}/o",
+            "expires_at": "2030-01-01T00:00:00Z",
+        }
+        line.faults = [Answers("201 Created", json.dumps(minted).encode())]
+
+        with pytest.raises(UploadRefused) as refused:
+            connect().upload(io.BytesIO(b"x"), name="x")
+
+    assert refused.value.context["status"] == 400
+    assert "ExpiredToken" in str(refused.value)
+    assert (len(bucket.heads), clock.pauses) == (1, [])
 
 
 def test_secrets_are_told_to_the_gateway_alone(line, port, connect, sound):

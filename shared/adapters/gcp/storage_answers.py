@@ -13,6 +13,7 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.exceptions import RequestException
 
+from shared.domain.permits import kept
 from shared.domain.recording import UploadedObject
 from shared.errors import NotFound, StoreUnavailable
 
@@ -59,7 +60,7 @@ def of_blob(blob: Blob) -> UploadedObject:
         generation=int(blob.generation),
         size_bytes=int(blob.size),
         content_type=blob.content_type or "application/octet-stream",
-        metadata=tuple(sorted((blob.metadata or {}).items())),
+        metadata=tuple(sorted(kept(blob.metadata or {}).items())),
         created_at=blob.time_created,
     )
 
@@ -79,6 +80,6 @@ def of_resource(resource: Mapping[str, Any]) -> UploadedObject:
         generation=int(resource["generation"]),
         size_bytes=int(resource["size"]),
         content_type=resource.get("contentType") or "application/octet-stream",
-        metadata=tuple(sorted((resource.get("metadata") or {}).items())),
+        metadata=tuple(sorted(kept(resource.get("metadata") or {}).items())),
         created_at=datetime.fromisoformat(resource["timeCreated"]),
     )
