@@ -12,20 +12,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import errors
 from gateway.incoming import drained
+from gateway.rights import lacking, needed
 from gateway.viewers import Viewers
-from shared.domain.api_keys import ApiKey, id_of, looks_like_one, opens
-from shared.domain.api_keys import Scope as Right
-from shared.errors import EarwitnessError, Forbidden, InvalidApiKey, NotFound
+from shared.domain.api_keys import ApiKey, Grant, id_of, looks_like_one, opens
+from shared.errors import EarwitnessError, ExpiredApiKey, Forbidden, InvalidApiKey, NotFound
 from shared.settings import Backend, Settings
 from shared.wiring import Parts
 
 #: Where keys are asked for; a page is for whoever sits at the machine.
 API = "/v1/"
-#: What nobody needs a key for: whether we live, and what the API is.
-OPEN = frozenset({"/healthz", "/openapi.json", "/metrics"})
-#: Sent with a permit of its own (`gateway.signatures`), by whoever was given it.
-PERMITTED = ("PUT", "/v1/uploads/")
-LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +37,10 @@ class Caller:
 
     def may_see(self, tenant: str) -> bool:
         return self.tenant in (None, tenant)
+
+    def may_grant(self, grant: Grant) -> bool:
+        """Nobody makes a key that may more than their own."""
+        return self.key is None or self.key.grant.covers(grant)
 
 
 def required(settings: Settings) -> bool:
@@ -77,24 +76,47 @@ def caller(request: Request) -> Caller:
 
     Raises:
         InvalidApiKey: the key is none of ours or was revoked, or there is none and one is needed.
+        ExpiredApiKey: its time is over.
         Forbidden: the key may not do that.
+        NotFound: no key opens this address.
     """
-    method, path = request.method, request.url.path
-    if path in OPEN or (method == PERMITTED[0] and path.startswith(PERMITTED[1])):
+    # As the routes see it: `request.url` would end the path at a question mark that was encoded.
+    path: str = request.scope["path"]
+    if _open(request.method, path):
         return Caller()
-    right = Right.READ if method in LOOKING else Right.WRITE
-    found = admitted(request.app.state, request.headers, right)
-    if found.key and not path.startswith(API):
-        raise Forbidden("A key opens the API under /v1/, not the page.")
+    found = identified(request.app.state, request.headers)
+    if found.key:
+        if not path.startswith(API):
+            raise Forbidden("A key opens the API under /v1/, not the page.")
+        check(found.key, request.method, path)
     return found
 
 
-def admitted(state: State, headers: Headers, right: Right) -> Caller:
+def _open(method: str, path: str) -> bool:
+    """Whether nobody needs a key there."""
+    try:
+        return needed(method, path) is None
+    except NotFound:
+        return False
+
+
+def check(key: ApiKey, method: str, path: str) -> None:
+    """Whether the key may do that.
+
+    Raises:
+        Forbidden: it may not. NotFound: no key may, for the table of rights has no such line.
+    """
+    scope = needed(method, path)
+    if scope is not None and not key.may(scope):
+        raise lacking(scope)
+
+
+def identified(state: State, headers: Headers) -> Caller:
     """Who holds the key in these headers; without one who signed in, or sits here.
 
     Raises:
         InvalidApiKey: it is none of ours or was revoked, or there is none and one is needed.
-        Forbidden: the key lacks `right`.
+        ExpiredApiKey: its time is over.
         KeysUnavailable: nobody can tell who signed in; asking again will help.
     """
     parts: Parts = state.parts
@@ -107,10 +129,7 @@ def admitted(state: State, headers: Headers, right: Right) -> Caller:
     if not required(parts.settings) and (text is None or not looks_like_one(text)):
         # Clients of OpenAI's API cannot be made without any key: theirs, or `unused`, is none.
         return Caller()
-    key = held(parts, text or "")
-    if not key.may(right):
-        raise Forbidden("This key may only look. Make one with `--scope write`.")
-    return Caller(key)
+    return Caller(held(parts, text or ""))
 
 
 def held(parts: Parts, text: str) -> ApiKey:
@@ -118,15 +137,25 @@ def held(parts: Parts, text: str) -> ApiKey:
 
     Raises:
         InvalidApiKey: none of ours, or one that was revoked.
+        ExpiredApiKey: its time is over; nobody is told who does not hold the very key.
     """
     key_id = id_of(text)
     key = parts.api_keys.get(key_id) if key_id else None
     if key is None or not opens(key, text):
         raise InvalidApiKey
-    today = parts.now().date()
-    if key.used_on is None or key.used_on < today:
-        parts.api_keys.used(key.id, today)  # once a day: no request but the first writes
+    now = parts.now()
+    if key.expired(now):
+        raise ExpiredApiKey(_over(key))
+    if key.used_on is None or key.used_on < now.date():
+        parts.api_keys.used(key.id, now.date())  # once a day: no request but the first writes
     return key
+
+
+def _over(key: ApiKey) -> str:
+    ended = f"{key.expires_at:%Y-%m-%d at %H:%M} UTC"
+    if key.rotated_to:
+        return f"This API key was rotated and ended on {ended}. Use {key.rotated_to} in its place."
+    return f"This API key ended on {ended}. Make another one with `earwitness keys new`."
 
 
 def _bearer(headers: Headers) -> str | None:

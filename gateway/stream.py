@@ -12,10 +12,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from gateway import errors
-from gateway.callers import admitted
+from gateway.callers import Caller, check, identified
 from gateway.security import check_origin
 from gateway.upstream import CONNECT_S, OUR_AFFAIR, Upstream
-from shared.domain.api_keys import Scope
 from shared.domain.tenants import DEMO
 from shared.errors import EarwitnessError, ServiceUnreachable
 from shared.logs import say
@@ -57,8 +56,7 @@ async def stream(line: WebSocket) -> None:
     """Sound in, hypotheses out; `docs/streaming.md` describes the messages."""
     try:
         check_origin(line.scope)
-        state = line.app.state
-        caller = await run_in_threadpool(admitted, state, line.headers, Scope.WRITE)
+        caller = await run_in_threadpool(_admitted, line)
         upstream = await _connected(line.app.state.upstream, caller.tenant or DEMO)
     except EarwitnessError as error:
         say(log, error)
@@ -72,6 +70,14 @@ async def stream(line: WebSocket) -> None:
         code, reason = await _talk(line, upstream)
     line.app.state.metrics.streamed(code)
     await _closed(line, code, reason)
+
+
+def _admitted(line: WebSocket) -> Caller:
+    """Who asks, and may; raises what `gateway.callers.caller` does."""
+    found = identified(line.app.state, line.headers)
+    if found.key:
+        check(found.key, "WEBSOCKET", PATH)
+    return found
 
 
 async def _connected(upstream: Upstream, tenant: str) -> ClientConnection:

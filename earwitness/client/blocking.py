@@ -34,8 +34,10 @@ from shared.domain.api import (
     MadeKey,
     NewCorrection,
     NewKey,
+    RotatedKey,
+    Rotation,
 )
-from shared.domain.api_keys import Scope
+from shared.domain.api_keys import Role, Scope
 from shared.domain.deliberations import Deliberations
 from shared.domain.result import Result
 from shared.domain.states import State
@@ -247,11 +249,38 @@ class Earwitness:
         return self._run(calls.keys(self._door, tenant))
 
     def make_key(
-        self, *, tenant: str | None = None, scope: Scope = Scope.WRITE, name: str = ""
+        self,
+        *,
+        tenant: str | None = None,
+        role: Role | None = None,
+        scopes: Sequence[Scope] = (),
+        name: str = "",
+        expires_in_days: int | None = None,
     ) -> MadeKey:
-        """Make an API key; its `key` is told this once. Each call makes another."""
-        wanted = NewKey(tenant=tenant, scope=scope, name=name)
+        """Make an API key; its `key` is told this once. Each call makes another.
+
+        Without role and scopes it may look, upload and transcribe.
+        """
+        wanted = NewKey(
+            tenant=tenant,
+            role=role,
+            scopes=list(scopes),
+            name=name,
+            expires_in_days=expires_in_days,
+        )
         return self._run(calls.make_key(self._door, wanted))
+
+    def rotate_key(
+        self, key_id: str, *, overlap_hours: float = 24.0, expires_in_days: int | None = None
+    ) -> RotatedKey:
+        """Make a key of the same rights; the old one opens for the overlap, and then ends.
+
+        Raises:
+            NotFound: no key has this id.
+            WrongState: it was rotated already, was revoked, or its time is over.
+        """
+        wanted = Rotation(overlap_hours=overlap_hours, expires_in_days=expires_in_days)
+        return self._run(calls.rotate_key(self._door, key_id, wanted))
 
     def revoke_key(self, key_id: str) -> Key:
         """End an API key for good. Revoking twice is once.

@@ -30,6 +30,8 @@ from shared.domain.api import (
     NewCorrection,
     NewKey,
     RecordingPage,
+    RotatedKey,
+    Rotation,
 )
 from shared.domain.deliberations import Deliberations
 from shared.domain.result import Result
@@ -199,6 +201,13 @@ def make_key(door: Door, told: NewKey) -> Flow[MadeKey]:
     """A second time makes a second key, so an answer that was lost is not asked for."""
     answer = yield from door.ask("POST", "/v1/keys", told=told, repeatable=False)
     return understood(MadeKey, answer)
+
+
+def rotate_key(door: Door, key_id: str, told: Rotation) -> Flow[RotatedKey]:
+    """A second time is refused, so an answer that was lost is not asked for."""
+    path = f"/v1/keys/{quote(key_id, safe='')}/rotation"
+    answer = yield from door.ask("POST", path, told=told, repeatable=False)
+    return understood(RotatedKey, answer)
 
 
 def revoke_key(door: Door, key_id: str) -> Flow[Key]:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,6 +50,31 @@ def tenant_option(default: str | None) -> Callable[[F], F]:
         show_default=default is not None,
         callback=_matching(TENANT, "a tenant is named with 3 to 40 of a-z, 0-9 and -."),
     )
+
+
+class Period(click.ParamType["timedelta"]):
+    """`90d`, `24h`, `30m`: days, hours or minutes, up to a most."""
+
+    name = "period"
+
+    def __init__(self, most: timedelta) -> None:
+        self._most = most
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        match = re.fullmatch(r"(\d{1,6})([dhm])", str(value))
+        if match is None:
+            self.fail(f"{value!r} is no period such as 90d, 24h or 30m.", param, ctx)
+        period = int(match[1]) * _UNITS[match[2]]
+        if not timedelta() < period <= self._most:
+            self.fail(f"{value!r} is not between 1m and {self._most.days}d.", param, ctx)
+        return period
+
+
+_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
 
 
 def language_option(command: F) -> F:

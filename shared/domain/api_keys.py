@@ -7,10 +7,13 @@ made for passwords people think of, would guard nothing and cost each request it
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from zlib import crc32
+
+from shared.errors import ScopeOutsideRole
 
 #: The first characters of every key, for whoever finds one where none should be.
 PREFIX = "ew_"
@@ -22,17 +25,102 @@ _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID, _SECRET, _CHECK = 9, 43, 6
 _KEY = re.compile(rf"ew_([0-9A-Za-z]{{{_ID}}})_[0-9A-Za-z]{{{_SECRET + _CHECK}}}")
 MAX_NAME = 80
+#: The longest a key may live that is to end at all, and an old one beside its successor: beyond
+#: it nobody remembers what the key was for.
+MAX_LIFE, MAX_OVERLAP = timedelta(days=3_660), timedelta(days=30)
 
 
 class Scope(StrEnum):
-    """What a key may do; each may do what those before it may."""
+    """One right over the things of the key's own tenant; the last two reach further.
 
-    READ = "read"  #: look at the tenant's recordings and results
-    WRITE = "write"  #: upload, transcribe, replay, discard
-    OPERATOR = "operator"  #: load and unload models, look at what is everybody's
+    What takes which one, address by address, stands in `gateway.rights`.
+    """
+
+    READ = "recordings:read"  #: look: recordings, results, search, letters, usage, models
+    WRITE = "recordings:write"  #: upload, transcribe, correct, replay, discard, keep longer
+    HOLD = "hold"  #: keep from being erased, and release again
+    ERASE = "erase"  #: a recording, whom it is about, or the whole tenant
+    EXPORT = "export"  #: everything of the tenant in one file
+    AUDIT = "audit"  #: who did what
+    WEBHOOKS = "webhooks"  #: whom to tell what happened
+    KEYS = "keys"  #: list, make, rotate and revoke keys
+    MODELS = "models"  #: load and unload engines, for everybody
+    EVERYBODY = "everybody"  #: counts over all tenants
 
 
-_ORDER = tuple(Scope)
+class Role(StrEnum):
+    """A named set of scopes."""
+
+    READER = "reader"
+    OPERATOR = "operator"
+    OWNER = "owner"
+
+
+#: What each role may do. A scope that comes later is its role's at once, for keys made before, too.
+ROLES: dict[Role, frozenset[Scope]] = {
+    Role.READER: frozenset({Scope.READ}),
+    # Sees to engines and to what waits or died, for everybody; guards nobody's data. Makes keys,
+    # but none that may more than itself.
+    Role.OPERATOR: frozenset(
+        {Scope.READ, Scope.WRITE, Scope.KEYS, Scope.MODELS, Scope.EVERYBODY},
+    ),
+    # All of the tenant's own, and nothing of the installation's.
+    Role.OWNER: frozenset(Scope) - {Scope.MODELS, Scope.EVERYBODY},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a key may do: a role, or a part of one."""
+
+    role: Role
+    narrowed: frozenset[Scope] | None = None  #: None: all of the role, as it is now and becomes
+
+    def __post_init__(self) -> None:
+        """Raise ScopeOutsideRole for a part that is none."""
+        if self.narrowed is not None and not frozenset() < self.narrowed <= ROLES[self.role]:
+            raise ScopeOutsideRole(_outside(self.role, self.narrowed))
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """In the order of the table, so that they always read alike."""
+        mine = ROLES[self.role] if self.narrowed is None else self.narrowed
+        return tuple(scope for scope in Scope if scope in mine)
+
+    def covers(self, other: "Grant") -> bool:
+        """Whether it may do all that the other may."""
+        return set(other.scopes) <= set(self.scopes)
+
+
+def _outside(role: Role, narrowed: frozenset[Scope]) -> str:
+    said, able = ", ".join(sorted(narrowed - ROLES[role])), ", ".join(Grant(role).scopes)
+    if not said:
+        return "A key that may do nothing opens nothing. Name a scope, or none for the whole role."
+    return f"The role {role} has not: {said}. It has: {able}."
+
+
+READER, OPERATOR, OWNER = Grant(Role.READER), Grant(Role.OPERATOR), Grant(Role.OWNER)
+#: What most programs need: look, upload, transcribe.
+WRITER = Grant(Role.OWNER, frozenset({Scope.READ, Scope.WRITE}))
+#: Words that keys were made with before there were roles; as short names they still hold.
+SHORT: dict[str, Grant] = {"read": READER, "write": WRITER, "operator": OPERATOR}
+
+
+_LEAST_FIRST = (Role.READER, Role.OWNER, Role.OPERATOR)
+
+
+def granted(role: Role | None = None, scopes: Collection[Scope] = ()) -> Grant:
+    """What was asked for: without a role the first that has these scopes, without both WRITER.
+
+    Raises:
+        ScopeOutsideRole: the role has not all of them, or no role has.
+    """
+    if role is None and not scopes:
+        return WRITER
+    if role is None:
+        role = next((one for one in _LEAST_FIRST if ROLES[one] >= set(scopes)), Role.OWNER)
+    part = frozenset(scopes)
+    return Grant(role, part if part and part != ROLES[role] else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +129,44 @@ class ApiKey:
 
     id: str
     tenant: str
-    scope: Scope
+    grant: Grant
     name: str  #: what its owner calls it
     digest: str  #: SHA-256 of the whole key, hexadecimal
     made_at: datetime
     revoked_at: datetime | None = None
     used_on: date | None = None  #: UTC; the last day, no finer: that is enough to find idle keys
+    expires_at: datetime | None = None  #: from then on it opens nothing; None: never
+    rotated_to: str | None = None  #: id of the key that takes its place
 
     def may(self, wanted: Scope) -> bool:
-        return _ORDER.index(self.scope) >= _ORDER.index(wanted)
+        return wanted in self.grant.scopes
+
+    @property
+    def life(self) -> timedelta | None:
+        """How long it was made for; None: for good."""
+        return self.expires_at - self.made_at if self.expires_at else None
+
+    def expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
+    def ends(self, at: datetime) -> "ApiKey":
+        """The same, ending then at the latest; never later than it would anyway."""
+        return replace(self, expires_at=min(at, self.expires_at) if self.expires_at else at)
 
 
 def minted(
-    tenant: str, scope: Scope, name: str, at: datetime, entropy: bytes
+    tenant: str,
+    grant: Grant,
+    name: str,
+    at: datetime,
+    entropy: bytes,
+    expires_at: datetime | None = None,
 ) -> tuple[str, ApiKey]:
     """The key, to be shown once, and what is kept of it. `entropy`: ENTROPY_BYTES, secret."""
     key_id = _base62(entropy[:ID_BYTES], _ID)
     body = f"{PREFIX}{key_id}_{_base62(entropy[ID_BYTES:], _SECRET)}"
     text = body + _check(body)
-    return text, ApiKey(key_id, tenant, scope, name, _digest(text), at)
+    return text, ApiKey(key_id, tenant, grant, name, _digest(text), at, expires_at=expires_at)
 
 
 def id_of(text: str) -> str | None:

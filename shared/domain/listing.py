@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 from shared.domain.api import Attempt as AttemptLine
-from shared.domain.api import Cause, Causes, DeadLetter, History, HistoryLine, Listed
+from shared.domain.api import Cause, Causes, DeadLetter, History, HistoryLine, Key, Listed
+from shared.domain.api_keys import OPERATOR, WRITER, ApiKey, Grant
 from shared.domain.attempts import Attempt, attempts, discarding
 from shared.domain.recording import Deaths, Moved, Recording
 from shared.domain.result import Fault
@@ -60,6 +62,29 @@ def _attempt(one: Attempt) -> AttemptLine:
         engine=one.engine,
         error=one.error and Fault(code=one.error.code, message=one.error.message),
     )
+
+
+def key_told(key: ApiKey) -> Key:
+    """What may be told of a key: not even its digest."""
+    return Key(
+        id=key.id,
+        tenant=key.tenant,
+        role=key.grant.role,
+        scopes=list(key.grant.scopes),
+        scope=_nearest(key.grant),
+        name=key.name,
+        made_at=key.made_at,
+        expires_at=key.expires_at,
+        revoked_at=key.revoked_at,
+        rotated_to=key.rotated_to,
+        used_on=key.used_on,
+    )
+
+
+def _nearest(grant: Grant) -> Literal["read", "write", "operator"]:
+    if grant.covers(OPERATOR):
+        return "operator"
+    return "write" if grant.covers(WRITER) else "read"
 
 
 def caused(deaths: Sequence[Deaths]) -> Causes:

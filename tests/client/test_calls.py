@@ -3,6 +3,7 @@
 import inspect
 import json
 import socket
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -30,7 +31,7 @@ from earwitness.client import (
 )
 from shared import errors
 from shared.domain.answers import Task
-from shared.domain.api_keys import Scope, id_of
+from shared.domain.api_keys import Role, Scope, id_of
 from shared.domain.recording import Failure
 from shared.errors import (
     CorrectionOutdated,
@@ -123,17 +124,31 @@ def test_dead_letter_says_what_it_died_of(store, ears):
 
 
 def test_key_is_made_told_once_and_revoked(ears):
-    made = ears.make_key(scope=Scope.READ, name="for a look")
+    made = ears.make_key(scopes=[Scope.READ], name="for a look")
 
     [listed] = [k for k in ears.keys(tenant="demo") if k.id == made.id]
     ended = ears.revoke_key(made.id)
 
     assert id_of(made.key) == made.id
-    assert (listed.scope, listed.name, listed.revoked_at) == (Scope.READ, "for a look", None)
+    assert (listed.role, listed.name, listed.revoked_at) == (Role.READER, "for a look", None)
     assert ended.revoked_at is not None
     assert ears.revoke_key(made.id) == ended
     with pytest.raises(NotFound):
         ears.revoke_key("none")
+
+
+def test_key_is_rotated_once_and_both_are_listed(ears):
+    old = ears.make_key(role=Role.OWNER, name="nightly", expires_in_days=30)
+
+    new = ears.rotate_key(old.id, overlap_hours=1)
+
+    assert id_of(new.key) == new.id != old.id
+    assert (new.role, new.name) == (Role.OWNER, "nightly")
+    assert new.replaced.rotated_to == new.id
+    assert new.replaced.expires_at - new.made_at == timedelta(hours=1)
+    assert {old.id, new.id} <= {k.id for k in ears.keys(tenant="demo")}
+    with pytest.raises(WrongState, match=new.id):
+        ears.rotate_key(old.id)
 
 
 def test_transcript_is_corrected_and_told_with_who_and_what_was_heard(store, ears):
@@ -425,6 +440,7 @@ CALLED = {
     "post /v1/dead-letters/{recording_id}/discard": "discard",
     "get /v1/keys": "keys",
     "post /v1/keys": "make_key",
+    "post /v1/keys/{key_id}/rotation": "rotate_key",
     "delete /v1/keys/{key_id}": "revoke_key",
     "get /v1/events": "events",
 }

@@ -1,82 +1,84 @@
-"""Who may ask for what: every operation of the description, with and without keys (S5)."""
+"""Who may ask for what: every operation of the description in every role, own and other (S5)."""
 
 import dataclasses
 import json
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 
 import msgspec
 import pytest
 from fastapi.testclient import TestClient
 
-from gateway.main import create_app, described
-from shared.domain.api_keys import ENTROPY_BYTES, Scope, minted
+from docs import openapi
+from gateway.main import create_app
+from shared.domain.api_keys import (
+    ENTROPY_BYTES,
+    OPERATOR,
+    OWNER,
+    READER,
+    WRITER,
+    Grant,
+    Role,
+    Scope,
+    minted,
+)
 from shared.domain.tenants import Tier
 from shared.errors import InvalidSettings
 from shared.settings import Settings, load
 from tests.builders import NOW
 from tests.gateway.conftest import HOST
-from tests.gateway.serving import BEHIND
+from tests.gateway.examples import EXAMPLES
 from tests.gateway.testimony import Filled
 
-#: It never ends; whether it begins is looked at by itself.
-ENDLESS = "/v1/events"
-#: Asks for a permit of its own instead of a key.
-PERMITTED = ("put", "/v1/uploads/{key}")
-#: Count everybody's, or make keys: a tenant's key is not enough.
-CAUSES = "/v1/dead-letters/causes"
-OPERATORS = {CAUSES, "/v1/keys", "/v1/keys/{key_id}"}
-NOBODYS = frozenset({"/healthz"})
-
-
-def operations():
-    """(method, path) of all that the API description tells of."""
-    for path, methods in described().openapi()["paths"].items():
-        for method in methods:
-            yield pytest.param(method, path, id=f"{method} {path}")
-
-
-ALL = list(operations())
+DESCRIPTION = json.loads(openapi.document())
+PATHS, COMPONENTS = DESCRIPTION["paths"], DESCRIPTION["components"]["schemas"]
+#: Every operation of the description: `get /v1/recordings`.
+ALL = sorted(f"{method} {path}" for path, methods in PATHS.items() for method in methods)
+KNOWN = [one for one in ALL if one in EXAMPLES]
 #: Those whose answer ends; of the endless one test_events.py reads the beginning.
-FINITE = [p for p in ALL if p.values[1] != ENDLESS]
+FINITE = [one for one in KNOWN if not EXAMPLES[one].endless]
+NEEDING = [one for one in FINITE if EXAMPLES[one].scope]
+CAUSES = "get /v1/dead-letters/causes"
+GRANTS = {"reader": READER, "writer": WRITER, "operator": OPERATOR, "owner": OWNER}
 
 
-OF_RECORDINGS = [p for p in ALL if "{recording_id}" in p.values[1]]
-CORRECTIONS = "/v1/recordings/{recording_id}/corrections"
-BODIES = {
-    "/v1/uploads": {"name": "a", "size": 1},
-    "/v1/keys": {},
-    CORRECTIONS: {"base": 0, "text": "So it was."},
-}
+def test_every_operation_has_its_example_and_every_example_its_operation():
+    """A new route takes one line in tests/gateway/examples.py, and one in gateway/rights.py."""
+    assert set(ALL) == set(EXAMPLES)
 
 
 class World:
-    """A gateway with three tenants, a recording of demo, and keys to be had."""
+    """A gateway with three tenants, two recordings and a key of demo, and keys to be had."""
 
     def __init__(self, app, client):
         self.parts, self.client = app.state.parts, client
         self.parts.tenants.ensure("acme", Tier.PRO, NOW)
         self.parts.tenants.ensure("other", Tier.PRO, NOW)
         self.filled = Filled(self.parts)
-        self.id, self.heard = self.filled.dead().id, self.filled.done("heard.wav").id
+        self.dead, self.heard = self.filled.dead().id, self.filled.done("heard.wav").id
         self._seeds = count(1)
+        self.key("demo", READER)
+        self.key_id = self.parts.api_keys.all("demo")[0].id
 
-    def key(self, tenant="acme", scope=Scope.WRITE, **changes):
+    def key(self, tenant="acme", grant=WRITER, **changes):
         entropy = next(self._seeds).to_bytes(2, "big") * (ENTROPY_BYTES // 2)
-        text, key = minted(tenant, scope, "", NOW, entropy)
+        text, key = minted(tenant, grant, "", NOW, entropy)
         self.parts.api_keys.add(dataclasses.replace(key, **changes))
         return text
 
-    def ask(self, method, path, key=None, **headers):
-        recording_id = self.heard if path == CORRECTIONS else self.id
-        others = {"key": "0" * 26, "model": "echo", "format": "json", "name": "x", "key_id": "x"}
-        named = path.format(recording_id=recording_id, **others)
-        if key is not None:
-            headers["Authorization"] = f"Bearer {key}"
-        headers["Content-Type"] = "application/json"
-        body = None if method == "get" else json.dumps(BODIES.get(path, {"why": "noise"}))
-        return self.client.request(method, named, content=body, headers=headers)
+    def names(self, operation):
+        """The parts of its path; things of demo, where they are anybody's."""
+        names = EXAMPLES[operation].names.items()
+        return {name: one if isinstance(one, str) else one(self) for name, one in names}
+
+    def ask(self, operation, key=None, names=None, query="", body=None):
+        example, (method, path) = EXAMPLES[operation], operation.split(" ")
+        headers = {"Content-Type": example.kind, **(bearer(key) if key else {})}
+        asked = "&".join(part for part in (example.query, query) if part)
+        content = example.content if body is None else json.dumps(body)
+        url = path.format(**(names or self.names(operation))) + (f"?{asked}" if asked else "")
+        return self.client.request(method, url, content=content, headers=headers)
 
 
 @contextmanager
@@ -99,82 +101,183 @@ def still(request, tmp_path_factory):
     """The same for tests in which nothing changes: making one costs more than asking it."""
     home = tmp_path_factory.mktemp("home")
     with gateway(Settings(home=home, broker_url="http://127.0.0.1:9"), request.param) as made:
-        before = made.parts.recordings.get(made.id)
+        before = [made.parts.recordings.get(one) for one in (made.dead, made.heard)]
         yield made
-        assert made.parts.recordings.get(made.id) == before
+        assert [made.parts.recordings.get(one) for one in (made.dead, made.heard)] == before
+        assert made.parts.api_keys.get(made.key_id).revoked_at is None
 
 
-#: How the addresses of what a recording told end; one that is dead told nothing.
-TESTIMONY = ("/audio", "/decisions.json", ".{format}")
-
-
-def refused(answer):
+def refused(answer, code="invalid_api_key"):
     """401 in OpenAI's shape, and nothing else in it."""
     error = answer.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-    return (answer.status_code, error["code"]) == (401, "invalid_api_key")
+    return (answer.status_code, error["code"]) == (401, code)
 
 
-def needs_no_key(method, path):
-    return (method, path) == PERMITTED or path in NOBODYS
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"}
 
 
-@pytest.mark.parametrize(("method", "path"), FINITE)
-def test_without_a_key(still, method, path):
+# the matrix: endpoint, role, own and other
 
-    answer = still.ask(method, path)
 
-    if still.required and not needs_no_key(method, path):
+@pytest.mark.parametrize("operation", FINITE)
+def test_without_a_key(still, operation):
+    answer = still.ask(operation)
+
+    if still.required and EXAMPLES[operation].scope:
         assert refused(answer)
     else:
         assert answer.status_code != 401
 
 
-@pytest.mark.parametrize(("method", "path"), ALL)
-def test_with_a_key_that_opens_nothing(still, method, path):
+@pytest.mark.parametrize("operation", KNOWN)
+def test_with_a_key_that_opens_nothing(still, operation):
     revoked = still.key(revoked_at=NOW)
-    never_made = minted("acme", Scope.OPERATOR, "", NOW, b"\x07" * ENTROPY_BYTES)[0]
+    never_made = minted("acme", OWNER, "", NOW, b"\x07" * ENTROPY_BYTES)[0]
 
-    answers = [still.ask(method, path, key) for key in (revoked, revoked[:-1] + "!", never_made)]
+    answers = [still.ask(operation, key) for key in (revoked, revoked[:-1] + "!", never_made)]
+    late = still.ask(operation, still.key(expires_at=NOW))
 
-    if needs_no_key(method, path):
-        assert all(answer.status_code != 401 for answer in answers)
+    if EXAMPLES[operation].scope is None:
+        assert all(answer.status_code != 401 for answer in [*answers, late])
     else:
         assert all(map(refused, answers))
+        assert refused(late, "expired_api_key")
 
 
-@pytest.mark.parametrize(("method", "path"), FINITE)
-def test_with_a_key_of_its_own(world, method, path):
-
-    answer = world.ask(method, path, world.key(tenant="demo"))
-
-    if (method, path) == PERMITTED:
-        assert answer.status_code == 422  # a permit is missing
-    elif path in OPERATORS:
-        assert answer.status_code == 403
-    elif path.startswith(BEHIND):
-        assert answer.status_code == 502  # there is no service behind this gateway
-    elif path == "/v1/recordings/{recording_id}/audio" or path.endswith(TESTIMONY):
-        assert answer.status_code in (200, 404)  # a dead recording gave none
-    else:
-        assert answer.status_code < 300, answer.text
+def having(operation):
+    """The roles that may, and by which key."""
+    scope = EXAMPLES[operation].scope
+    return {name: grant for name, grant in GRANTS.items() if scope in (None, *grant.scopes)}
 
 
-@pytest.mark.parametrize(("method", "path"), OF_RECORDINGS)
-def test_another_tenants_recording_is_not_there(still, method, path):
-    answer = still.ask(method, path, still.key(tenant="other"))
+@pytest.mark.parametrize(
+    ("operation", "role"), [(one, role) for one in FINITE for role in having(one)]
+)
+def test_its_own_tenant_gets_it_in_a_role_that_may(settings, operation, role):
+    with gateway(settings, True) as world:
+        key = world.key("demo", GRANTS[role])
+        answer = world.ask(operation, key)
 
-    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+    assert answer.status_code == EXAMPLES[operation].status, answer.text
 
 
-@pytest.mark.parametrize(("method", "path"), FINITE)
-def test_a_key_that_may_look_changes_nothing(still, method, path):
+@pytest.mark.parametrize("operation", NEEDING)
+def test_its_own_tenant_gets_it_with_that_one_scope(world, operation):
+    scope = EXAMPLES[operation].scope
+    role = next(role for role in Role if scope in Grant(role).scopes)
+    # What it makes or rotates may itself no more than look.
+    part = {scope, Scope.READ} if scope is Scope.KEYS else {scope}
 
-    answer = still.ask(method, path, still.key(tenant="demo", scope=Scope.READ))
+    answer = world.ask(operation, world.key("demo", Grant(role, frozenset(part))))
 
-    changes = method != "get" and (method, path) != PERMITTED
-    assert answer.status_code == 403 if changes else answer.status_code != 401
+    assert answer.status_code == EXAMPLES[operation].status, answer.text
+
+
+def lacking(operation):
+    """Every role that may not, and each role without just this scope."""
+    scope = EXAMPLES[operation].scope
+    for name, grant in GRANTS.items():
+        rest = frozenset(grant.scopes) - {scope}
+        if rest:
+            yield pytest.param(operation, Grant(grant.role, rest), id=f"{operation} {name} without")
+
+
+@pytest.mark.parametrize(
+    ("operation", "grant"),
+    [one for operation in NEEDING for one in lacking(operation)],
+)
+def test_without_its_scope_nothing_happens(still, operation, grant):
+    answer = still.ask(operation, still.key("demo", grant))
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (403, "forbidden")
+    assert f"`{EXAMPLES[operation].scope}`" in error["message"]
+
+
+def others(operation):
+    """A key of another tenant's, of a role that may."""
+    return [
+        pytest.param(operation, grant, id=f"{operation} {r}")
+        for r, grant in having(operation).items()
+    ]
+
+
+OWNED = [one for one in NEEDING if any(map(callable, EXAMPLES[one].names.values()))]
+
+
+@pytest.mark.parametrize(("operation", "grant"), [p for one in OWNED for p in others(one)])
+def test_anothers_is_as_if_it_were_not_there(still, operation, grant):
+    """Byte for byte: status, headers and body but for the id that was asked for."""
+    names, example = still.names(operation), EXAMPLES[operation]
+    made_up = {n: "0" * len(v) if callable(example.names[n]) else v for n, v in names.items()}
+    key = still.key("other", grant)
+
+    theirs, nobodys = still.ask(operation, key, names), still.ask(operation, key, made_up)
+
+    assert (theirs.status_code, theirs.json()["error"]["code"]) == (404, "not_found")
+    assert without_ids(theirs, names) == without_ids(nobodys, made_up)
+
+
+def without_ids(answer, names):
+    body = answer.text
+    for name in names.values():
+        body = body.replace(name, "ID")
+    headers = {k: v for k, v in answer.headers.items() if k not in ("date", "content-length")}
+    return answer.status_code, body, headers
+
+
+def naming_a_tenant():
+    """Operations whose path, query or body can name a tenant, and where."""
+    for operation in NEEDING:
+        method, path = operation.split(" ")
+        told = PATHS[path][method]
+        for parameter in told.get("parameters", []):
+            if parameter["name"] == "tenant":
+                yield pytest.param(operation, parameter["in"], id=f"{operation} {parameter['in']}")
+        if "tenant" in properties(told):
+            yield pytest.param(operation, "body", id=f"{operation} body")
+
+
+def properties(told):
+    """What the body of an operation may say."""
+    content = told.get("requestBody", {}).get("content", {})
+    schema = content.get("application/json", {}).get("schema", {})
+    if "$ref" in schema:
+        schema = COMPONENTS[schema["$ref"].rpartition("/")[2]]
+    return schema.get("properties", {})
+
+
+@pytest.mark.parametrize(("operation", "where"), [*naming_a_tenant()])
+def test_to_name_another_tenant_is_to_name_nobody(still, operation, where):
+    """Also for one that is there: nobody learns whose names are taken."""
+    key, example = still.key("other", having(operation).popitem()[1]), EXAMPLES[operation]
+
+    def ask(tenant):
+        if where == "body":
+            return still.ask(operation, key, body=example.body | {"tenant": tenant})
+        names = still.names(operation)
+        if where == "path":
+            return still.ask(operation, key, names | {"tenant": tenant})
+        return still.ask(operation, key, query=f"tenant={tenant}")
+
+    theirs, nobodys = ask("demo"), ask("made-up")
+
+    assert theirs.status_code == 404
+    assert without_ids(theirs, {"": "demo"}) == without_ids(nobodys, {"": "made-up"})
+
+
+LISTS = [one for one in NEEDING if one.startswith("get") and one not in OWNED]
+
+
+@pytest.mark.parametrize(("operation", "grant"), [p for one in LISTS for p in others(one)])
+def test_no_list_shows_what_is_anothers(still, operation, grant):
+    answer = still.ask(operation, still.key("other", grant))
+
+    for canary in (still.dead, still.heard, still.key_id, "heard.wav", "broken.wav", "demo"):
+        assert canary not in answer.text
 
 
 @pytest.mark.parametrize("path", ["/v1/recordings", "/v1/dead-letters", "/v1/search?q=witness"])
@@ -189,10 +292,6 @@ def test_lists_show_the_keys_tenant_only(world, path):
     assert rows(mine) > 0
     assert rows(theirs) == 0
     assert forced.status_code == 404
-
-
-def bearer(key):
-    return {"Authorization": f"Bearer {key}"}
 
 
 def rows(answer):
@@ -213,13 +312,13 @@ def test_an_upload_is_the_keys_tenants(world):
 
 
 def test_counts_of_everybody_are_an_operators(world):
-    answer = world.ask("get", CAUSES, world.key(scope=Scope.OPERATOR))
+    answer = world.ask(CAUSES, world.key(grant=OPERATOR))
 
     assert answer.status_code == 200
 
 
 def test_an_operators_key_sees_to_keys_of_its_tenant(world):
-    key = bearer(world.key(scope=Scope.OPERATOR))
+    key = bearer(world.key(grant=OPERATOR))
     world.key(tenant="other")
     [theirs] = world.parts.api_keys.all("other")
 
@@ -237,8 +336,74 @@ def test_an_operators_key_sees_to_keys_of_its_tenant(world):
     assert told in [row | {"used_on": None} for row in listed.json()["keys"]]
 
 
+def test_an_expired_key_says_so_to_whoever_holds_it_and_to_nobody_else(world):
+    text = world.key(expires_at=NOW)
+    mistyped = text[:-1] + ("0" if text[-1] != "0" else "1")
+
+    mine = world.client.get("/v1/recordings", headers=bearer(text))
+    theirs = world.client.get("/v1/recordings", headers=bearer(mistyped))
+    never = world.client.get("/v1/recordings", headers=bearer("ew_no"))
+
+    assert refused(mine, "expired_api_key")
+    assert "ended on 2026-03-01 at 12:00 UTC" in mine.json()["error"]["message"]
+    assert refused(theirs)
+    assert theirs.text == never.text
+
+
+def test_a_key_opens_until_the_very_moment_it_ends(world):
+    now = world.parts.now()
+    open_still, over = world.key(expires_at=now + timedelta(days=1)), world.key(expires_at=now)
+
+    answers = [world.client.get("/v1/recordings", headers=bearer(k)) for k in (open_still, over)]
+
+    assert [answer.status_code == 401 for answer in answers] == [False, True]
+
+
+def test_a_key_is_rotated_with_an_overlap_in_which_both_open(world):
+    owner = bearer(world.key(grant=OWNER))
+    made = {"role": "owner", "scopes": ["export"], "name": "nightly", "expires_in_days": 90}
+    old = world.client.post("/v1/keys", json=made, headers=owner).json()
+    address = f"/v1/keys/{old['id']}/rotation"
+
+    answer = world.client.post(address, json={"overlap_hours": 2}, headers=owner)
+    again = world.client.post(address, json={}, headers=owner)
+
+    new = answer.json()
+    assert answer.status_code == 201
+    assert (new["role"], new["scopes"], new["name"]) == ("owner", ["export"], "nightly")
+    assert new["replaced"]["rotated_to"] == new["id"]
+    ends = datetime.fromisoformat(new["replaced"]["expires_at"])
+    assert ends - datetime.fromisoformat(new["made_at"]) == timedelta(hours=2)
+    assert lived(new) == lived(old) == timedelta(days=90)
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "wrong_state")
+    assert new["id"] in again.json()["error"]["message"]
+    for text in (old["key"], new["key"]):  # both are known: they may not, and are told so
+        assert world.client.get("/v1/recordings", headers=bearer(text)).status_code == 403
+
+
+def lived(told):
+    return datetime.fromisoformat(told["expires_at"]) - datetime.fromisoformat(told["made_at"])
+
+
+def test_nobody_makes_or_rotates_a_key_that_may_more_than_their_own(world):
+    operator = bearer(world.key(grant=OPERATOR))
+    narrow = bearer(world.key(grant=Grant(Role.OWNER, frozenset({Scope.KEYS}))))
+    world.key(grant=OWNER)
+    [owners] = [one for one in world.parts.api_keys.all("acme") if one.grant == OWNER]
+
+    def tried(key, asked):
+        return world.client.post("/v1/keys", json=asked, headers=key).status_code
+
+    rotated = world.client.post(f"/v1/keys/{owners.id}/rotation", json={}, headers=operator)
+    assert tried(operator, {"role": "owner"}) == rotated.status_code == 403
+    assert tried(operator, {"scopes": ["erase"]}) == 403
+    assert tried(operator, {"role": "operator"}) == tried(operator, {"scope": "write"}) == 201
+    assert (tried(narrow, {"scope": "read"}), tried(narrow, {"scopes": ["keys"]})) == (403, 201)
+    assert world.parts.api_keys.get(owners.id).rotated_to is None
+
+
 def test_a_revoked_key_opens_nothing_at_its_next_request(world):
-    key = bearer(world.key(scope=Scope.OPERATOR))
+    key = bearer(world.key(grant=OPERATOR))
     made = world.client.post("/v1/keys", json={}, headers=key).json()
 
     first = world.client.delete(f"/v1/keys/{made['id']}", headers=key)
@@ -268,6 +433,12 @@ def test_keys_are_the_pages_on_one_machine(world, method):
     ("asked", "status"),
     [
         ({"scope": "root"}, 422),
+        ({"role": "king"}, 422),
+        ({"role": "reader", "scope": "read"}, 422),
+        ({"role": "reader", "scopes": ["keys"]}, 422),
+        ({"scopes": ["models", "erase"]}, 422),
+        ({"expires_in_days": 0}, 422),
+        ({"expires_in_days": 3_661}, 422),
         ({"name": "x" * 81}, 422),
         ({"name": "a\nb"}, 422),
         ({"tenant": "../x"}, 422),
@@ -282,13 +453,13 @@ def test_a_key_that_cannot_be_made(settings, asked, status):
         answer = world.client.post("/v1/keys", json=asked, headers=token)
 
         assert answer.status_code == status
-        assert len(world.parts.api_keys.all()) == (status == 201)
+        assert len(world.parts.api_keys.all()) == 1 + (status == 201)
 
 
 @pytest.mark.parametrize("path", ["/", "/dead-letters", "/fragments/recordings", "/static/app.js"])
 def test_the_page_is_for_whoever_sits_at_the_machine(still, path):
     without = still.client.get(path)
-    with_key = still.client.get(path, headers=bearer(still.key(scope=Scope.OPERATOR)))
+    with_key = still.client.get(path, headers=bearer(still.key(grant=OPERATOR)))
 
     assert without.status_code == (401 if still.required else 200)
     assert with_key.status_code == 403
@@ -314,13 +485,13 @@ def test_a_key_is_noted_once_a_day(world):
     key = world.key()
     world.client.get("/v1/recordings", headers=bearer(key))
     today = world.parts.now().date()
-    [kept] = world.parts.api_keys.all()
+    [kept] = world.parts.api_keys.all("acme")
     assert kept.used_on == today
 
     world.parts.api_keys.used(kept.id, today + timedelta(days=9))  # as if days had gone by
     world.client.get("/v1/recordings", headers=bearer(key))
 
-    [later] = world.parts.api_keys.all()
+    [later] = world.parts.api_keys.all("acme")
     assert later.used_on == today + timedelta(days=9)
 
 
@@ -344,6 +515,7 @@ def test_what_clients_of_openai_send_for_no_key_is_none_on_one_machine(world):
 def test_nobody_turns_keys_off_on_cloud_run(monkeypatch):
     monkeypatch.setenv("K_SERVICE", "gateway")
     cloud = {"backend": "gcp", "project": "p", "uploads_bucket": "u", "results_bucket": "r"}
+    cloud["temp_bucket"] = "t"
 
     assert load(**cloud).keys_required is None
     with pytest.raises(InvalidSettings, match="KEYS_REQUIRED"):

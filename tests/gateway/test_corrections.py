@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from gateway.security import MAX_CORRECTION
-from shared.domain.api_keys import ENTROPY_BYTES, Scope, minted
+from shared.domain.api_keys import ENTROPY_BYTES, WRITER, minted
 from shared.domain.corrections import MAX_STRETCHES, MAX_TEXT, MAX_WHOLE
 from tests.builders import NOW
 from tests.gateway.testimony import TEXT
@@ -54,7 +54,7 @@ def test_a_correction_tells_who_when_and_what_was_heard(client, app, known):
 
 
 def test_a_keys_name_and_id_are_who(client, app, known):
-    text, key = minted("demo", Scope.WRITE, "call centre", NOW, b"\x01\x02" * (ENTROPY_BYTES // 2))
+    text, key = minted("demo", WRITER, "call centre", NOW, b"\x01\x02" * (ENTROPY_BYTES // 2))
     app.state.parts.api_keys.add(key)
     client.headers["Authorization"] = f"Bearer {text}"
 

@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from gateway.main import create_app, server
-from shared.domain.api_keys import ENTROPY_BYTES, Scope, minted
+from shared.domain.api_keys import ENTROPY_BYTES, READER, WRITER, minted
 from shared.domain.tenants import Tier
 from tests.builders import NOW
 from tests.engines.speech import said, silence
@@ -133,8 +133,8 @@ async def test_with_keys_a_stream_needs_one_that_may_write(settings, service):
     with gateway(settings, service, keys_required=True) as address:
         parts = service.app.state.house.parts
         parts.tenants.ensure("acme", Tier.PRO, NOW)
-        text, key = minted("acme", Scope.WRITE, "", NOW, bytes(ENTROPY_BYTES))
-        only, looking = minted("acme", Scope.READ, "", NOW, bytes([1]) * ENTROPY_BYTES)
+        text, key = minted("acme", WRITER, "", NOW, bytes(ENTROPY_BYTES))
+        only, looking = minted("acme", READER, "", NOW, bytes([1]) * ENTROPY_BYTES)
         parts.api_keys.add(key)
         parts.api_keys.add(looking)
         statuses = []

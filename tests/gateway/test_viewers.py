@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 
 from gateway.main import create_app
 from gateway.viewers import ALGORITHM, HEADER, ISSUER, LEEWAY_S, Viewers
-from shared.domain.api_keys import ENTROPY_BYTES, Scope, minted
+from shared.domain.api_keys import ENTROPY_BYTES, WRITER, minted
 from shared.errors import InvalidApiKey, InvalidSettings
 from shared.key_sets import KeySet, key_set
 from shared.settings import Settings
@@ -91,7 +91,7 @@ def client(app):
 
 
 def key_of(parts, tenant):
-    text, key = minted(tenant, Scope.WRITE, "", NOW, b"x" * ENTROPY_BYTES)
+    text, key = minted(tenant, WRITER, "", NOW, b"x" * ENTROPY_BYTES)
     parts.api_keys.add(key)
     return {"Authorization": f"Bearer {text}"}
 

@@ -282,4 +282,149 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX recordings_of_subject ON recordings (tenant, subject, id)
         WHERE subject IS NOT NULL;
     """,
+    # Keys have roles, may end by themselves, and may have a successor.
+    """
+    ALTER TABLE api_keys RENAME COLUMN scope TO role;
+    ALTER TABLE api_keys ADD COLUMN scopes TEXT;  -- NULL: all of the role
+    ALTER TABLE api_keys ADD COLUMN expires_us INTEGER;
+    ALTER TABLE api_keys ADD COLUMN rotated_to TEXT;
+    UPDATE api_keys SET scopes = 'recordings:read recordings:write' WHERE role = 'write';
+    UPDATE api_keys SET role = CASE role WHEN 'read' THEN 'reader' WHEN 'write' THEN 'owner'
+        ELSE 'operator' END;
+    """,
+    # Histories are chains, actions are kept, and both wait for a seal. What is older than this
+    # has no head: a chain begins with the next line.
+    """
+    ALTER TABLE history ADD COLUMN salt TEXT;
+    ALTER TABLE history ADD COLUMN commitment TEXT;
+    ALTER TABLE history ADD COLUMN head TEXT;
+    ALTER TABLE recordings ADD COLUMN head TEXT;
+    ALTER TABLE recordings ADD COLUMN moves INTEGER NOT NULL DEFAULT 0;
+    UPDATE recordings SET moves = (
+        SELECT count(*) FROM history WHERE recording_id = recordings.id);
+
+    CREATE TABLE actions (
+        id TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        at_us INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        method TEXT NOT NULL,
+        route TEXT NOT NULL,
+        recording_id TEXT,
+        status INTEGER NOT NULL,
+        salt TEXT,
+        commitment TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX actions_newest ON actions (at_us DESC, id DESC);
+    CREATE INDEX actions_of_tenant ON actions (tenant, at_us DESC, id DESC);
+
+    CREATE TABLE unsealed (
+        tenant TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        PRIMARY KEY (tenant, kind, id, seq)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    # Who is told of what, and what is on its way there.
+    """
+    CREATE TABLE webhooks (
+        id TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        url TEXT NOT NULL,
+        types TEXT NOT NULL,
+        secret TEXT NOT NULL,
+        made_us INTEGER NOT NULL,
+        disabled_us INTEGER,
+        old_secret TEXT,
+        old_until_us INTEGER,
+        failing_us INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX webhooks_of_tenant ON webhooks (tenant);
+
+    CREATE TABLE deliveries (
+        webhook_id TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        type TEXT NOT NULL,
+        recording_id TEXT NOT NULL,
+        body TEXT NOT NULL,
+        made_us INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        next_us INTEGER,
+        tries INTEGER NOT NULL,
+        attempts TEXT NOT NULL,
+        settled_us INTEGER,
+        PRIMARY KEY (webhook_id, event_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX deliveries_due ON deliveries (next_us) WHERE next_us IS NOT NULL;
+    CREATE INDEX deliveries_settled ON deliveries (settled_us) WHERE settled_us IS NOT NULL;
+    CREATE INDEX deliveries_of_webhook
+        ON deliveries (webhook_id, made_us DESC, event_id DESC);
+    CREATE INDEX deliveries_of_tenant
+        ON deliveries (tenant, made_us DESC, event_id DESC, webhook_id DESC);
+    """,
+    # Since when a recording is kept, whose rules have changed, and which objects are held.
+    """
+    ALTER TABLE recordings ADD COLUMN uploaded_us INTEGER;
+    CREATE INDEX recordings_ending ON recordings (tenant, kept_until_us, id)
+        WHERE state <> 'erased' AND hold_us IS NULL;
+
+    ALTER TABLE tenants ADD COLUMN resettle INTEGER NOT NULL DEFAULT 0;
+    UPDATE tenants SET resettle = 1;
+
+    CREATE TABLE object_holds (
+        name TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        PRIMARY KEY (name, generation)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    # Erasures, what refuses erased content, and where search keeps each recording's passages.
+    """
+    CREATE TABLE erasures (
+        id TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        recording_id TEXT,
+        cause TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        asked_us INTEGER NOT NULL,
+        step TEXT NOT NULL,
+        name TEXT,
+        listed TEXT NOT NULL,
+        found TEXT,
+        engines TEXT NOT NULL,
+        erased_us INTEGER,
+        receipt TEXT
+    ) STRICT, WITHOUT ROWID;
+    CREATE UNIQUE INDEX erasures_of_recording ON erasures (recording_id)
+        WHERE recording_id IS NOT NULL;
+    CREATE INDEX erasures_running ON erasures (asked_us, id)
+        WHERE step NOT IN ('waiting', 'done');
+    CREATE INDEX erasures_waiting ON erasures (id) WHERE step = 'waiting';
+
+    CREATE TABLE tombstones (
+        tenant TEXT NOT NULL,
+        hash TEXT NOT NULL,
+        until_us INTEGER NOT NULL,
+        PRIMARY KEY (tenant, hash)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX tombstones_until ON tombstones (until_us);
+
+    CREATE TABLE tenant_keys (
+        tenant TEXT PRIMARY KEY,
+        key BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE passage_places (
+        recording_id TEXT NOT NULL,
+        passage_id INTEGER NOT NULL,
+        PRIMARY KEY (recording_id, passage_id)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO passage_places SELECT recording_id, rowid FROM passages;
+    CREATE INDEX calls_of_recording ON calls (recording_id);
+    CREATE INDEX inbox_seen_of_object ON inbox_seen (name, generation);
+    CREATE INDEX storage_events_of_object ON storage_events (name, generation);
+    CREATE INDEX arrivals_of_object ON arrivals (name, generation);
+    """,
 )

@@ -4,8 +4,13 @@ from datetime import date, datetime
 from sqlite3 import Row
 
 from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
-from shared.domain.api_keys import ApiKey, Scope
+from shared.domain.api_keys import ApiKey, Grant, Role, Scope
 from shared.errors import NotFound
+
+_INSERT = (
+    "INSERT INTO api_keys (id, tenant, role, scopes, name, digest, made_us, revoked_us, used_on,"
+    " expires_us, rotated_to) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+)
 
 
 class SqliteApiKeys:
@@ -16,11 +21,7 @@ class SqliteApiKeys:
 
     def add(self, key: ApiKey) -> bool:
         with self._db.write() as db:
-            made = db.execute(
-                "INSERT INTO api_keys VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-                _row(key),
-            )
-            return made.rowcount == 1
+            return db.execute(_INSERT, _row(key)).rowcount == 1
 
     def get(self, key_id: str) -> ApiKey | None:
         with self._db.read() as db:
@@ -43,6 +44,19 @@ class SqliteApiKeys:
             raise NotFound
         return found
 
+    def rotate(self, old: ApiKey, new: ApiKey) -> bool:
+        with self._db.write() as db:
+            if db.execute(_INSERT, _row(new)).rowcount == 0:
+                return False
+            changed = db.execute(
+                "UPDATE api_keys SET expires_us = ?, rotated_to = ? WHERE id = ?"
+                " AND rotated_to IS NULL AND revoked_us IS NULL",
+                (_us(old.expires_at), new.id, old.id),
+            )
+            if changed.rowcount == 0:
+                db.execute("DELETE FROM api_keys WHERE id = ?", (new.id,))
+            return changed.rowcount == 1
+
     def used(self, key_id: str, on: date) -> None:
         with self._db.write() as db:
             db.execute(
@@ -52,21 +66,36 @@ class SqliteApiKeys:
             )
 
 
+def _us(at: datetime | None) -> int | None:
+    return None if at is None else to_us(at)
+
+
+def _at(us: int | None) -> datetime | None:
+    return None if us is None else from_us(us)
+
+
 def _row(key: ApiKey) -> tuple[object, ...]:
-    revoked_us = to_us(key.revoked_at) if key.revoked_at else None
-    used_on = key.used_on and key.used_on.isoformat()
-    made_us = to_us(key.made_at)
-    return (key.id, key.tenant, key.scope, key.name, key.digest, made_us, revoked_us, used_on)
+    narrowed = key.grant.narrowed
+    return (
+        *(key.id, key.tenant, key.grant.role.value),
+        None if narrowed is None else " ".join(sorted(narrowed)),
+        *(key.name, key.digest, to_us(key.made_at), _us(key.revoked_at)),
+        *(key.used_on and key.used_on.isoformat(), _us(key.expires_at), key.rotated_to),
+    )
 
 
 def _key(row: Row) -> ApiKey:
+    scopes: str | None = row["scopes"]
+    narrowed = None if scopes is None else frozenset(map(Scope, scopes.split()))
     return ApiKey(
         id=row["id"],
         tenant=row["tenant"],
-        scope=Scope(row["scope"]),
+        grant=Grant(Role(row["role"]), narrowed),
         name=row["name"],
         digest=row["digest"],
         made_at=from_us(row["made_us"]),
-        revoked_at=None if row["revoked_us"] is None else from_us(row["revoked_us"]),
+        revoked_at=_at(row["revoked_us"]),
         used_on=row["used_on"] and date.fromisoformat(row["used_on"]),
+        expires_at=_at(row["expires_us"]),
+        rotated_to=row["rotated_to"],
     )
