@@ -227,6 +227,18 @@ class InvalidSeal(
     """A seal of the audit log was changed. Run `earwitness audit verify`, and keep what it says."""
 
 
+class UnderHold(WrongState, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False):
+    """It is under hold and nothing of it is deleted. `earwitness release ID` lets it go."""
+
+
+class NotErased(EarwitnessError, layer=Layer.EXECUTION, severity=Severity.ERROR, retryable=True):
+    """A store still has what was deleted from it, so there is no receipt. It is tried again."""
+
+
+class ErasedBefore(RefusedAudio, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False):
+    """This content was erased on request. `earwitness add --again` has it heard all the same."""
+
+
 class CorrectionOutdated(
     WrongState, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
 ):

@@ -5,7 +5,7 @@ every adapter. Every method may raise StoreUnavailable (or DiskFull); unless a d
 says otherwise nothing was changed then, and calling again is safe.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -13,7 +13,10 @@ from typing import BinaryIO, Protocol
 
 from shared.domain.answers import Answer, Task
 from shared.domain.api_keys import ApiKey
+from shared.domain.brought import Brought
+from shared.domain.audit import Action, Chain, Leaf
 from shared.domain.corrections import Correction
+from shared.domain.erasures import Erasure, Part, Tombstone
 from shared.domain.lanes import Lane
 from shared.domain.permits import Brought, Permit, Signed
 from shared.domain.prices import Terms
@@ -24,6 +27,7 @@ from shared.domain.recording import (
     Deaths,
     Failure,
     Found,
+    Hold,
     Kept,
     Lease,
     Ledger,
@@ -37,7 +41,9 @@ from shared.domain.recording import (
 from shared.domain.sound import Limits, Segment, Survey
 from shared.domain.spending import Bought, DayOfMoney, Intent, PaidCall, Refusal
 from shared.domain.states import State
-from shared.domain.tenants import Tenant, Tier
+from shared.domain.tenants import Rules, Tenant, Tier
+from shared.domain.timekeeping import Times
+from shared.domain.webhooks import Delivered, Delivery, Reply, Webhook
 from shared.domain.wishes import Wishes
 
 Clock = Callable[[], datetime]
@@ -53,7 +59,10 @@ class Tenants(Protocol):
         ...
 
     def put(self, tenant: Tenant) -> None:
-        """Create the tenant or replace all that is said of it; its ledger stays as it is."""
+        """Create the tenant or replace all that is said of it; its ledger stays as it is.
+
+        If it keeps recordings for another time than before, that is noted for `Retention`.
+        """
         ...
 
     def ensure(self, tenant: str, tier: Tier, at: datetime) -> bool:
@@ -149,9 +158,13 @@ class Recordings(Protocol):
     ) -> list[Recording]:
         """Recordings, newest first (then by id), of one tenant or of all.
 
-        `states` empty means all states; `before` is (received_at, id) of the last row of
+        `states` empty means all states but erased; `before` is (received_at, id) of the last row of
         the page before.
         """
+        ...
+
+    def about(self, tenant: str, subject: str) -> list[str]:
+        """Ids of the tenant's recordings about that subject, sorted; erased ones are not."""
         ...
 
     def history(self, recording_id: str) -> list[Moved]:
@@ -353,7 +366,7 @@ class Publisher(Protocol):
 
 
 class Uploads(Protocol):
-    """The uploads bucket, read only."""
+    """The uploads bucket; nothing in it is ever changed, it is only kept or erased."""
 
     def stat(self, name: str, generation: int) -> UploadedObject | None:
         """What is known of the object, or None if that generation is gone."""
@@ -380,6 +393,126 @@ class Uploads(Protocol):
         Raises:
             NotFound: that generation is gone.
         """
+        ...
+
+    def generations(self, name: str) -> list[UploadedObject]:
+        """Every generation of the object there is, replaced ones too, the oldest first."""
+        ...
+
+    def delete(self, name: str, generation: int) -> None:
+        """Delete that generation for good; deleting what is gone does nothing.
+
+        Raises:
+            UnderHold: a hold lies on the object; nothing was deleted.
+        """
+        ...
+
+    def hold(self, name: str, generation: int) -> None:
+        """Let nobody erase that generation, us included, until `unhold`. Repeating does nothing.
+
+        Raises:
+            NotFound: that generation is gone.
+        """
+        ...
+
+    def unhold(self, name: str, generation: int) -> None:
+        """End the hold; where there is none, or the generation is gone, there is nothing to do."""
+        ...
+
+
+class Retention(Protocol):
+    """How long recordings are kept. What a method does to one is decided in its own commit by
+    `shared.domain.retention`, with a line of the history and an announcement in the outbox;
+    where nothing is different, nothing is written."""
+
+    def time(self, ours: datetime) -> Times:
+        """What time it is, for whatever is announced or erased.
+
+        `earliest` is never later than `ours`, and never further ahead of an earlier answer than
+        time has passed since, as far as the store can tell: a clock that jumps ahead moves only
+        `latest` (`shared.domain.timekeeping`; a store with a clock of its own asks that).
+        """
+        ...
+
+    def ending(
+        self,
+        by: datetime,
+        *,
+        tenant: str | None = None,
+        unannounced: bool = False,
+        after: tuple[datetime, str] | None = None,
+        limit: int = 100,
+    ) -> list[Recording]:
+        """Recordings whose time ends by then, the soonest first (then by id).
+
+        Neither those that are held nor those that are erased. Of one tenant, or of all; with
+        `unannounced` only those whose end was not announced (then of all). `after` is
+        (kept_until, id) of the last one of the page before. Costs what is found, not what is
+        stored.
+        """
+        ...
+
+    def received(
+        self, tenant: str, after: tuple[datetime, str] | None = None, limit: int = 100
+    ) -> list[Recording]:
+        """All recordings of a tenant, the oldest first (then by id).
+
+        `after` is (received_at, id) of the last one of the page before.
+        """
+        ...
+
+    def settle(self, recording_id: str, rules: Rules, now: Times) -> Recording | None:
+        """Keep it as the rules say now, and announce its end if that is near (`settled`).
+
+        Returns it as it is kept then; None if there is no such recording.
+        """
+        ...
+
+    def extend(
+        self, recording_id: str, until: datetime, rules: Rules, actor: str, now: Times
+    ) -> Recording:
+        """Keep it until then, or longer (`extended`). Repeating does nothing.
+
+        Raises:
+            NotFound: no such recording. WrongState: it is erased.
+            ExtensionRefused: the rules do not allow it; nothing was changed.
+        """
+        ...
+
+    def hold(self, recording_id: str, hold: Hold) -> Recording:
+        """Let nothing of it be erased until it is released; a hold that stands stays.
+
+        Raises:
+            NotFound: no such recording. WrongState: it is erased.
+        """
+        ...
+
+    def release(self, recording_id: str, actor: str, at: datetime) -> Recording:
+        """End its hold. Repeating does nothing.
+
+        Raises:
+            NotFound: no such recording. WrongState: it is erased.
+        """
+        ...
+
+    def unsettle(self, tenant: str) -> None:
+        """Note that the tenant's recordings are to be settled, as when its rules change."""
+        ...
+
+    def unsettled(self, limit: int = 100) -> list[Tenant]:
+        """Tenants that keep recordings for another time than before, by id, until `settled_all`."""
+        ...
+
+    def settled_all(self, tenant: Tenant) -> bool:
+        """Forget that its rules have changed; False if they changed again since, and is kept."""
+        ...
+
+
+class Sweeper(Protocol):
+    """Temporary files, which nobody needs any more after a day."""
+
+    def sweep(self, before: datetime) -> int:
+        """Remove those last written before then; returns how many. Nothing in use is removed."""
         ...
 
 
@@ -445,6 +578,16 @@ class Permits(Protocol):
     request after its time (400); a second upload under the name (412).
     """
 
+    @property
+    def bucket_url(self) -> str | None:
+        """What the addresses begin with, up to a slash; None where they begin with `door`."""
+        ...
+
+    @property
+    def sessions(self) -> bool:
+        """Whether a session can be begun here."""
+        ...
+
     def sign(
         self, permit: Permit, door: str, valid: timedelta, *, resumable: bool = False
     ) -> Signed:
@@ -490,12 +633,20 @@ class Results(Protocol):
         """
         ...
 
+    def names(self, folder: str) -> list[str]:
+        """What the files of a folder are called, sorted; none where there is no folder."""
+        ...
+
     def folders(self, after: str | None = None, limit: int = 500) -> list[Kept]:
         """Folders of results by name, whoever points to them; `after` is the last one seen.
 
         Names are compared with a slash behind them. An empty page is the end. A folder that
         is there all along is met exactly once.
         """
+        ...
+
+    def all_of(self, tenant: str, recording_id: str) -> list[str]:
+        """The folders of every token of a recording, sorted; none is no error."""
         ...
 
     def remove(self, folder: str) -> None:
@@ -598,6 +749,27 @@ class Identity(Protocol):
         ...
 
 
+class Imports(Protocol):
+    """How recordings come in that were heard elsewhere: into a HOME, for no bucket of Google's
+    lets anybody choose an object's generation, and an id follows from it."""
+
+    def bring(self, brought: Brought) -> bool:
+        """Keep a recording as it was: with history, corrections, job and passages, in one commit.
+
+        Nothing is announced, nothing is put out; a job that is ready is rung for by `reconcile`.
+        False if there is a recording of this id, which stays as it is.
+        """
+        ...
+
+    def lay(self, upload: UploadedObject, content: BinaryIO, *, held: bool) -> bool:
+        """Put an object in under its own name and generation, announced to nobody.
+
+        Where the recording is `held`, so is the object. False if it is there already; then it is
+        left as it is, and held all the same.
+        """
+        ...
+
+
 class Corrections(Protocol):
     """What people corrected, a version each; none is ever changed."""
 
@@ -640,6 +812,272 @@ class Signer(Protocol):
 
         The same message always has the same signature.
         """
+        ...
+
+
+class Webhooks(Protocol):
+    """Whom tenants want told."""
+
+    def add(self, webhook: Webhook) -> bool:
+        """Keep a new webhook; False if there is one of this id, which stays as it is."""
+        ...
+
+    def get(self, webhook_id: str) -> Webhook | None:
+        """The webhook, disabled or not, or None."""
+        ...
+
+    def all(self, tenant: str | None = None) -> list[Webhook]:
+        """Every webhook, disabled ones too, the newest first (then by id); of one tenant or all."""
+        ...
+
+    def remove(self, webhook_id: str) -> None:
+        """Remove the webhook and all its deliveries; removing what is gone does nothing."""
+        ...
+
+    def disable(self, webhook_id: str, at: datetime) -> None:
+        """Send nothing there any more; the first time stays. One that is gone stays gone."""
+        ...
+
+    def rotate(self, webhook_id: str, secret: str, old_until: datetime) -> Webhook:
+        """Sign with this secret from now on, and until `old_until` with the one before it, too.
+
+        Raises:
+            NotFound: there is none of this id.
+        """
+        ...
+
+    def failing(self, webhook_id: str, since: datetime | None) -> None:
+        """Remember that its attempts fail since then (the first time stays), or no longer fail.
+
+        Of one that is gone nothing is remembered.
+        """
+        ...
+
+
+class Deliveries(Protocol):
+    """What is on its way to webhooks, and the log of what was."""
+
+    def enqueue(self, delivery: Delivery) -> bool:
+        """Keep a new delivery; False if this webhook was given this event before.
+
+        Of several concurrent callers exactly one gets True.
+        """
+        ...
+
+    def get(self, webhook_id: str, event_id: str) -> Delivery | None:
+        """The delivery, or None."""
+        ...
+
+    def lease(self, now: datetime, lease_s: float, limit: int = 50) -> list[Delivery]:
+        """Take deliveries whose next attempt is due, those due longest first, at most `limit`.
+
+        Each is taken by a conditional commit that makes it due again `lease_s` seconds from
+        now: of concurrent callers no two get the same one, and one that dies loses none.
+        """
+        ...
+
+    def record(
+        self, leased: Delivery, reply: Reply, now: datetime, chance: float
+    ) -> Delivery | None:
+        """Log an attempt and move the delivery on, as `webhooks.noted` says; returns it as kept.
+
+        None: it was removed meanwhile, and nothing is kept.
+        """
+        ...
+
+    def postpone(self, leased: Delivery, until: datetime) -> None:
+        """Let go without an attempt, due again then. Where the lease is over nothing changes."""
+        ...
+
+    def page(
+        self,
+        *,
+        tenant: str | None = None,
+        webhook_id: str | None = None,
+        state: Delivered | None = None,
+        before: tuple[datetime, str, str] | None = None,
+        limit: int = 50,
+    ) -> list[Delivery]:
+        """Deliveries, newest first, of one webhook or of one tenant, of one state or of all.
+
+        In full the order is by made_at, then by event and by webhook, all falling; `before` is
+        (made_at, event_id, webhook_id) of the last one of the page before. Tenant or webhook is
+        given, not both.
+        """
+        ...
+
+    def replay(self, webhook_id: str, event_id: str, now: datetime) -> Delivery:
+        """Make a delivery due now, with all its attempts before it (`webhooks.replayed`).
+
+        Raises:
+            NotFound: there is none.
+        """
+        ...
+
+    def lapse(self, before: datetime, limit: int = 500) -> int:
+        """Forget deliveries that were settled before then, at most `limit`; how many were."""
+        ...
+
+
+class Courier(Protocol):
+    def send(self, webhook: Webhook, delivery: Delivery, now: datetime) -> Reply:
+        """Make one attempt, signed with the time of `now`; the answer, or why there is none.
+
+        Bounded in time whatever the endpoint does, follows no redirect, uses no proxy, and
+        connects to an address that was looked at and is allowed. Keeps nothing of an answer but
+        its status and when it wants to be asked again. Never raises for what an endpoint does.
+        """
+        ...
+
+
+class Actions(Protocol):
+    """Who did what, and who looked at what; nothing is ever changed."""
+
+    def append(self, action: Action) -> None:
+        """Keep it; in the same commit it waits for a seal. Appending twice is once."""
+        ...
+
+    def page(
+        self,
+        tenant: str | None = None,
+        *,
+        before: tuple[datetime, str] | None = None,
+        limit: int = 50,
+    ) -> list[Action]:
+        """Actions, the newest first (then by id), of one tenant or of all.
+
+        `before` is (at, id) of the last one of the page before.
+        """
+        ...
+
+
+class Chains(Protocol):
+    """Histories as they prove themselves, and what waits for a seal.
+
+    Each line that the other ports write, and each action, waits from its own commit on.
+    """
+
+    def page(self, tenant: str, after: str | None = None, limit: int = 100) -> list[Chain]:
+        """Histories of a tenant's recordings, by id; `after` is the last one seen."""
+        ...
+
+    def tenants(self) -> list[str]:
+        """Of whom anything waits, by id. What it costs grows with them, and with nothing else."""
+        ...
+
+    def waiting(self, tenant: str, limit: int | None = None) -> list[Leaf]:
+        """What waits, sorted; with `limit` at most so many, no matter which."""
+        ...
+
+    def sealed(self, tenant: str, leaves: Sequence[Leaf]) -> None:
+        """These wait no longer; what waits no longer already is passed over."""
+        ...
+
+
+class Seals(Protocol):
+    """Write-once storage, a file a seal. No tenant is called other than TENANT or EVERYBODY."""
+
+    def put(self, tenant: str, number: int, content: bytes) -> bool:
+        """Write a seal where there is none: False if another stands there, which stays.
+
+        True where this very content stands there already. Of concurrent callers with different
+        ones one writes. A seal is there whole or not at all.
+        """
+        ...
+
+    def get(self, tenant: str, number: int) -> bytes | None:
+        """A seal as it was put, or None."""
+        ...
+
+    def numbers(self, tenant: str, after: int = 0, limit: int | None = None) -> list[int]:
+        """Numbers of the tenant's seals behind `after`, ascending; at most `limit`."""
+        ...
+
+    def tenants(self) -> list[str]:
+        """Who has seals, by id."""
+        ...
+
+
+class Erasures(Protocol):
+    """What is erased, how far that has come, and the metadata store's own part of it."""
+
+    def ask(
+        self, recording_id: str, draft: Callable[[Recording], Erasure | None]
+    ) -> Erasure | None:
+        """Put the tombstone, in one conditional commit; returns the recording's erasure.
+
+        `draft` is pure, is given the recording as it is in that commit and says which erasure
+        begins; it may be called again after a conflict. None: none does, and nothing changes.
+        One that waits is only kept. One that does not makes the recording erased, with a line
+        in its history, ends its job and raises the job's token: nobody finds it any more, and
+        whatever carries an older token is refused. An erasure that was begun stays as it is;
+        one that waits begins as soon as `draft` does not wait, and stays whose it was.
+
+        Raises:
+            NotFound: there is no such recording.
+        """
+        ...
+
+    def get(self, erasure_id: str) -> Erasure | None:
+        """The erasure, or None."""
+        ...
+
+    def of(self, recording_id: str) -> Erasure | None:
+        """The recording's erasure, or None."""
+        ...
+
+    def running(self, limit: int = 100) -> list[Erasure]:
+        """Those that neither wait nor are done, the oldest first."""
+        ...
+
+    def waiting(self, after: str = "", limit: int = 500) -> list[Erasure]:
+        """Those under hold, by id, behind `after`."""
+        ...
+
+    def go_on(self, seen: Erasure, to: Erasure, left: Sequence[Tombstone] = ()) -> Erasure:
+        """Put `to` in place of `seen` and lay down the tombstones `left`, in one commit.
+
+        If its step is no longer that of `seen`, nothing changes and what is there is returned:
+        of concurrent callers one goes on. The commit that brings it to DONE announces it.
+
+        Raises:
+            NotFound: there is no such erasure.
+        """
+        ...
+
+    def counts(self, erasure: Erasure) -> tuple[tuple[str, int], ...]:
+        """What the store has of the recording that `forget` takes: what, and how many."""
+        ...
+
+    def engines(self, recording_id: str) -> list[str]:
+        """Engines that the store knows were asked about the recording, each once, sorted."""
+        ...
+
+    def forget(self, part: Part, erasure: Erasure) -> None:
+        """Forget that part of the recording; forgetting twice is once.
+
+        State and times stay, and what a call did cost; of the history only who and why goes.
+        """
+        ...
+
+    def purge(self) -> None:
+        """What was forgotten is in no byte of the store's files when this returns.
+
+        Raises:
+            StoreUnavailable: somebody is reading; calling again will help.
+        """
+        ...
+
+    def key(self, tenant: str) -> bytes:
+        """The tenant's own key for tombstones: made at its first need, the same from then on."""
+        ...
+
+    def erased_before(self, tenant: str, digests: Collection[str], now: datetime) -> bool:
+        """Whether a tombstone of the tenant matches one of these digests of a content."""
+        ...
+
+    def sweep(self, now: datetime, limit: int = 500) -> int:
+        """Forget tombstones whose time is over, at most `limit`; how many were."""
         ...
 
 

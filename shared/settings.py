@@ -15,6 +15,8 @@ from msgspec import Meta, Struct, field
 
 from shared.domain import policies
 from shared.domain.cascade import MIN_COVERAGE, Policy, Uncalibrated
+from shared.domain.names import TENANT
+from shared.domain.tenants import Tier
 from shared.errors import InvalidSettings
 
 PREFIX = "EARWITNESS_"
@@ -97,6 +99,12 @@ class Settings(Struct, frozen=True, kw_only=True):
         str, Meta(description="Bucket that recordings are dropped into, under uploads/{tenant}/.")
     ] = ""
     results_bucket: Annotated[str, Meta(description="Bucket that results are written to.")] = ""
+    audit_bucket: Annotated[
+        str, Meta(description="Bucket that seals of the audit log are written to, once each.")
+    ] = ""
+    temp_bucket: Annotated[
+        str, Meta(description="Bucket whose objects live for a day; plans of exports lie there.")
+    ] = ""
     firestore_database: Annotated[
         str, Meta(min_length=1, description="Firestore database of all metadata.")
     ] = "(default)"
@@ -118,6 +126,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         Path | None,
         Meta(description="Environment with Google's emulators; .venv-emulators if unset."),
     ] = None
+    tenants: Annotated[
+        dict[Annotated[str, Meta(pattern=f"^{TENANT.pattern}$")], Tier],
+        Meta(
+            description="Tenants that are made where they are missing, by `reconcile`, and the tier"
+            ' each begins with: {"acme": "pro"}. What `tenants set` changed later, stays.'
+        ),
+    ] = field(default_factory=dict)
     outer_bound_days: Annotated[
         int,
         Meta(
@@ -419,7 +434,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 #: What has no default in the cloud.
-NEEDED_IN_CLOUD = ("project", "uploads_bucket", "results_bucket")
+NEEDED_IN_CLOUD = ("project", "uploads_bucket", "results_bucket", "temp_bucket")
 #: Names of the seeds and the vendors, and the setting each one is.
 VENDORS = {
     name: name.lower()

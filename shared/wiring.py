@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,16 +14,24 @@ from shared import spans
 from shared.domain.tenants import DEMO, Tier
 from shared.errors import InvalidSettings
 from shared.flows.intake import Intake
+from shared.flows.keep import Keep
 from shared.flows.load import Load
 from shared.flows.publish import PublishOutbox
 from shared.flows.reconcile import Reconcile
+from shared.flows.retire import Retire
+from shared.flows.seal import Sealing
+from shared.flows.verify import Verify, trusting
+from shared.flows.welcome import Welcome
 from shared.ports import (
+    Actions,
     ApiKeys,
     Arrivals,
     Bookmarks,
+    Chains,
     Clock,
     Corrections,
     Ears,
+    Erasures,
     Identity,
     Inlet,
     Jobs,
@@ -32,8 +40,11 @@ from shared.ports import (
     Publisher,
     Recordings,
     Results,
+    Retention,
+    Seals,
     Signer,
     Spending,
+    Sweeper,
     Tenants,
     Uploads,
 )
@@ -43,6 +54,10 @@ if TYPE_CHECKING:
     from google.cloud import firestore
 
     from shared.domain.confidence import Calibrations
+    from shared.domain.exports import Asked, Index
+    from shared.flows.archive import Archive
+    from shared.flows.erase import Erase
+    from shared.flows.plan_export import PlanExport
     from shared.flows.work import Work
 
 #: Seconds until a ready job is rung for again. The local broker forgets its tickets when it is
@@ -67,12 +82,19 @@ class Parts:
     uploads: Uploads
     inlet: Inlet
     results: Results
+    temporary: Results  #: as results are kept, but for a day
     arrivals: Arrivals
     bookmarks: Bookmarks
     spending: Spending
     api_keys: ApiKeys
     corrections: Corrections
     signer: Signer
+    erasures: Erasures
+    actions: Actions
+    chains: Chains
+    seals: Seals
+    retention: Retention
+    sweeper: Sweeper
     now: Clock
 
 
@@ -104,16 +126,22 @@ def parts(settings: Settings) -> Parts:
 def _embedded(settings: Settings) -> Parts:
     """Imported late like Google's parts: whoever runs on one need not wait for the other."""
     from shared.adapters.embedded.file_results import FileResults
+    from shared.adapters.embedded.file_seals import FileSeals
+    from shared.adapters.embedded.file_sweeper import FileSweeper
     from shared.adapters.embedded.home_signer import HomeSigner
     from shared.adapters.embedded.local_publisher import LocalPublisher
+    from shared.adapters.embedded.sqlite_actions import SqliteActions
     from shared.adapters.embedded.sqlite_api_keys import SqliteApiKeys
     from shared.adapters.embedded.sqlite_arrivals import SqliteArrivals
     from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
+    from shared.adapters.embedded.sqlite_chains import SqliteChains
     from shared.adapters.embedded.sqlite_corrections import SqliteCorrections
     from shared.adapters.embedded.sqlite_database import Database
+    from shared.adapters.embedded.sqlite_erasures import SqliteErasures
     from shared.adapters.embedded.sqlite_jobs import SqliteJobs
     from shared.adapters.embedded.sqlite_outbox import SqliteOutbox
     from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
+    from shared.adapters.embedded.sqlite_retention import SqliteRetention
     from shared.adapters.embedded.sqlite_spending import SqliteSpending
     from shared.adapters.embedded.sqlite_tenants import SqliteTenants
     from shared.adapters.embedded.sqlite_uploads import SqliteUploads
@@ -133,12 +161,19 @@ def _embedded(settings: Settings) -> Parts:
         uploads=uploads,
         inlet=uploads,
         results=FileResults(settings.home),
+        temporary=FileResults(settings.home / "tmp"),
         arrivals=SqliteArrivals(db),
         bookmarks=SqliteBookmarks(db),
         spending=SqliteSpending(db, _holder(settings)),
         api_keys=SqliteApiKeys(db),
         corrections=SqliteCorrections(db),
         signer=HomeSigner(settings.home / "keys"),
+        erasures=SqliteErasures(db),
+        actions=SqliteActions(db),
+        chains=SqliteChains(db),
+        seals=FileSeals(settings.home),
+        retention=SqliteRetention(db),
+        sweeper=FileSweeper(settings.home),
         now=clock,
     )
 
@@ -149,18 +184,24 @@ def _google(settings: Settings) -> Parts:
     from google.cloud import storage
 
     from shared.adapters.gcp import pubsub_clients
+    from shared.adapters.gcp.bucket_sweeper import BucketSweeper
+    from shared.adapters.gcp.firestore_actions import FirestoreActions
     from shared.adapters.gcp.firestore_api_keys import FirestoreApiKeys
     from shared.adapters.gcp.firestore_bookmarks import FirestoreBookmarks
+    from shared.adapters.gcp.firestore_chains import FirestoreChains
     from shared.adapters.gcp.firestore_corrections import FirestoreCorrections
+    from shared.adapters.gcp.firestore_erasures import FirestoreErasures
     from shared.adapters.gcp.firestore_jobs import FirestoreJobs
     from shared.adapters.gcp.firestore_outbox import FirestoreOutbox
     from shared.adapters.gcp.firestore_recordings import FirestoreRecordings
+    from shared.adapters.gcp.firestore_retention import FirestoreRetention
     from shared.adapters.gcp.firestore_spending import FirestoreSpending
     from shared.adapters.gcp.firestore_tenants import FirestoreTenants
     from shared.adapters.gcp.kms_signer import KmsSigner
     from shared.adapters.gcp.pubsub_arrivals import PubSubArrivals
     from shared.adapters.gcp.pubsub_publisher import PubSubPublisher
     from shared.adapters.gcp.storage_results import StorageResults
+    from shared.adapters.gcp.storage_seals import StorageSeals
     from shared.adapters.gcp.storage_uploads import StorageUploads
 
     s = settings
@@ -178,12 +219,19 @@ def _google(settings: Settings) -> Parts:
         uploads=uploads,
         inlet=uploads,
         results=StorageResults(files, s.results_bucket),
+        temporary=StorageResults(files, s.temp_bucket),
         arrivals=PubSubArrivals(subscriber, s.project, s.arrivals_subscription),
         bookmarks=FirestoreBookmarks(store),
         spending=FirestoreSpending(store, _holder(s)),
         api_keys=FirestoreApiKeys(store),
         corrections=FirestoreCorrections(store),
         signer=KmsSigner(s.signing_kms_key),
+        erasures=FirestoreErasures(store),
+        actions=FirestoreActions(store),
+        chains=FirestoreChains(store),
+        seals=StorageSeals(files, s.audit_bucket),
+        retention=FirestoreRetention(store),
+        sweeper=BucketSweeper(),
         now=clock,
     )
 
@@ -217,7 +265,7 @@ def traced(p: Parts) -> Parts:
     from shared.adapters.traced import Traced, TracedPublisher
 
     system = "sqlite" if p.settings.backend is Backend.EMBEDDED else "gcp.firestore"
-    names = ("tenants", "recordings", "jobs", "outbox", "spending", "corrections")
+    names = ("tenants", "recordings", "jobs", "outbox", "spending", "corrections", "actions")
     stores: dict[str, Any] = {name: Traced(getattr(p, name), name, system) for name in names}
     return replace(p, **stores, publisher=TracedPublisher(p.publisher))
 
@@ -254,9 +302,12 @@ def permits(settings: Settings, key: Callable[[], str], now: Clock) -> Permits:
 
     from shared.adapters.gcp.storage_permits import IamSigner, KeySigner, StoragePermits
 
-    signer = KeySigner(s.signing_key, s.gateway_email) if s.signing_key else IamSigner()
     with _identity_said():
-        return StoragePermits(storage.Client(s.project), s.uploads_bucket, signer)
+        files = storage.Client(s.project)
+    if s.signing_key is None:
+        return StoragePermits(files, s.uploads_bucket, IamSigner())
+    signer = KeySigner(s.signing_key, s.gateway_email)
+    return StoragePermits(files, s.uploads_bucket, signer, sessions=False)
 
 
 def publish(p: Parts) -> PublishOutbox:
@@ -294,6 +345,71 @@ def reconcile(p: Parts) -> Reconcile:
         intake=intake(p),
         now=p.now,
         patience_s=RING_PATIENCE_S[p.settings.backend],
+    )
+
+
+def sealing(p: Parts) -> Sealing:
+    return Sealing(p.chains, p.seals, p.signer, p.bookmarks, p.now)
+
+
+def verify(p: Parts, keys: Iterable[bytes] = ()) -> Verify:
+    """Believes the signer's key, and these: PEM of keys that were ours once.
+
+    Raises:
+        SignerUnavailable: nobody knows which key is ours.
+    """
+    from shared.adapters import signatures
+
+    found = [signatures.read_pem(pem) for pem in (p.signer.public_key(), *keys)]
+    pems = {signatures.id_of(key): signatures.pem_of(key) for key in found if key}
+    return Verify(p.tenants, p.chains, p.actions, p.seals, trusting(pems, signatures.holds))
+
+
+def erase(p: Parts) -> "Erase":
+    """What erases, with a receipt. Imported late like `work`: it reads results."""
+    from shared.flows.erase import Erase
+
+    return Erase(
+        recordings=p.recordings,
+        uploads=p.uploads,
+        results=p.results,
+        erasures=p.erasures,
+        signer=p.signer,
+        processors=processors(p.settings),
+        outer_bound_days=p.settings.outer_bound_days,
+    )
+
+
+def processors(settings: Settings) -> dict[str, str]:
+    """Who runs the engines that are not here, by the engine's name.
+
+    An engine of a kind that only a vendor runs is the vendor's; one with an endpoint is whoever's
+    serves there. What is set up no longer is named by the engine alone.
+    """
+    said = {"openai": "OpenAI"}
+    if settings.qwen_endpoint:
+        said["qwen"] = settings.qwen_endpoint
+    for name, engine in settings.engines.items():
+        if engine.get("kind") == "openai":
+            said[name] = "OpenAI"
+        elif engine.get("endpoint"):
+            said[name] = str(engine["endpoint"])
+    return said
+
+
+def keep(p: Parts) -> Keep:
+    return Keep(p.tenants, p.retention, p.uploads, p.now)
+
+
+def retire(p: Parts) -> Retire:
+    return Retire(
+        tenants=p.tenants,
+        retention=p.retention,
+        bookmarks=p.bookmarks,
+        erasing=erase(p),
+        sweeper=p.sweeper,
+        publish=publish(p),
+        now=p.now,
     )
 
 
@@ -346,6 +462,32 @@ def work(p: Parts, ears: Ears) -> "Work":
     )
 
 
+def plan_export(p: Parts) -> "PlanExport":
+    """What plans exports. Imported late like `work`: it brings models of documents."""
+    from shared.flows.export_plans import ExportPlans
+    from shared.flows.plan_export import PlanExport
+
+    return PlanExport(
+        tenants=p.tenants,
+        recordings=p.recordings,
+        corrections=p.corrections,
+        api_keys=p.api_keys,
+        uploads=p.uploads,
+        results=p.results,
+        plans=ExportPlans(p.temporary),
+        now=p.now,
+    )
+
+
+def archive(p: Parts, asked: "Asked", index: "Index") -> "Archive":
+    """The bytes of a planned export."""
+    from shared.flows.archive import Archive
+    from shared.flows.export_plans import ExportPlans
+
+    plans = ExportPlans(p.temporary)
+    return Archive(p.recordings, p.results, p.uploads, plans, asked, index)
+
+
 def changes(settings: Settings) -> Callable[[], int]:
     """A number that differs from the one before if anybody committed in between.
 
@@ -380,5 +522,20 @@ def intake_from_environment() -> Intake:
     return intake(from_environment())
 
 
+@cache
+def welcome_from_environment() -> Welcome:
+    """One a process: it remembers whom it has seen."""
+    p = from_environment()
+    return Welcome(p.tenants, p.settings.tenants, p.now)
+
+
 def reconcile_from_environment() -> Reconcile:
     return reconcile(from_environment())
+
+
+def retire_from_environment() -> Retire:
+    return retire(from_environment())
+
+
+def sealing_from_environment() -> Sealing:
+    return sealing(from_environment())

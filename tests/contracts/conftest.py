@@ -8,39 +8,55 @@ import pytest
 from google.cloud.firestore import Client
 
 from shared.adapters.embedded.file_results import FileResults
+from shared.adapters.embedded.sqlite_actions import SqliteActions
 from shared.adapters.embedded.sqlite_api_keys import SqliteApiKeys
 from shared.adapters.embedded.sqlite_arrivals import SqliteArrivals
 from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
+from shared.adapters.embedded.sqlite_chains import SqliteChains
 from shared.adapters.embedded.sqlite_corrections import SqliteCorrections
 from shared.adapters.embedded.sqlite_database import Database
+from shared.adapters.embedded.sqlite_erasures import SqliteErasures
 from shared.adapters.embedded.sqlite_jobs import SqliteJobs
 from shared.adapters.embedded.sqlite_outbox import SqliteOutbox
 from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
+from shared.adapters.embedded.sqlite_retention import SqliteRetention
 from shared.adapters.embedded.sqlite_spending import SqliteSpending
 from shared.adapters.embedded.sqlite_tenants import SqliteTenants
 from shared.adapters.embedded.sqlite_uploads import SqliteUploads
+from shared.adapters.embedded.sqlite_webhooks import SqliteDeliveries, SqliteWebhooks
+from shared.adapters.gcp.firestore_actions import FirestoreActions
 from shared.adapters.gcp.firestore_api_keys import FirestoreApiKeys
 from shared.adapters.gcp.firestore_bookmarks import FirestoreBookmarks
+from shared.adapters.gcp.firestore_chains import FirestoreChains
 from shared.adapters.gcp.firestore_corrections import FirestoreCorrections
+from shared.adapters.gcp.firestore_erasures import FirestoreErasures
 from shared.adapters.gcp.firestore_jobs import FirestoreJobs
 from shared.adapters.gcp.firestore_outbox import FirestoreOutbox
 from shared.adapters.gcp.firestore_recordings import FirestoreRecordings
+from shared.adapters.gcp.firestore_retention import FirestoreRetention
 from shared.adapters.gcp.firestore_spending import FirestoreSpending
 from shared.adapters.gcp.firestore_tenants import FirestoreTenants
+from shared.adapters.gcp.firestore_webhooks import FirestoreDeliveries, FirestoreWebhooks
 from shared.domain.tenants import Tier
 from shared.ports import (
+    Actions,
     ApiKeys,
     Arrivals,
     Bookmarks,
+    Chains,
     Corrections,
+    Deliveries,
+    Erasures,
     Inlet,
     Jobs,
     Outbox,
     Recordings,
     Results,
+    Retention,
     Spending,
     Tenants,
     Uploads,
+    Webhooks,
 )
 from tests.builders import NOW
 from tests.contracts.firestore_indexes import listed, used
@@ -61,6 +77,12 @@ class Store:
     api_keys: ApiKeys
     spending: Spending
     corrections: Corrections
+    erasures: Erasures
+    actions: Actions
+    chains: Chains
+    webhooks: Webhooks
+    deliveries: Deliveries
+    retention: Retention
 
 
 def sqlite_in_memory(tmp_path: Path) -> Store:
@@ -86,6 +108,12 @@ def _sqlite(db: Database, home: Path) -> Store:
         SqliteApiKeys(db),
         SqliteSpending(db),
         SqliteCorrections(db),
+        SqliteErasures(db),
+        SqliteActions(db),
+        SqliteChains(db),
+        SqliteWebhooks(db),
+        SqliteDeliveries(db),
+        SqliteRetention(db),
     )
 
 
@@ -102,6 +130,12 @@ def firestore(client: Client, home: Path) -> Store:
         api_keys=FirestoreApiKeys(client),
         spending=FirestoreSpending(client),
         corrections=FirestoreCorrections(client),
+        erasures=FirestoreErasures(client),
+        webhooks=FirestoreWebhooks(client),
+        deliveries=FirestoreDeliveries(client),
+        retention=FirestoreRetention(client),
+        actions=FirestoreActions(client),
+        chains=FirestoreChains(client),
     )
 
 

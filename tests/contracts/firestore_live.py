@@ -19,6 +19,7 @@ from shared.adapters.gcp.firestore_client import Documents
 from shared.domain.lanes import Lane
 from shared.domain.states import State
 from shared.domain.tenants import Tier
+from shared.domain.webhooks import Delivered
 from shared.errors import StoreUnavailable
 from tests.builders import NOW, placed, recording
 from tests.contracts.conftest import firestore
@@ -53,6 +54,17 @@ def ask_everything(store, client):
     list(store.corrections.corrected())
     store.corrections.of("a")
     store.spending.day("acme", NOW)
+    store.webhooks.all("acme")
+    store.deliveries.lease(NOW, 60.0)
+    store.deliveries.lapse(NOW)
+    for of in ({"tenant": "acme"}, {"webhook_id": "w"}):
+        for state in (None, Delivered.FAILED):
+            store.deliveries.page(**of, state=state, before=(NOW, "e", "w"))
+    for tenant in (None, "acme"):
+        store.actions.page(tenant, before=(NOW, "a"))
+    store.chains.page("acme", "a")
+    store.chains.tenants()
+    store.chains.waiting("acme")
     FirestoreChanges(client)()
 
 

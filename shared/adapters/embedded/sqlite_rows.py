@@ -1,12 +1,14 @@
 """Rows of SQLite and values of the domain, both ways; and the lines every move writes."""
 
 import json
+import secrets
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from sqlite3 import Connection, Row
 
 from shared.adapters.embedded.sqlite_database import from_us, to_us
+from shared.domain.audit import SALT_BYTES, Kind, Leaf, linked
 from shared.domain.lanes import Lane
 from shared.domain.recording import Failure, Hold, Message, Moved, Recording, Topic
 from shared.domain.states import State
@@ -17,7 +19,7 @@ _COLUMNS = (  # noqa: SIM905  # reads as the table does
     "id tenant bucket name path generation size_bytes content_type state tier lane rule wishes"
     " received_us updated_us kept_until_us seconds deferred_until_us error_code error_message"
     " review attempts progress language confidence result error_engine trace"
-    " subject announced_us extended_us hold_reason hold_actor hold_us"
+    " subject announced_us extended_us hold_reason hold_actor hold_us uploaded_us"
 ).split()
 INSERT_RECORDING = (
     f"INSERT INTO recordings ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  # fixed names
@@ -39,6 +41,7 @@ def recording_row(r: Recording) -> tuple[object, ...]:
         *(r.subject, r.announced_at and to_us(r.announced_at)),
         r.extended_until and to_us(r.extended_until),
         *((r.hold.reason, r.hold.actor, to_us(r.hold.at)) if r.hold else (None, None, None)),
+        r.uploaded_at and to_us(r.uploaded_at),
     )
 
 
@@ -95,6 +98,7 @@ def recording(row: Row) -> Recording:
         announced_at=_moment(row["announced_us"]),
         extended_until=_moment(row["extended_us"]),
         hold=hold(row),
+        uploaded_at=_moment(row["uploaded_us"]),
     )
 
 
@@ -104,21 +108,37 @@ def fetch_recording(db: Connection, recording_id: str) -> Recording | None:
 
 
 def remember(db: Connection, recording_id: str, line: Moved) -> int:
-    """Add a line to the recording's history; returns its number, from 1."""
-    error = line.error or Failure("", "")
-    row = db.execute(
-        "INSERT INTO history (recording_id, seq, state, at_us, actor, reason, attempt,"
-        " error_code, error_message, error_engine)"
-        " SELECT ?, coalesce(max(seq), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ? FROM history"
-        " WHERE recording_id = ? RETURNING seq",
-        (
-            *(recording_id, line.state.value, to_us(line.at), line.actor, line.reason),
-            *(line.attempt, error.code or None, error.message if line.error else None),
-            *(error.engine, recording_id),
-        ),
+    """Add a line to the recording's history, chained to the one before; its number, from 1."""
+    known = db.execute(
+        "SELECT tenant, moves, head FROM recordings WHERE id = ?", (recording_id,)
     ).fetchone()
-    seq: int = row["seq"]
-    return seq
+    salt = secrets.token_bytes(SALT_BYTES)
+    link = linked(recording_id, known["moves"] + 1, line, known["head"], salt)
+    error = line.error or Failure("", "")
+    db.execute(
+        "INSERT INTO history (recording_id, seq, state, at_us, actor, reason, attempt,"
+        " error_code, error_message, error_engine, salt, commitment, head)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(recording_id, link.seq, line.state.value, to_us(line.at), line.actor, line.reason),
+            *(line.attempt, error.code or None, error.message if line.error else None),
+            *(error.engine, link.salt, link.commitment, link.head),
+        ),
+    )
+    db.execute(
+        "UPDATE recordings SET moves = ?, head = ? WHERE id = ?",
+        (link.seq, link.head, recording_id),
+    )
+    await_seal(db, known["tenant"], Leaf(Kind.HISTORY, recording_id, link.seq, link.head or ""))
+    return link.seq
+
+
+def await_seal(db: Connection, tenant: str, leaf: Leaf) -> None:
+    """The next seal of the tenant takes it; in the same commit as what it speaks of."""
+    db.execute(
+        "INSERT INTO unsealed (tenant, kind, id, seq, digest) VALUES (?, ?, ?, ?, ?)",
+        (tenant, leaf.kind.value, leaf.id, leaf.seq, leaf.digest),
+    )
 
 
 def put_out(db: Connection, messages: Iterable[Message]) -> None:

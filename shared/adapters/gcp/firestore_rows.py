@@ -9,12 +9,17 @@
     passages/{recording}-{token}-{n}
     bookmarks/{name}
     api_keys/{id}
+    actions/{random id}
+    unsealed/{recording}-{number}, unsealed/{action id}
+    webhooks/{id}
+    deliveries/{event id}.{webhook id}
 
 Ids are digests or names, never rising numbers: rising ids crowd into one range of keys. What
 is only carried, never asked for, is JSON in one field that no index covers.
 """
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -23,6 +28,7 @@ from typing import Any
 from google.cloud.firestore_v1 import SERVER_TIMESTAMP, DocumentReference
 
 from shared.adapters.gcp.firestore_client import Commit, Snapshot
+from shared.domain.audit import SALT_BYTES, Kind, Leaf, Link, linked
 from shared.domain.lanes import Lane
 from shared.domain.moments import from_us, to_us
 from shared.domain.recording import Failure, Hold, Ledger, Message, Moved, Recording, Topic
@@ -35,6 +41,9 @@ API_KEYS = "api_keys"
 BOOKMARKS, HISTORY, SEGMENTS = "bookmarks", "history", "segments"
 CALLS, DAYS, SLICES = "calls", "days", "slices"
 CORRECTIONS = "corrections"
+ERASURES, TOMBSTONES, TENANT_KEYS = "erasures", "tombstones", "tenant_keys"
+ACTIONS, UNSEALED = "actions", "unsealed"
+WEBHOOKS, DELIVERIES = "webhooks", "deliveries"
 Row = Mapping[str, Any]
 
 
@@ -87,6 +96,7 @@ def recording_row(r: Recording) -> dict[str, Any]:
         "result": r.result,
         "trace": r.trace,
         "subject": r.subject,
+        "uploaded_us": r.uploaded_at and to_us(r.uploaded_at),
         **kept_with(r),
     }
 
@@ -150,6 +160,7 @@ def recording(row: Row) -> Recording:
         announced_at=_moment(row.get("announced_us")),
         extended_until=_moment(row.get("extended_us")),
         hold=hold(row),
+        uploaded_at=_moment(row.get("uploaded_us")),
     )
 
 
@@ -160,8 +171,10 @@ def moved(row: Row) -> Moved:
 
 def begin(commit: Commit, at: DocumentReference, made: Recording, line: Moved) -> int:
     """Create the recording with the first line of its history; returns the line's number."""
-    commit.create(at, {**recording_row(made), "moves": 1, "touched": SERVER_TIMESTAMP})
-    _remember(commit, at, 1, line)
+    link = linked(made.id, 1, line, None, secrets.token_bytes(SALT_BYTES))
+    chained = {"moves": 1, "head": link.head, "touched": SERVER_TIMESTAMP}
+    commit.create(at, {**recording_row(made), **chained})
+    _remember(commit, at, made.tenant, link)
     return 1
 
 
@@ -172,11 +185,16 @@ def touch(commit: Commit, known: Snapshot, changes: Row) -> Recording:
 
 
 def remember(commit: Commit, known: Snapshot, line: Moved, changes: Row) -> int:
-    """Add a line to the history, with other changes; returns the line's number, from 1."""
-    seq: int = known.get("moves") + 1
-    touch(commit, known, {**changes, "moves": seq})
-    _remember(commit, known.reference, seq, line)
-    return seq
+    """Add a line to the history, with other changes; returns the line's number, from 1.
+
+    It is chained to the one before: the recording carries the head, so that nobody reads it again.
+    """
+    there = row(known)
+    salt = secrets.token_bytes(SALT_BYTES)
+    link = linked(known.id, there["moves"] + 1, line, there.get("head"), salt)
+    touch(commit, known, {**changes, "moves": link.seq, "head": link.head})
+    _remember(commit, known.reference, there["tenant"], link)
+    return link.seq
 
 
 def move(
@@ -193,18 +211,36 @@ def move(
     return recording({**row(known), **changed}), seq
 
 
-def _remember(commit: Commit, at: DocumentReference, seq: int, line: Moved) -> None:
+def _remember(commit: Commit, at: DocumentReference, tenant: str, link: Link) -> None:
+    line = link.line
     fields = {
-        "seq": seq,
+        "seq": link.seq,
         "state": line.state.value,
         "at_us": to_us(line.at),
         "actor": line.actor,
         "reason": line.reason,
         "attempt": line.attempt,
         **failed_with(line.error),
+        "salt": link.salt,
+        "commitment": link.commitment,
+        "head": link.head,
     }
     # Created, so that no two moves can have the same number.
-    commit.create(at.collection(HISTORY).document(str(seq)), fields)
+    commit.create(at.collection(HISTORY).document(str(link.seq)), fields)
+    await_seal(commit, tenant, Leaf(Kind.HISTORY, at.id, link.seq, link.head or ""))
+
+
+def await_seal(commit: Commit, tenant: str, leaf: Leaf) -> None:
+    """The next seal of the tenant takes it; in the same commit as what it speaks of.
+
+    A document of its own, not a field: who seals then never stands in a lease holder's way.
+    """
+    fields = {"tenant": tenant, "kind": leaf.kind.value, "of": leaf.id, "seq": leaf.seq}
+    commit.put(commit.at(UNSEALED, unsealed_id(leaf)), {**fields, "digest": leaf.digest})
+
+
+def unsealed_id(leaf: Leaf) -> str:
+    return leaf.id if leaf.kind is Kind.ACTION else f"{leaf.id}-{leaf.seq}"
 
 
 def put_out(commit: Commit, messages: Sequence[Message]) -> None:
