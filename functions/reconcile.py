@@ -1,4 +1,4 @@
-"""Pub/Sub `ticks` -> whatever went missing is found, mended and said."""
+"""Pub/Sub `ticks` -> declared tenants are there; whatever went missing is found and mended."""
 
 import functions_framework
 from cloudevents.http import CloudEvent
@@ -13,4 +13,5 @@ from shared.edge import settling
 def reconcile(event: CloudEvent) -> None:
     with invoked("reconcile", "pubsub", event), settling(event["id"]):
         if ticks_for(event, "reconcile"):
+            wiring.welcome_from_environment()()
             wiring.reconcile_from_environment()()

@@ -35,7 +35,7 @@ module "stack" {
   project_number     = data.google_project.this.number
   region             = each.value.region
   soft_delete_s      = tonumber(trimsuffix(var.soft_delete, "s"))
-  tenant_writers     = { for tenant, one in var.tenant_writers : tenant => one.members if one.stack == each.key }
+  tenants            = { for id, one in var.tenants : id => { tier = one.tier, writers = one.writers } if one.stack == each.key }
   vector_dimension   = var.vector_dimension
   viewers            = var.viewers
   vpc                = var.vpc

@@ -228,30 +228,37 @@ variable "soft_delete" {
   }
 }
 
-variable "tenant_writers" {
-  description = "Who may drop recordings into a tenant's own folder without the gateway, and in which stack (home, or a key of regions): { acme = { members = [\"serviceAccount:drops@acme.iam.gserviceaccount.com\"] } }. They may create there and nothing else."
+variable "tenants" {
+  description = "Tenants by id, which is also the name of their folder: the tier each begins with (free, pro or enterprise), the stack it lives in (home, or a key of regions), and writers, who drop recordings into that folder without the gateway and can do nothing else there: { acme = { tier = \"pro\", writers = [\"serviceAccount:drops@acme.iam.gserviceaccount.com\"] } }. Each is made within a minute of the apply. What `earwitness tenants set` changes later stays, and a tenant that leaves this map stays as well: only its writers go."
   type = map(object({
-    members = set(string)
+    tier    = optional(string, "free")
     stack   = optional(string, "home")
+    writers = optional(set(string), [])
   }))
-  default = {}
+  default = { demo = {} }
 
   validation {
-    condition     = alltrue([for tenant in keys(var.tenant_writers) : can(regex("^[a-z0-9-]{3,40}$", tenant))])
+    condition     = alltrue([for tenant in keys(var.tenants) : can(regex("^[a-z0-9-]{3,40}$", tenant))])
     error_message = "A tenant's id has 3 to 40 small letters, digits and hyphens."
+  }
+
+  # The tiers are the code's (shared/domain/tenants.py).
+  validation {
+    condition     = alltrue([for one in values(var.tenants) : contains(["free", "pro", "enterprise"], one.tier)])
+    error_message = "A tenant's tier is free, pro or enterprise; there is no ${join(", ", setsubtract([for one in values(var.tenants) : one.tier], ["free", "pro", "enterprise"]))}."
+  }
+
+  validation {
+    condition     = alltrue([for one in values(var.tenants) : contains(concat(["home"], keys(var.regions)), one.stack)])
+    error_message = "A tenant's stack is home, or a key of regions."
   }
 
   validation {
     condition = alltrue(flatten([
-      for one in values(var.tenant_writers) :
-      [for member in one.members : can(regex("^(user|group|domain|serviceAccount|principal|principalSet):.+$", member))]
+      for one in values(var.tenants) :
+      [for member in one.writers : can(regex("^(user|group|domain|serviceAccount|principal|principalSet):.+$", member))]
     ]))
     error_message = "A tenant's writers are IAM principals: user:, group:, domain:, serviceAccount:, principal:// or principalSet://. Everybody (allUsers) is none."
-  }
-
-  validation {
-    condition     = alltrue([for one in values(var.tenant_writers) : contains(concat(["home"], keys(var.regions)), one.stack)])
-    error_message = "A tenant's stack is home, or a key of regions."
   }
 }
 

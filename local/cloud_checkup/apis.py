@@ -13,6 +13,7 @@ NEEDED = (
     "bigquery",
     "cloudbuild",
     "cloudfunctions",
+    "cloudquotas",
     "cloudresourcemanager",
     "cloudscheduler",
     "cloudtrace",

@@ -13,6 +13,11 @@ locals {
     reconcile = { max_instances = 1, memory_mb = 512, timeout_s = 300 }
   }
 
+  # What one is told beside what all are.
+  function_settings = {
+    reconcile = { EARWITNESS_TENANTS = jsonencode({ for tenant, one in var.tenants : tenant => one.tier }) }
+  }
+
   triggers = {
     for name, one in local.listed : name => {
       event_type   = one.trigger.event_type
@@ -43,7 +48,7 @@ module "function" {
   archive       = { bucket = google_storage_bucket.functions.name, object = google_storage_bucket_object.functions.name }
   build         = { service_account = google_service_account.functions_build.name, repository = google_artifact_registry_repository.functions.id }
   description   = each.value.description
-  environment   = local.environment
+  environment   = merge(local.environment, lookup(local.function_settings, each.key, {}))
   kms_key_name  = local.kms_key
   max_instances = local.function_sizes[each.key].max_instances
   memory_mb     = local.function_sizes[each.key].memory_mb

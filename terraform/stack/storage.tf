@@ -250,7 +250,7 @@ resource "google_storage_bucket_iam_member" "results" {
 # A tenant's own systems drop recordings into its folder and can do nothing else there: not read, not
 # list, not replace.
 resource "google_storage_managed_folder" "tenant" {
-  for_each = var.tenant_writers
+  for_each = { for tenant, one in var.tenants : tenant => one if length(one.writers) > 0 }
 
   bucket = google_storage_bucket.uploads.name
   name   = "uploads/${each.key}/"
@@ -260,8 +260,8 @@ resource "google_storage_managed_folder" "tenant" {
 
 resource "google_storage_managed_folder_iam_member" "tenant" {
   for_each = merge([
-    for tenant, members in var.tenant_writers :
-    { for member in members : "${tenant} ${member}" => { tenant = tenant, member = member } }
+    for tenant, one in var.tenants :
+    { for member in one.writers : "${tenant} ${member}" => { tenant = tenant, member = member } }
   ]...)
 
   bucket         = google_storage_bucket.uploads.name

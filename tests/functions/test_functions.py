@@ -252,6 +252,18 @@ def test_a_tick_hears_an_upload_whose_event_was_lost_and_says_so(function, parts
     assert said == ["reconciled: uploads_unrecorded 1"]
 
 
+def test_a_tick_makes_the_tenants_that_were_declared(monkeypatch, function, parts):
+    monkeypatch.setenv("EARWITNESS_TENANTS", '{"newer": "pro"}')
+    for made_once in (wiring.from_environment, wiring.welcome_from_environment):
+        made_once.cache_clear()
+
+    answer = function("reconcile").post("/", **published({}))
+    wiring.welcome_from_environment.cache_clear()
+
+    assert answer.status_code == 200
+    assert parts.tenants.get("newer").tier is Tier.PRO
+
+
 def test_a_tick_of_another_functions_clock_is_settled_and_does_nothing(function, parts, broker):
     upload = stored(parts, silence_wav(2.0))
     broker.status = 503

@@ -1,11 +1,14 @@
 """Each workload is told settings that the code knows, all that it needs, and values that fit."""
 
 import os
+import re
 
 import pytest
 
+from deploy import terraform as checks
 from shared import settings
 from shared.domain.recording import Topic
+from shared.domain.tenants import Tier
 from shared.errors import InvalidSettings
 from shared.settings import ALIASES, FIELDS, NEEDED_IN_CLOUD, PREFIX, Settings
 from tests.terraform.topologies import Topology
@@ -29,7 +32,7 @@ NEEDED = {
     "gateway": {"service_url", "push_audience", "public_hosts"},
     "on-audio-uploaded": set[str](),
     "on-job-dead": set[str](),
-    "reconcile": {"arrivals_subscription"},
+    "reconcile": {"arrivals_subscription", "tenants"},
 }
 
 
@@ -93,6 +96,22 @@ def test_every_workload_can_read_what_it_is_told(every, monkeypatch):
             read = loaded(work, own)
 
         assert unfit(read, work.entity.stack, every) == [], work.entity.address
+
+
+def test_tenants_are_told_with_their_tiers(topology, monkeypatch):
+    told = {}
+    for variant in ("first apply", "everything"):
+        with monkeypatch.context() as own:
+            told[variant] = loaded(one_of(topology(variant), "reconcile"), own).tenants
+
+    assert told == {"first apply": {"demo": Tier.FREE}, "everything": {"acme": Tier.PRO}}
+
+
+def test_the_tiers_that_terraform_takes_are_those_of_the_code():
+    text = (checks.ROOT / "terraform" / "variables.tf").read_text(encoding="utf-8")
+    taken = re.findall(r"contains\(\[([^]]+)\], one\.tier\)", text)
+
+    assert [set(re.findall(r"\w+", one)) for one in taken] == [set(Tier)]
 
 
 def test_every_workload_there_is_was_looked_at(topology):

@@ -46,8 +46,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "approvers": ["group:approvers@example.com"],
         },
         "state_bucket": f"{PROJECT}-{PREFIX}-state",
-        "tenant_writers": {
-            "acme": {"members": ["serviceAccount:drops@acme.iam.gserviceaccount.com"]}
+        "tenants": {
+            "acme": {
+                "tier": "pro",
+                "writers": ["serviceAccount:drops@acme.iam.gserviceaccount.com"],
+            }
         },
         "vpc": True,
         "zonal_redundancy": True,
