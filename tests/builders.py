@@ -7,6 +7,7 @@ from shared.domain.lanes import Lane
 from shared.domain.recording import Ledger, Placement, Recording, UploadedObject
 from shared.domain.states import State
 from shared.domain.tenants import Tenant, Tier, kept_until
+from shared.domain.webhooks import Happening, Webhook
 from shared.domain.wishes import Wishes
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -56,3 +57,27 @@ def placed(
     lane: Lane = Lane.LOW, start_tag: float = 0.0, until: datetime | None = None
 ) -> Placement:
     return Placement(lane, "everything_else", start_tag, until, Ledger(next_tag=start_tag))
+
+
+def webhook(number: int = 1, **changes: Any) -> Webhook:
+    fields: dict[str, Any] = {
+        "id": f"wh_{number:016x}",
+        "tenant": "acme",
+        "url": f"https://example.com/hooks/{number}",
+        "types": (),
+        "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "made_at": NOW,
+    }
+    return Webhook(**fields | changes)
+
+
+def happening(number: int = 1, **changes: Any) -> Happening:
+    fields: dict[str, Any] = {
+        "event_id": f"{number:032x}",
+        "type": "recording.done",
+        "recording_id": f"rec{number:05d}",
+        "tenant": "acme",
+        "at": NOW,
+        "seq": 3,
+    }
+    return Happening(**fields | changes)

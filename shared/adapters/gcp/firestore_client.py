@@ -111,6 +111,11 @@ class Commit:
         """Gone already is as good."""
         self._batch.delete(where)
 
+    def drop_seen(self, seen: Snapshot) -> None:
+        """On condition that the document is still as it was seen."""
+        as_seen = self._client.write_option(last_update_time=seen.update_time)
+        self._batch.delete(seen.reference, option=as_seen)
+
     def _marked(self, where: DocumentReference, fields: Fields) -> dict[str, Any]:
         if self.anchor is not None:
             return dict(fields)
