@@ -1,37 +1,21 @@
 """Is this push ours? Every ticket carries an OIDC token, and it is verified in full.
 
 Source: Google Cloud, "Authentication for push subscriptions" (RS256, `iss` is always
-`https://accounts.google.com`, a token is up to an hour old); OpenID Connect Core 1.0, section
-3.1.3.7; RFC 8725, "JWT Best Current Practices". There is no off switch: one machine signs with a
-key of its own.
+`https://accounts.google.com`, a token is up to an hour old). There is no off switch: one machine
+signs with a key of its own.
 """
 
 import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import jwt
-from jwt.types import Options
 
 from shared.errors import ForgedTicket, InvalidSettings
 from shared.key_sets import KeySet, key_set
 from shared.settings import Settings
+from shared.signed_tokens import SignedTokens
 
-ALGORITHMS = ["RS256"]
-OPTIONS: Options = {
-    "require": ["iss", "aud", "exp", "iat", "sub", "email"],
-    "strict_aud": True,
-    # Times are looked at by our own clock: `_current`.
-    "verify_exp": False,
-    "verify_iat": False,
-    "verify_nbf": False,
-}
-#: Header parameters that bring a key along or demand what we do not know (RFC 7515, section 4.1).
-UNWANTED = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "zip", "enc", "cty"})
-#: Seconds two clocks may differ.
-LEEWAY_S = 30
 #: Characters. Google's tokens have some 800.
 MAX_TOKEN = 4096
 #: Tokens known at a time: one of each subscription, the one before it, and room.
@@ -60,7 +44,12 @@ class PushTokens:
                 " pushes tickets; without them no ticket can be told from a forged one."
             )
         self._settings, self._now = settings, now
-        self._keys = keys or key_set(settings.push_keys)
+        self._tokens = SignedTokens(
+            keys or key_set(settings.push_keys),
+            issuer=settings.push_issuer,
+            audience=settings.push_audience,
+            now=now,
+        )
         #: Digests of tokens found to be ours, and until when. The platform sends the same one
         #: for an hour; looking at its signature again costs more than the rest of a ticket.
         self._known: dict[bytes, float] = {}
@@ -81,42 +70,17 @@ class PushTokens:
         """
         if self.knows(authorization):
             return
-        try:
-            claims = self._claims(_token(authorization))
-        except (jwt.PyJWTError, ValueError) as error:
-            raise ForgedTicket from error
-        if not self._ours(claims) or not self._current(claims):
+        claims = self._tokens.claims(_token(authorization))
+        if claims is None or not self._ours(claims):
             raise ForgedTicket
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
         self._known[_digest(authorization[0])] = float(claims["exp"])
 
-    def _claims(self, token: str) -> dict[str, Any]:
-        header = jwt.get_unverified_header(token)
-        key = self._keys.find(str(header.get("kid")))
-        if key is None or UNWANTED & header.keys():
-            raise ForgedTicket
-        s = self._settings
-        return jwt.decode(
-            token,
-            key,
-            ALGORITHMS,
-            OPTIONS,
-            audience=s.push_audience,
-            issuer=s.push_issuer,
-        )
-
-    def _ours(self, claims: dict[str, Any]) -> bool:
+    def _ours(self, claims: Mapping[str, Any]) -> bool:
         s = self._settings
         same = claims["email"] == s.push_email and claims["sub"] == s.push_subject
         return same and claims.get("email_verified") is True
-
-    def _current(self, claims: dict[str, Any]) -> bool:
-        """Begun and not over, give or take what two clocks may differ."""
-        begun, over, now = (claims["iat"], claims.get("nbf", 0)), claims["exp"], self._now()
-        if not all(type(at) in (int, float) for at in (*begun, over)):
-            return False
-        return bool(max(begun) - LEEWAY_S <= now < over + LEEWAY_S)
 
 
 def _token(authorization: Sequence[str]) -> str:

@@ -46,7 +46,8 @@ class KeySet:
         *,
         algorithm: str = "RS256",
     ) -> None:
-        self._read, self._monotonic, self._algorithm = read, monotonic, algorithm
+        self._read, self._monotonic = read, monotonic
+        self.algorithm = algorithm
         self._keys: Mapping[str, jwt.PyJWK] = {}
         self._good_until = self._quiet_until = float("-inf")
         self._failed = False
@@ -72,7 +73,7 @@ class KeySet:
             return
         self._quiet_until = now + PAUSE_S
         try:
-            self._keys, self._failed = parse(self._read(), self._algorithm), False
+            self._keys, self._failed = parse(self._read(), self.algorithm), False
             self._good_until = now + FRESH_S
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._failed = True

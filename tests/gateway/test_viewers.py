@@ -10,11 +10,12 @@ from fastapi.testclient import TestClient
 from starlette.datastructures import Headers
 
 from gateway.main import create_app
-from gateway.viewers import ALGORITHM, HEADER, ISSUER, LEEWAY_S, Viewers
+from gateway.viewers import ALGORITHM, HEADER, ISSUER, Viewers
 from shared.domain.api_keys import ENTROPY_BYTES, WRITER, minted
 from shared.errors import InvalidApiKey, InvalidSettings
 from shared.key_sets import KeySet, key_set
 from shared.settings import Settings
+from shared.signed_tokens import LEEWAY_S
 from tests.builders import NOW
 from tests.gateway.testimony import Filled
 
@@ -30,7 +31,7 @@ def public(key, kid="k1"):
     return json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key())) | {"kid": kid}
 
 
-def assertion(key=KEY, kid="k1", algorithm=ALGORITHM, **changes):
+def assertion(key=KEY, kid="k1", algorithm=ALGORITHM, headers=None, **changes):
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,
@@ -41,7 +42,8 @@ def assertion(key=KEY, kid="k1", algorithm=ALGORITHM, **changes):
     }
     kept = {k: v for k, v in (claims | changes).items() if v is not None}
     # Not `jwt.encode`: it refuses to write what must be refused when read.
-    return jwt.PyJWS().encode(json.dumps(kept).encode(), key, algorithm, {"kid": kid})
+    said = {"kid": kid} | (headers or {})
+    return jwt.PyJWS().encode(json.dumps(kept).encode(), key, algorithm, said)
 
 
 FORGED = {
@@ -52,6 +54,8 @@ FORGED = {
     "another issuer": assertion(iss="https://accounts.google.com"),
     "over": assertion(iat=AT - 9 * LIFE, exp=AT - 8 * LIFE),
     "not begun": assertion(iat=AT + LIFE, exp=AT + 2 * LIFE),
+    "not yet valid": assertion(nbf=AT + LEEWAY_S + 1),
+    "a key brought along": assertion(headers={"jwk": {"kty": "EC"}}),
     "endless": assertion(exp=None),
     "a text for a time": assertion(exp="9999999999"),
     "nobody's": assertion(email=None),

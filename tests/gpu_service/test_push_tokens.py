@@ -7,10 +7,11 @@ import httpx
 import pytest
 
 from gpu_service.main import create_app
-from gpu_service.push_tokens import LEEWAY_S, MAX_TOKEN, PushTokens
+from gpu_service.push_tokens import MAX_TOKEN, PushTokens
 from shared.errors import ForgedTicket, InvalidSettings, KeysUnavailable
 from shared.key_sets import FRESH_S, PAUSE_S, KeySet
 from shared.settings import load
+from shared.signed_tokens import LEEWAY_S
 from tests.gpu_service.key_server import KeyServer
 from tests.gpu_service.tokens import (
     FORGED,
