@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import BinaryIO, Protocol
+from typing import IO, BinaryIO, Protocol
 
 from shared.domain.answers import Answer, Task
 from shared.domain.api_keys import ApiKey
-from shared.domain.brought import Brought
 from shared.domain.audit import Action, Chain, Leaf
+from shared.domain.carried import Carried
 from shared.domain.corrections import Correction
 from shared.domain.erasures import Erasure, Part, Tombstone
 from shared.domain.lanes import Lane
@@ -753,7 +753,7 @@ class Imports(Protocol):
     """How recordings come in that were heard elsewhere: into a HOME, for no bucket of Google's
     lets anybody choose an object's generation, and an id follows from it."""
 
-    def bring(self, brought: Brought) -> bool:
+    def bring(self, carried: Carried) -> bool:
         """Keep a recording as it was: with history, corrections, job and passages, in one commit.
 
         Nothing is announced, nothing is put out; a job that is ready is rung for by `reconcile`.
@@ -761,7 +761,7 @@ class Imports(Protocol):
         """
         ...
 
-    def lay(self, upload: UploadedObject, content: BinaryIO, *, held: bool) -> bool:
+    def lay(self, upload: UploadedObject, content: IO[bytes], *, held: bool) -> bool:
         """Put an object in under its own name and generation, announced to nobody.
 
         Where the recording is `held`, so is the object. False if it is there already; then it is

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from shared import spans
 from shared.domain.tenants import DEMO, Tier
-from shared.errors import InvalidSettings
+from shared.errors import ImportRefused, InvalidSettings
 from shared.flows.intake import Intake
 from shared.flows.keep import Keep
 from shared.flows.load import Load
@@ -33,6 +33,7 @@ from shared.ports import (
     Ears,
     Erasures,
     Identity,
+    Imports,
     Inlet,
     Jobs,
     Outbox,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from shared.domain.confidence import Calibrations
     from shared.domain.exports import Asked, Index
     from shared.flows.archive import Archive
+    from shared.flows.bring_in import BringIn
     from shared.flows.erase import Erase
     from shared.flows.plan_export import PlanExport
     from shared.flows.work import Work
@@ -88,6 +90,7 @@ class Parts:
     spending: Spending
     api_keys: ApiKeys
     corrections: Corrections
+    imports: Imports | None  #: None where nothing can be brought in
     signer: Signer
     erasures: Erasures
     actions: Actions
@@ -138,6 +141,7 @@ def _embedded(settings: Settings) -> Parts:
     from shared.adapters.embedded.sqlite_corrections import SqliteCorrections
     from shared.adapters.embedded.sqlite_database import Database
     from shared.adapters.embedded.sqlite_erasures import SqliteErasures
+    from shared.adapters.embedded.sqlite_imports import SqliteImports
     from shared.adapters.embedded.sqlite_jobs import SqliteJobs
     from shared.adapters.embedded.sqlite_outbox import SqliteOutbox
     from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
@@ -167,6 +171,7 @@ def _embedded(settings: Settings) -> Parts:
         spending=SqliteSpending(db, _holder(settings)),
         api_keys=SqliteApiKeys(db),
         corrections=SqliteCorrections(db),
+        imports=SqliteImports(db, uploads),
         signer=HomeSigner(settings.home / "keys"),
         erasures=SqliteErasures(db),
         actions=SqliteActions(db),
@@ -225,6 +230,7 @@ def _google(settings: Settings) -> Parts:
         spending=FirestoreSpending(store, _holder(s)),
         api_keys=FirestoreApiKeys(store),
         corrections=FirestoreCorrections(store),
+        imports=None,
         signer=KmsSigner(s.signing_kms_key),
         erasures=FirestoreErasures(store),
         actions=FirestoreActions(store),
@@ -407,6 +413,7 @@ def retire(p: Parts) -> Retire:
         retention=p.retention,
         bookmarks=p.bookmarks,
         erasing=erase(p),
+        erasures=p.erasures,
         sweeper=p.sweeper,
         publish=publish(p),
         now=p.now,
@@ -486,6 +493,19 @@ def archive(p: Parts, asked: "Asked", index: "Index") -> "Archive":
 
     plans = ExportPlans(p.temporary)
     return Archive(p.recordings, p.results, p.uploads, plans, asked, index)
+
+
+def bring_in(p: Parts) -> "BringIn":
+    """What imports exports. Imported late, as above.
+
+    Raises:
+        ImportRefused: nothing can be imported there.
+    """
+    from shared.flows.bring_in import BringIn
+
+    if p.imports is None:
+        raise ImportRefused("Exports are imported into a HOME. Set EARWITNESS_BACKEND=embedded.")
+    return BringIn(p.tenants, p.recordings, p.results, p.imports, p.bookmarks, p.now)
 
 
 def changes(settings: Settings) -> Callable[[], int]:

@@ -21,6 +21,7 @@ class UploadedObject:
     content_type: str
     metadata: tuple[tuple[str, str], ...]  #: the uploader's own, sorted by key
     created_at: datetime
+    digests: tuple[str, ...] = ()  #: of its content, as far as the store knows: `sha256:…`, `md5:…`
 
 
 @dataclass(frozen=True, slots=True)

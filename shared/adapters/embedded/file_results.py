@@ -45,11 +45,22 @@ class FileResults:
         except FileNotFoundError as error:
             raise NotFound("This recording has no such result.") from error
 
+    def names(self, folder: str) -> list[str]:
+        try:
+            return sorted(one.name for one in (self._home / folder).iterdir() if one.is_file())
+        except FileNotFoundError:
+            return []
+
     def folders(self, after: str | None = None, limit: int = 500) -> list[Kept]:
         root = self._home / "results"
         root.mkdir(exist_ok=True)
         found = islice(_below(root, DEPTH, _marks(after)), limit)
         return [Kept(place.relative_to(self._home).as_posix(), _saved_at(place)) for place in found]
+
+    def all_of(self, tenant: str, recording_id: str) -> list[str]:
+        root = self._home / "results" / tenant / recording_id
+        found = root.iterdir() if root.is_dir() else iter(())
+        return sorted(place.relative_to(self._home).as_posix() for place in found)
 
     def remove(self, folder: str) -> None:
         """The folder leaves its place at once; its files go afterwards."""

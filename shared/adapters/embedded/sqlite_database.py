@@ -110,6 +110,19 @@ class Database:
             version: int = db.execute("PRAGMA data_version").fetchone()[0]
             return version
 
+    def truncate_log(self) -> None:
+        """Move the log into the file and cut it to nothing, so that no page is as it was.
+
+        Raises:
+            StoreUnavailable: somebody has been reading for longer than BUSY_MS.
+        """
+        if self._in_memory:
+            return
+        with translated(), self._lock:
+            busy = self.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise StoreUnavailable(detail="the log is being read")
+
     def backup(self, to: Path) -> None:
         """Copy the whole store, consistently, while others go on writing."""
         with self.read() as db, sqlite3.connect(to) as target:

@@ -24,6 +24,7 @@ from shared.domain.recording import (
     Message,
     Moved,
     Outcome,
+    Passage,
     Recording,
 )
 from shared.domain.retry import Again, after_failure
@@ -161,14 +162,7 @@ class SqliteJobs:
                     *(int(outcome.review), outcome.answer_key, rid),
                 ),
             )
-            db.executemany(
-                "INSERT INTO passages (text, recording_id, tenant, start_s, end_s)"
-                " VALUES (?, ?, ?, ?, ?)",
-                [
-                    (p.text, rid, lease.recording.tenant, p.start_s, p.end_s)
-                    for p in outcome.passages
-                ],
-            )
+            lay_passages(db, lease.recording, outcome.passages)
             seq = _move(db, lease.recording, Moved(State.DONE, now, lease.worker, "heard"))
             put_out(db, [announcement(lease.recording, "done", now, seq), *effects])
             return _known(db, rid)
@@ -382,6 +376,24 @@ def _failed(
     )
     seq = _move(db, known, Moved(State.DEAD, now, actor, cause.code, cause))
     put_out(db, [dead_letter(known, cause, now, seq), announcement(known, "dead", now, seq)])
+
+
+def lay_passages(db: Connection, of: Recording, passages: Sequence[Passage]) -> None:
+    """For search; `passage_places` says where they lie, so that they can be found and erased."""
+    newest = db.execute("SELECT rowid FROM passages ORDER BY rowid DESC LIMIT 1").fetchone()
+    last = newest["rowid"] if newest else 0
+    db.executemany(
+        "INSERT INTO passages (rowid, text, recording_id, tenant, start_s, end_s)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (n, p.text, of.id, of.tenant, p.start_s, p.end_s)
+            for n, p in enumerate(passages, last + 1)
+        ],
+    )
+    db.executemany(
+        "INSERT INTO passage_places (recording_id, passage_id) VALUES (?, ?)",
+        [(of.id, n) for n in range(last + 1, last + 1 + len(passages))],
+    )
 
 
 def _job_state(db: Connection, recording_id: str) -> str | None:

@@ -37,7 +37,7 @@ FIND = f"""
         ORDER BY p.rowid DESC LIMIT {MOST_RANKED}
     )
     SELECT r.*, passage_id, n.start_s, n.end_s, n.passage
-    FROM newest n JOIN recordings r ON r.id = n.recording_id
+    FROM newest n JOIN recordings r ON r.id = n.recording_id AND r.state <> 'erased'
     ORDER BY finds / (finds + {K1} * ({1 - B} + {B} * words / {ORDINARY_WORDS})) DESC,
         r.received_us DESC
     LIMIT :limit
@@ -99,6 +99,8 @@ class SqliteRecordings:
         if wanted := [s.value for s in states]:
             where.append(f"state IN ({', '.join('?' * len(wanted))})")
             values += wanted
+        else:
+            where.append("state <> 'erased'")
         if before is not None:
             where.append("(received_us, id) < (?, ?)")
             values += [to_us(before[0]), before[1]]
@@ -108,6 +110,15 @@ class SqliteRecordings:
         )
         with self._db.read() as db:
             return [recording(row) for row in db.execute(query, (*values, limit))]
+
+    def about(self, tenant: str, subject: str) -> list[str]:
+        with self._db.read() as db:
+            rows = db.execute(
+                "SELECT id FROM recordings WHERE tenant = ? AND subject = ?"
+                " AND state <> 'erased' ORDER BY id",
+                (tenant, subject),
+            ).fetchall()
+        return [row["id"] for row in rows]
 
     def history(self, recording_id: str) -> list[Moved]:
         with self._db.read() as db:

@@ -13,14 +13,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from sqlite3 import Row
-from typing import BinaryIO
+from sqlite3 import Connection, Row
+from typing import IO, BinaryIO
 from uuid import uuid4
 
 from shared.adapters.embedded.disk import full_disk_said
 from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
 from shared.domain.recording import UploadedObject
-from shared.errors import AudioTooLarge, NotFound
+from shared.errors import AudioTooLarge, NotFound, UnderHold
 from shared.ports import Fetched
 
 BUCKET = "uploads"
@@ -58,11 +58,24 @@ class SqliteUploads:
         try:
             with full_disk_said():
                 digest, size = _copy(content, spool, max_bytes)
-                self._keep(spool, digest)
+                return self._announced(spool, digest, size, name, content_type, metadata, at)
         finally:
             spool.unlink(missing_ok=True)
+
+    def _announced(
+        self,
+        spool: Path,
+        digest: str,
+        size: int,
+        name: str,
+        content_type: str,
+        metadata: Mapping[str, str],
+        at: datetime,
+    ) -> UploadedObject:
         known = json.dumps(dict(sorted(metadata.items())))
         with self._db.write() as db:
+            # Under the store's lock: nobody erases the same content between file and row.
+            self._keep(spool, digest)
             generation = db.execute(
                 "SELECT coalesce(max(generation), 0) + 1 FROM objects WHERE name = ?", (name,)
             ).fetchone()[0]
@@ -75,9 +88,31 @@ class SqliteUploads:
                     f"INSERT INTO {notified} (name, generation) VALUES (?, ?)",  # noqa: S608
                     (name, generation),
                 )
+        own = tuple(sorted(metadata.items()))
         return UploadedObject(
-            BUCKET, name, generation, size, content_type, tuple(sorted(metadata.items())), at
+            BUCKET, name, generation, size, content_type, own, at, (f"sha256:{digest}",)
         )
+
+    def lay(self, upload: UploadedObject, content: IO[bytes]) -> bool:
+        """Put an object in under its own name and generation, announced to nobody; False if there
+        is one, which stays."""
+        place = (upload.name, upload.generation)
+        if self._row(*place) is not None:
+            return False
+        spool = self._tmp / f"upload-{uuid4().hex}"
+        known, made_us = json.dumps(dict(upload.metadata)), to_us(upload.created_at)
+        try:
+            with full_disk_said():
+                digest, size = _copy(content, spool, None)
+                with self._db.write() as db:
+                    self._keep(spool, digest)
+                    made = db.execute(
+                        "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                        (*place, size, upload.content_type, known, made_us, digest),
+                    )
+        finally:
+            spool.unlink(missing_ok=True)
+        return made.rowcount == 1
 
     def _keep(self, spool: Path, digest: str) -> None:
         place = self._place(digest)
@@ -115,6 +150,45 @@ class SqliteUploads:
         with self._place(row["sha256"]).open("rb") as file:
             yield Fetched(file, row["sha256"])
 
+    def hold(self, name: str, generation: int) -> None:
+        with self._db.write() as db:
+            if _row_of(db, name, generation) is None:
+                raise NotFound("The upload is gone.")
+            db.execute(
+                "INSERT INTO object_holds VALUES (?, ?) ON CONFLICT DO NOTHING", (name, generation)
+            )
+
+    def unhold(self, name: str, generation: int) -> None:
+        with self._db.write() as db:
+            db.execute(
+                "DELETE FROM object_holds WHERE name = ? AND generation = ?", (name, generation)
+            )
+
+    def generations(self, name: str) -> list[UploadedObject]:
+        with self._db.read() as db:
+            rows = db.execute("SELECT * FROM objects WHERE name = ? ORDER BY generation", (name,))
+            return [uploaded(row) for row in rows]
+
+    def delete(self, name: str, generation: int) -> None:
+        """The bytes go with the last object that has them, before the row does: killed in
+        between, the row is still there to begin again from."""
+        key = (name, generation)
+        with self._db.write() as db:
+            hold = "SELECT 1 FROM object_holds WHERE name = ? AND generation = ?"
+            if db.execute(hold, key).fetchone():
+                raise UnderHold
+            if (row := _row_of(db, name, generation)) is not None:
+                self._forget(db, row["sha256"])
+            db.execute("DELETE FROM objects WHERE name = ? AND generation = ?", key)
+
+    def _forget(self, db: Connection, digest: str) -> None:
+        """Called before the row goes: so long one object alone has these bytes."""
+        same = "SELECT count(*) FROM objects WHERE sha256 = ?"
+        if db.execute(same, (digest,)).fetchone()[0] == 1:
+            place = self._place(digest)
+            place.unlink(missing_ok=True)
+            _sync_folder(place.parent)
+
     def events(self, limit: int = 100) -> list[PendingEvent]:
         """Events nobody has confirmed, oldest first."""
         with self._db.read() as db:
@@ -132,13 +206,17 @@ class SqliteUploads:
 
     def _row(self, name: str, generation: int) -> Row | None:
         with self._db.read() as db:
-            row: Row | None = db.execute(
-                "SELECT * FROM objects WHERE name = ? AND generation = ?", (name, generation)
-            ).fetchone()
-        return row
+            return _row_of(db, name, generation)
 
 
-def _copy(content: BinaryIO, to: Path, max_bytes: int | None) -> tuple[str, int]:
+def _row_of(db: Connection, name: str, generation: int) -> Row | None:
+    row: Row | None = db.execute(
+        "SELECT * FROM objects WHERE name = ? AND generation = ?", (name, generation)
+    ).fetchone()
+    return row
+
+
+def _copy(content: IO[bytes], to: Path, max_bytes: int | None) -> tuple[str, int]:
     """Copy and digest in one pass; on disk for good when this returns."""
     digest, size = hashlib.sha256(), 0
     with to.open("xb") as file:
@@ -171,4 +249,5 @@ def uploaded(row: Row) -> UploadedObject:
         row["content_type"],
         tuple(json.loads(row["metadata"]).items()),
         from_us(row["created_us"]),
+        (f"sha256:{row['sha256']}",),
     )

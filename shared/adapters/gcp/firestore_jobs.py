@@ -226,7 +226,11 @@ class FirestoreJobs:
             put_out(commit, [announcement(done, "done", now, seq), *effects])
             return done
 
-        done = self._db.settle(step)
+        try:
+            done = self._db.settle(step)
+        except StaleLease:
+            self._passages.drop(lease)  # nobody sees them, and nobody else knows of them
+            raise
         self._drop(segments[MOST_DROPS:])
         self._passages.drop_older(lease)
         return done

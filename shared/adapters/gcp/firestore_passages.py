@@ -5,7 +5,7 @@ counts is the token in the recording. So a transcript of any length costs that c
 and what a worker left that lost its lease is never shown.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,14 +63,20 @@ class Passages:
 
     def drop_older(self, lease: Lease) -> None:
         """Delete what leases before this one left behind."""
-        if lease.token == 1:
-            return
-        mine = FieldFilter("recording_id", "==", lease.recording.id)
+        if lease.token > 1:
+            self._drop(lease.recording.id, lambda token: token < lease.token)
+
+    def drop(self, lease: Lease) -> None:
+        """Delete what this lease laid and no commit will ever show."""
+        self._drop(lease.recording.id, lambda token: token == lease.token)
+
+    def _drop(self, recording_id: str, which: Callable[[int], bool]) -> None:
+        mine = FieldFilter("recording_id", "==", recording_id)
         query = self._db.all_of(PASSAGES).where(filter=mine).select(["token"])
-        older = [one for one in self._db.found(query) if one.get("token") < lease.token]
-        for begin in range(0, len(older), PAGE):
+        chunks = [one for one in self._db.found(query) if which(one.get("token"))]
+        for begin in range(0, len(chunks), PAGE):
             commit = self._db.commit()
-            for one in older[begin : begin + PAGE]:
+            for one in chunks[begin : begin + PAGE]:
                 commit.drop(one.reference)
             self._db.try_to(commit)
 

@@ -89,14 +89,21 @@ class FirestoreRecordings:
         query = self._db.all_of(RECORDINGS)
         if tenant is not None:
             query = query.where(filter=FieldFilter("tenant", "==", tenant))
-        if wanted := [s.value for s in states]:
-            query = query.where(filter=FieldFilter("state", "in", wanted))
+        wanted = [s.value for s in states] or [s.value for s in State if s is not State.ERASED]
+        query = query.where(filter=FieldFilter("state", "in", wanted))
         query = query.order_by("received_us", direction="DESCENDING")
         query = query.order_by("__name__", direction="DESCENDING")
         if before is not None:
             last = {"received_us": to_us(before[0]), "__name__": self._at(before[1])}
             query = query.start_after(last)
         return [_read(one) for one in self._db.found(query.limit(limit))]
+
+    def about(self, tenant: str, subject: str) -> list[str]:
+        query = self._db.all_of(RECORDINGS)
+        for field, value in (("tenant", tenant), ("subject", subject)):
+            query = query.where(filter=FieldFilter(field, "==", value))
+        found = self._db.found(query.select(["state"]))
+        return sorted(one.id for one in found if one.get("state") != State.ERASED)
 
     def history(self, recording_id: str) -> list[Moved]:
         if not possible(recording_id):

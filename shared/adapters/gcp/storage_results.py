@@ -55,6 +55,13 @@ class StorageResults:
             )
         return content
 
+    def names(self, folder: str) -> list[str]:
+        with answered():
+            found = self._client.list_blobs(
+                self._bucket, prefix=f"{folder}/", delimiter="/", **self._patience
+            )
+            return sorted(str(blob.name).rpartition("/")[2] for blob in found)
+
     def folders(self, after: str | None = None, limit: int = 500) -> list[Kept]:
         with answered():
             found = self._client.list_blobs(
@@ -68,10 +75,21 @@ class StorageResults:
                 for folder, blobs in islice(groupby(found, _folder), limit)
             ]
 
+    def all_of(self, tenant: str, recording_id: str) -> list[str]:
+        with answered():
+            found = self._client.list_blobs(
+                self._bucket,
+                prefix=f"{_ROOT}{tenant}/{recording_id}/",
+                versions=True,
+                **self._patience,
+            )
+            return sorted({_folder(blob) for blob in found})
+
     def remove(self, folder: str) -> None:
+        """Of every generation, should the bucket keep them."""
         with answered():
             for blob in self._client.list_blobs(
-                self._bucket, prefix=f"{folder}/", **self._patience
+                self._bucket, prefix=f"{folder}/", versions=True, **self._patience
             ):
                 try:
                     blob.delete(**self._patience)

@@ -18,14 +18,15 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from google.api_core.exceptions import BadRequest, RequestRangeNotSatisfiable
+from google.api_core.exceptions import BadRequest, Forbidden, RequestRangeNotSatisfiable
+from google.api_core.exceptions import NotFound as Missing
 from google.cloud.storage import Blob, Client
 
 from shared.adapters.embedded.disk import full_disk_said
 from shared.adapters.gcp.storage_answers import PATIENCE_S, answered, of_blob, patience
 from shared.domain.permits import sent
 from shared.domain.recording import UploadedObject
-from shared.errors import AudioTooLarge, InvalidRequest, NotFound, StoreUnavailable
+from shared.errors import AudioTooLarge, InvalidRequest, NotFound, StoreUnavailable, UnderHold
 from shared.ports import Fetched
 
 #: Bytes sent at a time; a multiple of 256 KiB, as resumable uploads want it.
@@ -112,6 +113,35 @@ class StorageUploads:
         blob.temporary_hold = held
         with answered(_GONE):
             blob.patch(**self._patience)
+
+    def generations(self, name: str) -> list[UploadedObject]:
+        with answered():
+            found = self._client.list_blobs(
+                self._bucket, prefix=name, versions=True, **self._patience
+            )
+            its = [of_blob(blob) for blob in found if blob.name == name]
+        return sorted(its, key=lambda one: one.generation)
+
+    def delete(self, name: str, generation: int) -> None:
+        """Naming the generation is the condition: a newer one under the name is not touched.
+
+        Raises:
+            UnderHold: as the port says.
+        """
+        blob = self._bucket.blob(name, generation=generation)
+        with answered():
+            try:
+                blob.delete(**self._patience)
+            except Missing:
+                return
+            except Forbidden as error:
+                if self._on_hold(name, generation):
+                    raise UnderHold from error
+                raise
+
+    def _on_hold(self, name: str, generation: int) -> bool:
+        found = self._bucket.get_blob(name, generation=generation, **self._patience)
+        return bool(found and (found.temporary_hold or found.event_based_hold))
 
     def put(
         self,

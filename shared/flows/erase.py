@@ -1,0 +1,241 @@
+"""ask: tombstone and hold check, fence raised -> list -> forget passages -> caches -> metadata ->
+delete results and generations -> list again -> receipt."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.domain import erasures, retention
+from shared.domain.erasures import Cause, Erasure, Listing, Part, Step
+from shared.domain.names import recording_id as id_of
+from shared.domain.recording import Recording, UploadedObject
+from shared.domain.result import Result
+from shared.domain.result import read as read_result
+from shared.domain.states import State
+from shared.errors import EarwitnessError, NotErased, NotFound
+from shared.logs import about, say
+from shared.ports import Erasures, Recordings, Results, Signer, Uploads
+
+log = logging.getLogger("earwitness.erase")
+
+#: Who erases what is due, in histories.
+EXPIRED_BY = "retention"
+#: Whoever signs makes a text of it, and what the signature is called there.
+ALGORITHM = "Ed25519"
+
+
+@dataclass(frozen=True, slots=True)
+class Erase:
+    """Everything an erasure needs; built once per process by `shared.wiring`.
+
+    Safe to repeat, to kill and to run beside itself: each step does again what may have been done
+    and is then written down by a commit on condition of the step before it. Nothing is deleted
+    before the record says what there is; nothing is receipted that a listing still finds.
+    """
+
+    recordings: Recordings
+    uploads: Uploads
+    results: Results
+    erasures: Erasures
+    signer: Signer
+    processors: Mapping[str, str]  #: who runs an engine elsewhere, by its name
+    outer_bound_days: int = 0
+
+    def ask(
+        self, recording_id: str, actor: str, now: datetime, cause: Cause = Cause.REQUEST
+    ) -> Erasure:
+        """Begin to erase a recording, with every other generation of its object.
+
+        Under hold it waits and begins at the release. The rest is done by `run` or `resume`.
+
+        Raises:
+            NotFound: there is no such recording.
+            StoreUnavailable: repeating will help.
+        """
+        known = self.recordings.get(recording_id)
+        if known is None:
+            raise NotFound(recording_id=recording_id)
+        for other in self._others(known):
+            self._begin(other, cause, actor, now)
+        return self._begin(recording_id, cause, actor, now)
+
+    def _begin(self, recording_id: str, cause: Cause, actor: str, now: datetime) -> Erasure:
+        begun = self.erasures.ask(
+            recording_id, lambda known: erasures.of_recording(known, cause, actor, now)
+        )
+        assert begun is not None
+        return begun
+
+    def _others(self, known: Recording) -> Iterator[str]:
+        """Recordings of the other generations of the same object."""
+        every = self.uploads.generations(known.name) if known.name else []
+        ids = [id_of(one.bucket, one.name, one.generation) for one in every]
+        found = self.recordings.many([one for one in ids if one != known.id]) if ids else {}
+        yield from (one.id for one in found.values() if one.state is not State.ERASED)
+
+    def ask_subject(self, tenant: str, subject: str, actor: str, now: datetime) -> list[Erasure]:
+        """Begin to erase every recording that is about `subject`; none is no error."""
+        found = self.recordings.about(tenant, subject)
+        return [self.ask(one, actor, now, Cause.SUBJECT) for one in found]
+
+    def expire(self, recording_id: str, now: datetime) -> Erasure | None:
+        """Begin to erase what is due, announced and not held; None where it is none of it.
+
+        Only this generation: others of the same object have their own time.
+
+        Raises:
+            NotFound: there is no such recording.
+        """
+
+        def draft(known: Recording) -> Erasure | None:
+            if not retention.expires(known, now):
+                return None
+            return erasures.of_recording(known, Cause.EXPIRY, EXPIRED_BY, now)
+
+        return self.erasures.ask(recording_id, draft)
+
+    def resume(self, now: datetime, limit: int = 100) -> int:
+        """Begin what waited for a hold that is gone, and finish what was begun; how many were.
+
+        One that cannot be finished now is said and tried again next time.
+        """
+        self._release(now)
+        return sum(self._tried(one, now) for one in self.erasures.running(limit))
+
+    def _tried(self, erasure: Erasure, now: datetime) -> bool:
+        try:
+            return self.run(erasure, now).step is Step.DONE
+        except EarwitnessError as error:
+            say(log, error)
+            return False
+
+    def _release(self, now: datetime) -> None:
+        after = ""
+        while page := self.erasures.waiting(after):
+            known = self.recordings.many([str(one.recording_id) for one in page])
+            for one in page:
+                its = known.get(str(one.recording_id))
+                if its is not None and its.hold is None:
+                    self._begin(its.id, one.cause, one.actor, now)
+            after = page[-1].id
+
+    def run(self, erasure: Erasure, now: datetime) -> Erasure:
+        """Go on with one erasure to its end; one that waits or is done stays as it is.
+
+        Raises:
+            NotErased: a store still lists what was deleted; repeating may help.
+            StoreUnavailable, SignerUnavailable: repeating will help.
+        """
+        steps: dict[Step, Callable[[Erasure, datetime], Erasure]] = {
+            Step.FENCED: self._list,
+            Step.LISTED: self._forgetting(Part.PASSAGES, Step.PASSAGES),
+            Step.PASSAGES: self._forgetting(Part.CACHES, Step.CACHES),
+            Step.CACHES: self._forgetting(Part.METADATA, Step.METADATA),
+            Step.METADATA: self._delete,
+            Step.GENERATIONS: self._verify,
+            Step.VERIFIED: self._receipt,
+        }
+        with about(erasure.recording_id or erasure.id):
+            while (step := steps.get(erasure.step)) is not None:
+                erasure = step(erasure, now)
+        return erasure
+
+    def _list(self, erasure: Erasure, now: datetime) -> Erasure:
+        """Write down all there is, before any of it is deleted."""
+        mine = self._generations(erasure)
+        before = self._listing(erasure)
+        left = erasures.tombstones(
+            erasure,
+            self.erasures.key(erasure.tenant),
+            erasures.digests(mine) | self._heard_digests(before),
+            self.outer_bound_days,
+        )
+        engines = tuple(sorted({*self._engines(before), *self.erasures.engines(_id(erasure))}))
+        listed = erasure.at(Step.LISTED, before=before, engines=engines)
+        return self.erasures.go_on(erasure, listed, left)
+
+    def _forgetting(self, part: Part, step: Step) -> Callable[[Erasure, datetime], Erasure]:
+        def forget(erasure: Erasure, now: datetime) -> Erasure:
+            self.erasures.forget(part, erasure)
+            return self.erasures.go_on(erasure, erasure.at(step))
+
+        return forget
+
+    def _delete(self, erasure: Erasure, now: datetime) -> Erasure:
+        for folder in {*erasure.before.results, *self._folders(erasure)}:
+            self.results.remove(folder)
+        for one in self._generations(erasure):
+            self.uploads.delete(one.name, one.generation)
+        return self.erasures.go_on(erasure, erasure.at(Step.GENERATIONS))
+
+    def _verify(self, erasure: Erasure, now: datetime) -> Erasure:
+        """List every store anew. What came after the first listing is deleted here, once."""
+        after = self._listing(erasure)
+        if not after.empty:
+            self._again(erasure)
+            after = self._listing(erasure)
+        if not after.empty:
+            raise NotErased(erasure_id=erasure.id)
+        self.erasures.purge()
+        # The object's name has done its work; from here on only ids are left.
+        verified = erasure.at(Step.VERIFIED, after=after, erased_at=now, name=None)
+        return self.erasures.go_on(erasure, verified)
+
+    def _again(self, erasure: Erasure) -> None:
+        for part in Part:
+            self.erasures.forget(part, erasure)
+        for folder in self._folders(erasure):
+            self.results.remove(folder)
+        for one in self._generations(erasure):
+            self.uploads.delete(one.name, one.generation)
+
+    def _receipt(self, erasure: Erasure, now: datetime) -> Erasure:
+        self.erasures.purge()
+        said = erasures.receipt(erasure, self.processors, self.outer_bound_days)
+        said |= {"key_id": self.signer.key_id, "public_key": self.signer.public_key().decode()}
+        signature = self.signer.sign(erasures.statement(said)).hex()
+        signed = said | {"signature": {"algorithm": ALGORITHM, "hex": signature}}
+        done = erasure.at(Step.DONE, receipt=json.dumps(signed, indent=2))
+        return self.erasures.go_on(erasure, done)
+
+    # --- what there is ----------------------------------------------------------------------------
+
+    def _listing(self, erasure: Erasure) -> Listing:
+        return Listing(
+            tuple(one.generation for one in self._generations(erasure)),
+            tuple(self._folders(erasure)),
+            self.erasures.counts(erasure),
+        )
+
+    def _generations(self, erasure: Erasure) -> list[UploadedObject]:
+        """The recording's own, and those that are nobody's: no other recording has its own way."""
+        every = self.uploads.generations(erasure.name) if erasure.name else []
+        ids = {id_of(one.bucket, one.name, one.generation): one for one in every}
+        others = self.recordings.many(list(ids)) if ids else {}
+        mine = [one for id, one in ids.items() if id == erasure.recording_id]
+        if erasure.cause in erasures.REQUESTED:
+            mine += [one for id, one in ids.items() if id not in others]
+        return mine
+
+    def _folders(self, erasure: Erasure) -> list[str]:
+        return self.results.all_of(erasure.tenant, _id(erasure))
+
+    def _heard_digests(self, listing: Listing) -> set[str]:
+        found = (result.recording.sha256 for result in self._heard(listing))
+        return {f"sha256:{one}" for one in found if one}
+
+    def _engines(self, listing: Listing) -> set[str]:
+        return {step.engine for result in self._heard(listing) for step in result.decisions}
+
+    def _heard(self, listing: Listing) -> Iterator[Result]:
+        for folder in listing.results:
+            try:
+                yield read_result(self.results.load(folder, "result.json"))
+            except NotFound:
+                continue  # an attempt that was killed
+
+
+def _id(erasure: Erasure) -> str:
+    return str(erasure.recording_id)
