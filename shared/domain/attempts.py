@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import takewhile
 
 from shared.domain.recording import Failure, Moved
+from shared.domain.retention import moves
 from shared.domain.states import State
 from shared.errors import InvalidRequest, PaidCallWithheld
 
@@ -40,7 +41,8 @@ class Attempt:
 
 
 def attempts(history: Sequence[Moved]) -> list[Attempt]:
-    """Every stretch of work, oldest first; whatever follows a lease ended it."""
+    """Every stretch of work, oldest first; whatever moved it after a lease ended it."""
+    history = moves(history)
     following = [*history[1:], None]
     return [
         Attempt(
@@ -85,7 +87,7 @@ def discarded(why: str) -> str:
 
 def discarding(history: Sequence[Moved]) -> Moved | None:
     """The line that took the letter off the list, or None where it still waits."""
-    last = history[-1] if history else None
+    last = next(reversed(moves(history)), None)
     if last is None or last.state is not State.DEAD or last.error is not None:
         return None
     return last if last.reason.startswith(_DISCARDED) else None
@@ -93,5 +95,6 @@ def discarding(history: Sequence[Moved]) -> Moved | None:
 
 def waited_s(history: Sequence[Moved]) -> float:
     """Seconds between the last lease and what made the job ready for it."""
+    history = moves(history)
     leases = [n for n, line in enumerate(history) if n and line.state is State.PROCESSING]
     return (history[leases[-1]].at - history[leases[-1] - 1].at).total_seconds() if leases else 0.0

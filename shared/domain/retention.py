@@ -5,7 +5,7 @@ that no two parts of the house can disagree about what may be erased.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from shared.domain.recording import Hold, Moved, Recording
@@ -67,20 +67,49 @@ def settled(recording: Recording, rules: Rules, now: Times) -> Recording:
     """
     if recording.state is State.ERASED:
         return recording
-    end = max(tier_end(recording, rules), recording.extended_until or counted_from(recording))
-    announced_at = recording.announced_at
-    if end > recording.kept_until and end - ANNOUNCED_AHEAD > now.earliest:
-        announced_at = None
-    after = replace(recording, kept_until=end, announced_at=announced_at)
-    if announced_at is None and ends_soon(after, now.earliest):
+    after = _moved(recording, rules, now)
+    if after.announced_at is None and ends_soon(after, now.earliest):
         after = replace(after, announced_at=now.latest)
-    if after.announced_at is None:
-        return after
-    return replace(after, kept_until=max(end, after.announced_at + ANNOUNCED_AHEAD))
+    return _not_too_soon(after)
 
 
-def newly_announced(before: Recording, after: Recording) -> bool:
-    return after.announced_at is not None and after.announced_at != before.announced_at
+def _moved(recording: Recording, rules: Rules, now: Times) -> Recording:
+    """With the end that rules and extension set."""
+    end = max(tier_end(recording, rules), recording.extended_until or counted_from(recording))
+    further = end > recording.kept_until and end - ANNOUNCED_AHEAD > now.earliest
+    announced_at = None if further else recording.announced_at
+    return _not_too_soon(replace(recording, kept_until=end, announced_at=announced_at))
+
+
+def _not_too_soon(recording: Recording) -> Recording:
+    if recording.announced_at is None:
+        return recording
+    soonest = recording.announced_at + ANNOUNCED_AHEAD
+    return replace(recording, kept_until=max(recording.kept_until, soonest))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a commit about keeping says: a line of the history, maybe an announcement."""
+
+    reason: str
+    kind: str | None  #: of the announcement
+
+
+def change(before: Recording, after: Recording) -> Change | None:
+    """What is different about how long it is kept; None: nothing."""
+    if after.hold is not None and before.hold is None:
+        return Change(f"{HELD}{after.hold.reason}", "held")
+    if before.hold is not None and after.hold is None:
+        return Change(f"{RELEASED}{before.hold.reason}", "released")
+    until = f"until {_minute(after.kept_until)}"
+    if after.extended_until != before.extended_until:
+        return Change(f"{EXTENDED}{until}", "extended")
+    if after.announced_at is not None and after.announced_at != before.announced_at:
+        return Change(f"{ANNOUNCED}{until}", "expiring")
+    if (after.kept_until, after.announced_at) != (before.kept_until, before.announced_at):
+        return Change(f"{MOVED}{until}", None)
+    return None
 
 
 def latest_extension(recording: Recording, rules: Rules) -> datetime | None:
@@ -106,11 +135,11 @@ def extended(recording: Recording, until: datetime, rules: Rules, now: Times) ->
     latest = latest_extension(recording, rules)
     if latest is not None and until > latest:
         raise ExtensionRefused(
-            f"This tenant's tier keeps it until {latest:%Y-%m-%d %H:%M} UTC at the longest."
+            f"This tenant's tier keeps it until {_minute(latest)} at the longest."
         )
     if recording.extended_until is not None and recording.extended_until >= until:
         return recording
-    return settled(replace(recording, extended_until=until.astimezone(UTC)), rules, now)
+    return _moved(replace(recording, extended_until=until.astimezone(UTC)), rules, now)
 
 
 def held(recording: Recording, hold: Hold) -> Recording:
@@ -195,6 +224,10 @@ def _kept_by(tenant: Tenant) -> str:
     span = f"{count} {unit}{'' if count == 1 else 's'}"
     own = "keep_days" in dict(tenant.overrides)
     return f"{'this tenant' if own else f'the tier {tenant.tier}'} keeps recordings for {span}"
+
+
+def _minute(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _day(at: datetime) -> str:

@@ -1,5 +1,6 @@
 """Tenants, their tiers, and what a tier allows."""
 
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -17,6 +18,13 @@ class Tier(StrEnum):
     FREE = "free"
     PRO = "pro"
     ENTERPRISE = "enterprise"
+
+
+class OverQuotaPolicy(StrEnum):
+    """What becomes of an upload that a day's limit has no room for."""
+
+    DEFER = "defer"  #: it waits for the next day, and is promised so
+    REFUSE = "refuse"  #: it is rejected, and its sender told when to come again
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +56,8 @@ TIERS: dict[Tier, Rules] = {
 #: Rules a tenant may be given of its own, by name (`earwitness tenants set`).
 OVERRIDABLE = frozenset(
     {
-        *("max_bytes", "max_seconds", "files_a_day", "seconds_a_day", "keep_days", "weight"),
-        *("fallback_usd_a_day", "max_extension_days"),
+        *("max_bytes", "max_seconds", "files_a_day", "seconds_a_day", "weight"),
+        *("keep_days", "keep_months", "fallback_usd_a_day", "max_extension_days"),
     }
 )
 
@@ -69,6 +77,8 @@ class Tenant:
     profile: str | None = None
     #: Its data may not leave: no engine elsewhere is asked, and the tenant cannot agree to one.
     residency: bool = False
+    #: What becomes of uploads over a day's limit.
+    over_quota: OverQuotaPolicy = OverQuotaPolicy.DEFER
 
     def __post_init__(self) -> None:
         """Raise ResidencyKept for a tenant that both stays and goes."""
@@ -78,15 +88,55 @@ class Tenant:
     @property
     def rules(self) -> Rules:
         changes = dict(self.overrides)
-        if "keep_days" in changes:
-            changes["keep_months"] = None  # type: ignore[assignment]  # one of the two holds
-        whole = {"max_bytes", "files_a_day", "keep_days", "max_extension_days"}
+        for one, other in (("keep_days", "keep_months"), ("keep_months", "keep_days")):
+            if one in changes:
+                changes[other] = None  # type: ignore[assignment]  # one of the two holds
+                break
+        whole = {"max_bytes", "files_a_day", "keep_days", "keep_months", "max_extension_days"}
         typed = {k: int(v) if k in whole and v is not None else v for k, v in changes.items()}
         return replace(TIERS[self.tier], **typed)  # type: ignore[arg-type]  # keys are OVERRIDABLE
+
+    def keeps_as(self, other: "Tenant") -> bool:
+        """Whether both keep a recording for the same time."""
+        mine, theirs = self.rules, other.rules
+        return (mine.keep_days, mine.keep_months) == (theirs.keep_days, theirs.keep_months)
 
     @property
     def limits(self) -> Limits:
         return Limits(max_seconds=self.rules.max_seconds, max_bytes=self.rules.max_bytes)
+
+
+#: The longest anybody is promised to be kept, so that every promise is a date: 100 years.
+MAX_KEEP_DAYS, MAX_KEEP_MONTHS = 36_525, 1_200
+_KEPT_FOR = re.compile(r"(\d{1,6})(d|mo|y)")
+
+
+def keeping(said: str) -> tuple[str, int]:
+    """`400d`, `6mo` or `2y` as the rule it sets and its value: days, or calendar months.
+
+    Raises:
+        ValueError: it is none of these, or nothing, or more than 100 years.
+    """
+    match = _KEPT_FOR.fullmatch(said)
+    if match is None:
+        raise ValueError(f"{said!r} is no time to keep: say days, months or years (400d, 6mo, 2y)")
+    number, unit = int(match[1]), match[2]
+    rule, value, most = (
+        ("keep_days", number, MAX_KEEP_DAYS)
+        if unit == "d"
+        else ("keep_months", number * (12 if unit == "y" else 1), MAX_KEEP_MONTHS)
+    )
+    if not 0 < value <= most:
+        raise ValueError(f"{said!r} is not between 1d and 100y")
+    return rule, value
+
+
+def kept_for(rules: Rules) -> str:
+    """How long in words: `30 days`, `6 months`, `2 years`."""
+    if rules.keep_months is None:
+        return f"{rules.keep_days} days"
+    years, months = divmod(rules.keep_months, 12)
+    return f"{rules.keep_months} months" if months else f"{years} year{'s' if years > 1 else ''}"
 
 
 def add_months(at: datetime, months: int) -> datetime:

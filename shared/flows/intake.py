@@ -12,7 +12,7 @@ from shared.domain.recording import Failure, Recording, UploadedObject
 from shared.domain.states import State
 from shared.domain.tenants import Tenant, Tier, kept_until
 from shared.domain.wishes import Wishes, subject, wishes
-from shared.errors import EarwitnessError, RefusedAudio, UnknownTenant
+from shared.errors import EarwitnessError, OverQuota, RefusedAudio, UnknownTenant
 from shared.flows.publish import PublishOutbox
 from shared.logs import about
 from shared.ports import Clock, Recordings, Tenants, Uploads
@@ -58,13 +58,13 @@ class Intake:
         draft = self._draft(upload)
         try:
             tenant, ready = self._admit(upload, draft)
-        except RefusedAudio as refusal:
+            at, backlog = draft.received_at, self.backlog()
+            return self.recordings.create_or_get(
+                ready, lambda ledger: place(ready, tenant, ledger, at, backlog)
+            )
+        except (RefusedAudio, OverQuota) as refusal:
             log.info("refused", extra={"code": refusal.code})
             return self.recordings.refuse(draft, Failure(refusal.code, str(refusal)))
-        at, backlog = draft.received_at, self.backlog()
-        return self.recordings.create_or_get(
-            ready, lambda ledger: place(ready, tenant, ledger, at, backlog)
-        )
 
     def _admit(self, upload: UploadedObject, draft: Recording) -> tuple[Tenant, Recording]:
         tenant_and_path(upload.name)
@@ -104,7 +104,8 @@ class Intake:
             wishes=Wishes(),
             received_at=now,
             updated_at=now,
-            kept_until=kept_until(now, tenant.rules),
+            kept_until=kept_until(upload.created_at, tenant.rules),
+            uploaded_at=upload.created_at,
             trace=traceparent(),
         )
 

@@ -186,6 +186,37 @@ def test_a_hold_needs_a_reason(text):
         retention.reason(text)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (made(), made(), None),
+        (made(), made(hold=HOLD), ("held: a lawsuit", "held")),
+        (made(hold=HOLD), made(), ("released: a lawsuit", "released")),
+        (
+            made(),
+            made(extended_until=END, announced_at=NEAR),
+            ("extended: until 2026-03-02 12:00 UTC", "extended"),
+        ),
+        (made(), made(announced_at=NEAR), ("announced: until 2026-03-02 12:00 UTC", "expiring")),
+        (
+            made(announced_at=NEAR),
+            settled(made(), PRO, at(BORN)),
+            ("kept: until 2026-07-31 12:00 UTC", None),
+        ),
+    ],
+)
+def test_each_commit_says_what_it_changed(before, after, said):
+    changed = retention.change(before, after)
+
+    assert (changed and (changed.reason, changed.kind)) == said
+
+
+def test_an_extension_does_not_announce_what_ends_soon_the_tick_does():
+    known = extended(made(), END, tenant(max_extension_days=1).rules, at(NEAR + DAY))
+
+    assert known.announced_at is None
+
+
 def test_lines_about_keeping_are_no_changes_of_state():
     line = Moved(State.DEAD, BORN, "cli", "discarded: silence")
     aside = Moved(State.DEAD, BORN, "cli", f"{retention.HELD}a lawsuit")

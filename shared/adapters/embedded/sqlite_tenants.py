@@ -25,16 +25,20 @@ class SqliteTenants:
     def get(self, tenant: str) -> Tenant | None:
         with self._db.read() as db:
             row = db.execute("SELECT * FROM tenants WHERE id = ?", (tenant,)).fetchone()
-        return row and _tenant(row)
+        return row and tenant_of(row)
 
     def put(self, tenant: Tenant) -> None:
         with self._db.write() as db:
+            row = db.execute("SELECT * FROM tenants WHERE id = ?", (tenant.id,)).fetchone()
+            moved = row is not None and not tenant_of(row).keeps_as(tenant)
             db.execute(
                 f"{_INSERT} DO UPDATE SET tier = excluded.tier, overrides = excluded.overrides,"
                 " fallback = excluded.fallback, profile = excluded.profile,"
                 " residency = excluded.residency",
                 _row(tenant),
             )
+            if moved:
+                db.execute("UPDATE tenants SET resettle = 1 WHERE id = ?", (tenant.id,))
 
     def ensure(self, tenant: str, tier: Tier, at: datetime) -> bool:
         if self.get(tenant) is not None:
@@ -48,7 +52,7 @@ class SqliteTenants:
 
     def all(self) -> list[Tenant]:
         with self._db.read() as db:
-            return [_tenant(row) for row in db.execute("SELECT * FROM tenants ORDER BY id")]
+            return [tenant_of(row) for row in db.execute("SELECT * FROM tenants ORDER BY id")]
 
     def charge(self, tenant: str, charged: Callable[[Ledger], Ledger]) -> None:
         with self._db.write() as db:
@@ -62,7 +66,7 @@ def _row(tenant: Tenant) -> tuple[str, str, str, int, int, str | None, int]:
     return *named, fallback, profile, int(tenant.residency)
 
 
-def _tenant(row: Row) -> Tenant:
+def tenant_of(row: Row) -> Tenant:
     overrides = tuple(sorted(json.loads(row["overrides"]).items()))
     created, fallback = from_us(row["created_us"]), bool(row["fallback"])
     stays = bool(row["residency"])

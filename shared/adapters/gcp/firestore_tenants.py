@@ -27,13 +27,15 @@ class FirestoreTenants:
         if not possible(tenant):
             return None
         found = self._db.get(self._db.at(TENANTS, tenant))
-        return _tenant(tenant, row(found)) if found.exists else None
+        return tenant_of(tenant, row(found)) if found.exists else None
 
     def put(self, tenant: Tenant) -> None:
         def step(commit: Commit) -> None:
             known = self._db.get(self._db.at(TENANTS, tenant.id))
             if known.exists:
-                commit.change(known, _rules(tenant))
+                moved = not tenant_of(tenant.id, row(known)).keeps_as(tenant)
+                noted = {"resettle": True} if moved else {}
+                commit.change(known, {**_rules(tenant), **noted})
             else:
                 commit.create(known.reference, _fields(tenant))
 
@@ -50,7 +52,7 @@ class FirestoreTenants:
 
     def all(self) -> list[Tenant]:
         found = self._db.found(self._db.all_of(TENANTS).order_by("__name__"))
-        return [_tenant(one.id, row(one)) for one in found]
+        return [tenant_of(one.id, row(one)) for one in found]
 
     def charge(self, tenant: str, charged: Callable[[Ledger], Ledger]) -> None:
         def step(commit: Commit) -> None:
@@ -78,7 +80,7 @@ def _fields(tenant: Tenant) -> Row:
     }
 
 
-def _tenant(name: str, fields: Row) -> Tenant:
+def tenant_of(name: str, fields: Row) -> Tenant:
     overrides = tuple(sorted(fields["overrides"].items()))
     # Documents written before there were fallbacks, profiles or residency have no such field.
     created, fallback = from_us(fields["created_us"]), bool(fields.get("fallback"))
