@@ -47,6 +47,10 @@ def ask_everything(store, client):
     store.jobs.unrung(60.0, NOW)
     store.jobs.lapse(NOW - timedelta(days=7), NOW)
     store.jobs.causes(NOW)
+    for more in ({}, {"tenant": "acme"}, {"unannounced": True}):
+        store.retention.ending(NOW, after=(NOW, "a"), **more)
+    store.retention.received("acme", (NOW, "a"))
+    store.retention.unsettled()
     store.outbox.pending()
     store.outbox.pending("a")
     store.tenants.all()
