@@ -9,9 +9,11 @@ from functions.envelope import settle_refusals
 from functions.on_audio_uploaded import on_audio_uploaded
 from functions.on_job_dead import on_job_dead
 from functions.reconcile import reconcile
+from functions.retire import retire
+from functions.seal import seal
 from shared import logs, wiring
 
-__all__ = ["on_audio_uploaded", "on_job_dead", "reconcile"]
+__all__ = ["on_audio_uploaded", "on_job_dead", "reconcile", "retire", "seal"]
 
 logs.set_up()
 settle_refusals()

@@ -1,7 +1,8 @@
 """All of HOME that cannot be made again, in one plain tar file, and back.
 
 The store is copied first, by SQLite's own backup. Uploads and results lie on disk before
-the store speaks of them and are never changed, so whatever that copy names is in the tar.
+the store speaks of them and are never changed, so whatever that copy names is in the tar. Of
+seals go in those that the copy notes: a later one may speak of lines that the copy lacks.
 """
 
 import hashlib
@@ -20,10 +21,13 @@ from typing import IO, Any
 from uuid import uuid4
 
 from shared.adapters.embedded.disk import full_disk_said
+from shared.adapters.embedded.file_seals import FOLDER as SEALS
+from shared.adapters.embedded.file_seals import FileSeals
 from shared.adapters.embedded.schema import MIGRATIONS
 from shared.adapters.embedded.sqlite_database import Database, schema_version
 from shared.domain.testimony import VERSION
 from shared.errors import BackupRefused, NotFound
+from shared.flows.seal import NOTES, noting
 from shared.wiring import STORE
 
 FORMAT = 1
@@ -31,7 +35,9 @@ MANIFEST = "manifest.json"
 #: The last file; a tar that was cut between two files would look whole without it.
 COMPLETE = "complete.json"
 #: Folders of HOME that belong to it; tmp and logs do not.
-FOLDERS = ("uploads", "results", "keys", "calibrations")
+FOLDERS = ("uploads", "results", "keys", "calibrations", SEALS)
+#: Who may do what with files of a folder, where that is not everybody's usual.
+MODES = {"keys": 0o600, SEALS: 0o400}
 #: Bytes. A document is some 100; more is none of ours.
 MAX_DOCUMENT = 64 << 10
 BLOCK = 1 << 20
@@ -76,7 +82,7 @@ def _write(home: Path, aside: Path, now: datetime) -> int:
             with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
                 _add_document(tar, MANIFEST, _manifest(now), now)
                 tar.add(store, STORE)
-                files = 1 + sum(_add(tar, home, path) for path in _kept(home))
+                files = 1 + sum(_add(tar, home, path) for path in _kept(home, store))
                 _add_document(tar, COMPLETE, {"files": files}, now)
             raw.flush()
             os.fsync(raw.fileno())
@@ -101,9 +107,22 @@ def _add_document(tar: tarfile.TarFile, name: str, document: object, now: dateti
     tar.addfile(member, io.BytesIO(content))
 
 
-def _kept(home: Path) -> Iterator[Path]:
+def _kept(home: Path, store: Path) -> Iterator[Path]:
     for folder in FOLDERS:
+        if folder == SEALS:
+            yield from _noted(home, store)
+            continue
         yield from sorted(p for p in (home / folder).rglob("*") if _is_plain(p))
+
+
+def _noted(home: Path, store: Path) -> Iterator[Path]:
+    """Seals that the store's copy knows of."""
+    seals, uri = FileSeals(home), f"{store.resolve().as_uri()}?mode=ro&immutable=1"
+    with closing(sqlite3.connect(uri, uri=True)) as db:
+        notes = dict(db.execute("SELECT name, note FROM bookmarks").fetchall())
+    for tenant in seals.tenants():
+        last = noting(notes.get(NOTES + tenant)).number
+        yield from (seals.place(tenant, n) for n in seals.numbers(tenant) if n <= last)
 
 
 def _is_plain(path: Path) -> bool:
@@ -210,8 +229,8 @@ def _extract_one(tar: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> N
     digest = _copy(content, path)
     if parts[0] == "uploads" and "".join(parts[1:]) != digest:
         raise BackupRefused("An upload in this backup is damaged. Nothing was changed.")
-    if parts[0] == "keys":
-        path.chmod(0o600)
+    if parts[0] in MODES:
+        path.chmod(MODES[parts[0]])
 
 
 def _copy(content: IO[bytes], path: Path) -> str:

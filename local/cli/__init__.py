@@ -11,9 +11,12 @@ from typing import Any
 import click
 
 from local.cli import exits
+from local.cli.acting import note
+from local.cli.audit import audit
 from local.cli.calibrate import calibrate
 from local.cli.corrections import corrections
 from local.cli.dead import dead
+from local.cli.exports import export, import_
 from local.cli.hear import add, hear
 from local.cli.keys import keys
 from local.cli.models import models
@@ -37,6 +40,19 @@ class Kind(click.Group):
     """Says failures it understands in one line; the trace of others goes to a file."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """However it ends, what it did to a store stands in the audit log."""
+        status = exits.FAILED
+        try:
+            answer = self._told(ctx)
+            status = exits.DONE
+            return answer
+        except click.exceptions.Exit as ended:
+            status = ended.exit_code
+            raise
+        finally:
+            note(ctx, status)
+
+    def _told(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, click.Abort):
@@ -94,8 +110,11 @@ for command in (
     corrections,
     calibrate,
     tenants,
+    audit,
     keys,
     models,
+    export,
+    import_,
     backup,
     restore,
     config,

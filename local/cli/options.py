@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from local.claim import running
+from local.cli.acting import opened
 from shared.domain.names import TENANT
 from shared.domain.questions import MAX_QUESTIONS, checked
 from shared.domain.wishes import ENGINE, LANGUAGE
@@ -138,4 +139,4 @@ def settings_of(home: Path | None, **given: Any) -> Settings:
 
 
 def parts_of(home: Path | None) -> Parts:
-    return parts(settings_of(home))
+    return opened(parts(settings_of(home)))

@@ -26,7 +26,9 @@ log = logging.getLogger("earwitness.seal")
 #: Between two rounds. The cloud's scheduler comes every minute, a little early or late; on one
 #: machine there are more ticks than that.
 EVERY = timedelta(seconds=55)
-_ROUND = "seal/round"
+_ROUND = "sealing"
+#: Before the tenant's name: where its last seal is noted.
+NOTES = "seal/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +84,10 @@ class Sealing:
         content = written(replace(draft, signature=self.signer.sign(statement(draft)).hex()))
         if not self.seals.put(tenant, draft.number, content):
             return False
-        # Written before forgotten: a crash in between leaves marks, never a hole.
-        self.chains.sealed(tenant, waiting)
+        # Written before forgotten: a crash in between leaves marks, never a hole. And noted
+        # before: a backup of the store takes the seals that it notes, and all of them fit it.
         self._note(tenant, Last(draft.number, digest_of(content)))
+        self.chains.sealed(tenant, waiting)
         return True
 
     def _uncovered(self, tenant: str, last: Last) -> list[Leaf]:
@@ -99,19 +102,19 @@ class Sealing:
 
         A number is never given twice: what is missing stays missed.
         """
-        note = self.bookmarks.get(_noted(tenant))
-        noted = Last(*json.loads(note)) if note else Last()
+        noted = noting(self.bookmarks.get(NOTES + tenant))
         number = max(self.seals.numbers(tenant, after=max(0, noted.number - 1)), default=0)
         content = self.seals.get(tenant, number) if number else None
         return noted if content is None else Last(number, digest_of(content), _leaves(content))
 
     def _note(self, tenant: str, last: Last) -> None:
-        seen = self.bookmarks.get(_noted(tenant))
-        self.bookmarks.move(_noted(tenant), seen, json.dumps([last.number, last.digest]))
+        seen = self.bookmarks.get(NOTES + tenant)
+        self.bookmarks.move(NOTES + tenant, seen, json.dumps([last.number, last.digest]))
 
 
-def _noted(tenant: str) -> str:
-    return f"seal/{tenant}"
+def noting(note: str | None) -> Last:
+    """The last seal, as its note says it."""
+    return Last(*json.loads(note)) if note else Last()
 
 
 def _leaves(content: bytes) -> tuple[Leaf, ...]:

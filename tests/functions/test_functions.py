@@ -278,6 +278,20 @@ def test_a_tick_of_another_functions_clock_is_settled_and_does_nothing(function,
     assert (waiting, parts.outbox.pending()) == (1, [])
 
 
+def test_a_tick_puts_what_was_written_under_a_seal(function, parts):
+    upload = stored(parts, silence_wav(2.0))
+    function("on_audio_uploaded").post("/", **finalized(upload))
+
+    other = function("seal").post("/", **published({}, function="another"))
+    before = parts.seals.numbers("acme")
+    own = function("seal").post("/", **published({}, function="seal"))
+
+    assert (other.status_code, own.status_code) == (200, 200)
+    assert (before, parts.seals.numbers("acme")) == ([], [1])
+    assert parts.chains.tenants() == []
+    assert wiring.verify(parts)("acme").findings == ()
+
+
 def test_a_dead_letter_is_one_error_in_the_log(function, parts, caplog):
     letter = {"recording_id": "r1", "tenant": "acme", "code": "engine_died", "message": "It died."}
 

@@ -4,6 +4,7 @@ import io
 import json
 import stat
 import tarfile
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from local import backup as archive
 from local.push_keys import PushKeys
 from shared import wiring
 from shared.adapters.embedded.schema import MIGRATIONS
-from shared.errors import BackupRefused, NotFound
+from shared.errors import BackupRefused, NotFound, StoreUnavailable
 from shared.settings import load
 from shared.wiring import clock
 from tests.builders import NOW
@@ -41,6 +42,32 @@ def test_what_was_there_is_there_again(world, home, tmp_path, backed):
     assert [e.event.name for e in parts.uploads.events()] == ["uploads/demo/größe.wav"]
     assert (new / "keys/push.pem").read_bytes() == (home / "keys/push.pem").read_bytes()
     assert stat.S_IMODE((new / "keys/push.pem").stat().st_mode) == 0o600
+
+
+class Unnoting:
+    """Bookmarks of a process that is killed before it writes the next note."""
+
+    def __init__(self, bookmarks):
+        self.get = bookmarks.get
+
+    def move(self, *_):
+        raise StoreUnavailable
+
+
+def test_a_backup_takes_the_seals_that_its_copy_of_the_store_notes(world, home, tmp_path):
+    world.done("talk.wav", "hello there")
+    sealing = wiring.sealing(world.parts)
+    sealing.round(NOW)
+    world.done("more.wav", "and so on")
+    with pytest.raises(StoreUnavailable):
+        replace(sealing, bookmarks=Unnoting(world.parts.bookmarks)).round(NOW)
+
+    archive.restore(tmp_path / "new", archive.backup(home, tmp_path / "b.tar", NOW).file)
+    parts = wiring.parts(load(home=tmp_path / "new"))
+
+    assert (world.parts.seals.numbers("demo"), parts.seals.numbers("demo")) == ([1, 2], [1])
+    assert wiring.verify(parts)("demo").findings == ()
+    assert stat.S_IMODE((tmp_path / "new/audit/demo/0000000001.json").stat().st_mode) == 0o400
 
 
 def test_backup_is_ours_alone_and_leaves_nothing_else(backed, home, tmp_path):

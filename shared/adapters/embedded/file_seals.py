@@ -25,7 +25,7 @@ class FileSeals:
         self._root = home / FOLDER
 
     def put(self, tenant: str, number: int, content: bytes) -> bool:
-        place = self._place(tenant, number)
+        place = self.place(tenant, number)
         with full_disk_said():
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             _write_once(place, content)
@@ -33,7 +33,7 @@ class FileSeals:
 
     def get(self, tenant: str, number: int) -> bytes | None:
         with suppress(FileNotFoundError):
-            return self._place(tenant, number).read_bytes()
+            return self.place(tenant, number).read_bytes()
         return None
 
     def numbers(self, tenant: str, after: int = 0, limit: int | None = None) -> list[int]:
@@ -46,7 +46,8 @@ class FileSeals:
             return []
         return sorted(one.name for one in self._root.iterdir() if one.is_dir())
 
-    def _place(self, tenant: str, number: int) -> Path:
+    def place(self, tenant: str, number: int) -> Path:
+        """Where a seal lies, or would."""
         return self._root / tenant / f"{number:0{DIGITS}}.json"
 
 
