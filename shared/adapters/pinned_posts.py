@@ -37,6 +37,8 @@ _SECONDS = re.compile(r"[0-9]{1,9}")
 
 #: The addresses of a name; raises OSError if it has none.
 Resolve = Callable[[str, int], Sequence[str]]
+#: A line to an address and port within so many seconds.
+Connect = Callable[[tuple[str, int], float], socket.socket]
 
 
 def system_addresses(host: str, port: int) -> list[str]:
@@ -53,13 +55,14 @@ class PinnedPosts:
         *,
         private: bool = False,
         resolve: Resolve = system_addresses,
+        connect: Connect = socket.create_connection,
         trust: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         whole_s: float = WHOLE_S,
     ) -> None:
         """`private`: this machine's and its house's own addresses may be called, there over plain
         http, too. `trust`: whose certificates stand."""
-        self._private, self._resolve, self._trust = private, resolve, trust
-        self._whole_s = whole_s
+        self._private, self._resolve, self._connect = private, resolve, connect
+        self._trust, self._whole_s = trust, whole_s
         self._context: ssl.SSLContext | None = None
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -94,7 +97,9 @@ class PinnedPosts:
             target = (url.path or "/") + (f"?{url.query}" if url.query else "")
             try:
                 connection.request("POST", target, body, dict(headers))
-                return _reply(connection.getresponse())
+                answer = connection.getresponse()
+                deadline.rest_s()  # what the end of time cut short is no answer
+                return _reply(answer)
             finally:
                 connection.close()
 
@@ -124,9 +129,7 @@ class PinnedPosts:
         for address in addresses[:MOST_ADDRESSES]:
             try:
                 # A number is not resolved again.
-                made = socket.create_connection(
-                    (address, port), timeout=min(CONNECT_S, deadline.rest_s())
-                )
+                made = self._connect((address, port), min(CONNECT_S, deadline.rest_s()))
             except OSError as error:
                 failed = error
                 continue
