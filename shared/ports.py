@@ -21,6 +21,7 @@ from shared.domain.lanes import Lane
 from shared.domain.permits import Brought, Permit, Signed
 from shared.domain.prices import Terms
 from shared.domain.questions import Question
+from shared.domain.quotas import DayOfSound, Portion
 from shared.domain.recording import (
     Arrival,
     Checkpoint,
@@ -73,13 +74,40 @@ class Tenants(Protocol):
         """Every tenant, by id."""
         ...
 
-    def charge(self, tenant: str, charged: Callable[[Ledger], Ledger]) -> None:
-        """Put what `charged` makes of the tenant's ledger in its place, in one commit.
 
-        Of concurrent callers each is given what the one before left. `charged` is pure and may
-        be called again after a conflict; what it raises is raised, and nothing changes. An
-        unknown tenant has used nothing, and nothing of it is kept.
+class Quotas(Protocol):
+    """The seconds of a tenant's UTC day that are heard while their sender waits.
+
+    They count on the ledger that intake charges, in slices (`shared.domain.slices.SOUND`): who
+    hears holds one, uses it by itself (`shared.flows.allowance`), and tells what was used. Intake
+    is stricter: it charges each upload in the upload's own commit, to the thousandth, because an
+    upload is admitted once and kept, and because its commit writes the ledger anyhow.
+    """
+
+    def take(
+        self, tenant: str, held: Portion, cost_ms: int, limit_s: float | None, now: datetime
+    ) -> Portion | None:
+        """Return the rest of what is held, and take a fresh slice that pays `cost_ms` of its day.
+
+        One conditional commit, which also tells what was used of the old one. With all uploads and
+        slices of the UTC day of `now` it is never over `limit_s` (None is no limit): of concurrent
+        callers no two get the same seconds. None, and nothing is changed, where less is left. A
+        clock set back over midnight begins no new day.
+
+        Raises:
+            UnknownTenant: nobody is called so; nothing was taken.
         """
+        ...
+
+    def settle(self, tenant: str, held: Portion, *, rest: bool) -> None:
+        """Tell what was used of a slice; with `rest`, give what was not back to the day.
+
+        Repeating does nothing. What is never settled is stranded: nobody gets it on that day.
+        """
+        ...
+
+    def day(self, tenant: str, now: datetime) -> DayOfSound:
+        """Files and seconds of the tenant's UTC day; of an unknown tenant there are none."""
         ...
 
 
@@ -124,8 +152,9 @@ class Recordings(Protocol):
 
         Atomic: recording, job, ledger, history line and the ticket in the outbox are one
         commit, and of several concurrent callers exactly one creates. `place` is pure, is
-        given the tenant's ledger and may be called again after a conflict. A deferred
-        placement creates no ticket.
+        given the tenant's ledger and may be called again after a conflict; what it raises is
+        raised, and nothing changes. A deferred placement creates no ticket; the limit that
+        deferred it is the recording's error until its time has come.
         """
         ...
 
@@ -322,8 +351,8 @@ class Jobs(Protocol):
 
         At most `limit` are looked at.
 
-        Each is queued and rung for, or deferred anew where `place` says so: the day's quota
-        is used up again. Returns how many were queued.
+        Each is queued and rung for, its error gone, or deferred anew where `place` says so: the
+        day's quota is used up again. Returns how many were queued.
         """
         ...
 
@@ -634,7 +663,7 @@ class Results(Protocol):
         ...
 
     def names(self, folder: str) -> list[str]:
-        """What the files of a folder are called, sorted; none where there is no folder."""
+        """The files below a folder, from there on, sorted; none where there is no folder."""
         ...
 
     def folders(self, after: str | None = None, limit: int = 500) -> list[Kept]:

@@ -13,6 +13,7 @@ from uuid import uuid4
 from shared import spans
 from shared.domain.tenants import DEMO, Tier
 from shared.errors import ImportRefused, InvalidSettings
+from shared.flows.allowance import Allowance
 from shared.flows.intake import Intake
 from shared.flows.keep import Keep
 from shared.flows.load import Load
@@ -30,6 +31,7 @@ from shared.ports import (
     Chains,
     Clock,
     Corrections,
+    Deliveries,
     Ears,
     Erasures,
     Identity,
@@ -39,6 +41,7 @@ from shared.ports import (
     Outbox,
     Permits,
     Publisher,
+    Quotas,
     Recordings,
     Results,
     Retention,
@@ -48,6 +51,7 @@ from shared.ports import (
     Sweeper,
     Tenants,
     Uploads,
+    Webhooks,
 )
 from shared.settings import Backend, Settings, Traces, load, policy
 
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
     from shared.domain.exports import Asked, Index
     from shared.flows.archive import Archive
     from shared.flows.bring_in import BringIn
+    from shared.flows.deliver import Deliver
     from shared.flows.erase import Erase
     from shared.flows.plan_export import PlanExport
     from shared.flows.work import Work
@@ -88,6 +93,7 @@ class Parts:
     arrivals: Arrivals
     bookmarks: Bookmarks
     spending: Spending
+    quotas: Quotas
     api_keys: ApiKeys
     corrections: Corrections
     imports: Imports | None  #: None where nothing can be brought in
@@ -98,6 +104,8 @@ class Parts:
     seals: Seals
     retention: Retention
     sweeper: Sweeper
+    webhooks: Webhooks
+    deliveries: Deliveries
     now: Clock
 
 
@@ -144,11 +152,13 @@ def _embedded(settings: Settings) -> Parts:
     from shared.adapters.embedded.sqlite_imports import SqliteImports
     from shared.adapters.embedded.sqlite_jobs import SqliteJobs
     from shared.adapters.embedded.sqlite_outbox import SqliteOutbox
+    from shared.adapters.embedded.sqlite_quotas import SqliteQuotas
     from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
     from shared.adapters.embedded.sqlite_retention import SqliteRetention
     from shared.adapters.embedded.sqlite_spending import SqliteSpending
     from shared.adapters.embedded.sqlite_tenants import SqliteTenants
     from shared.adapters.embedded.sqlite_uploads import SqliteUploads
+    from shared.adapters.embedded.sqlite_webhooks import SqliteDeliveries, SqliteWebhooks
 
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     db = Database(settings.home / STORE)
@@ -169,6 +179,7 @@ def _embedded(settings: Settings) -> Parts:
         arrivals=SqliteArrivals(db),
         bookmarks=SqliteBookmarks(db),
         spending=SqliteSpending(db, _holder(settings)),
+        quotas=SqliteQuotas(db),
         api_keys=SqliteApiKeys(db),
         corrections=SqliteCorrections(db),
         imports=SqliteImports(db, uploads),
@@ -179,6 +190,8 @@ def _embedded(settings: Settings) -> Parts:
         seals=FileSeals(settings.home),
         retention=SqliteRetention(db),
         sweeper=FileSweeper(settings.home),
+        webhooks=SqliteWebhooks(db),
+        deliveries=SqliteDeliveries(db),
         now=clock,
     )
 
@@ -198,10 +211,12 @@ def _google(settings: Settings) -> Parts:
     from shared.adapters.gcp.firestore_erasures import FirestoreErasures
     from shared.adapters.gcp.firestore_jobs import FirestoreJobs
     from shared.adapters.gcp.firestore_outbox import FirestoreOutbox
+    from shared.adapters.gcp.firestore_quotas import FirestoreQuotas
     from shared.adapters.gcp.firestore_recordings import FirestoreRecordings
     from shared.adapters.gcp.firestore_retention import FirestoreRetention
     from shared.adapters.gcp.firestore_spending import FirestoreSpending
     from shared.adapters.gcp.firestore_tenants import FirestoreTenants
+    from shared.adapters.gcp.firestore_webhooks import FirestoreDeliveries, FirestoreWebhooks
     from shared.adapters.gcp.kms_signer import KmsSigner
     from shared.adapters.gcp.pubsub_arrivals import PubSubArrivals
     from shared.adapters.gcp.pubsub_publisher import PubSubPublisher
@@ -228,6 +243,7 @@ def _google(settings: Settings) -> Parts:
         arrivals=PubSubArrivals(subscriber, s.project, s.arrivals_subscription),
         bookmarks=FirestoreBookmarks(store),
         spending=FirestoreSpending(store, _holder(s)),
+        quotas=FirestoreQuotas(store),
         api_keys=FirestoreApiKeys(store),
         corrections=FirestoreCorrections(store),
         imports=None,
@@ -238,6 +254,8 @@ def _google(settings: Settings) -> Parts:
         seals=StorageSeals(files, s.audit_bucket),
         retention=FirestoreRetention(store),
         sweeper=BucketSweeper(),
+        webhooks=FirestoreWebhooks(store),
+        deliveries=FirestoreDeliveries(store),
         now=clock,
     )
 
@@ -271,7 +289,16 @@ def traced(p: Parts) -> Parts:
     from shared.adapters.traced import Traced, TracedPublisher
 
     system = "sqlite" if p.settings.backend is Backend.EMBEDDED else "gcp.firestore"
-    names = ("tenants", "recordings", "jobs", "outbox", "spending", "corrections", "actions")
+    names = (
+        "tenants",
+        "recordings",
+        "jobs",
+        "outbox",
+        "spending",
+        "quotas",
+        "corrections",
+        "actions",
+    )
     stores: dict[str, Any] = {name: Traced(getattr(p, name), name, system) for name in names}
     return replace(p, **stores, publisher=TracedPublisher(p.publisher))
 
@@ -337,6 +364,11 @@ def load_of(p: Parts) -> Load:
     return Load(p.jobs, p.bookmarks, p.now)
 
 
+def allowance_of(p: Parts) -> Allowance:
+    """What this process may hear at once; its holder is nobody else's, whatever it is named."""
+    return Allowance(p.quotas, p.now, f"{p.settings.worker or 'process'}-{uuid4().hex[:12]}")
+
+
 def reconcile(p: Parts) -> Reconcile:
     return Reconcile(
         tenants=p.tenants,
@@ -379,6 +411,7 @@ def erase(p: Parts) -> "Erase":
         recordings=p.recordings,
         uploads=p.uploads,
         results=p.results,
+        temporary=p.temporary,
         erasures=p.erasures,
         signer=p.signer,
         processors=processors(p.settings),
@@ -508,6 +541,17 @@ def bring_in(p: Parts) -> "BringIn":
     return BringIn(p.tenants, p.recordings, p.results, p.imports, p.bookmarks, p.now)
 
 
+def deliver(p: Parts) -> "Deliver":
+    """Tells webhooks. Imported late: most functions never call out."""
+    from shared.adapters.pinned_posts import PinnedPosts
+    from shared.adapters.standard_webhooks import StandardWebhooks
+    from shared.flows.deliver import Deliver
+
+    posts = PinnedPosts(private=p.settings.webhooks_private)
+    courier = StandardWebhooks(posts.post)
+    return Deliver(p.webhooks, p.deliveries, courier, p.now, random.random)
+
+
 def changes(settings: Settings) -> Callable[[], int]:
     """A number that differs from the one before if anybody committed in between.
 
@@ -551,6 +595,12 @@ def welcome_from_environment() -> Welcome:
 
 def reconcile_from_environment() -> Reconcile:
     return reconcile(from_environment())
+
+
+@cache
+def deliver_from_environment() -> "Deliver":
+    """One a process: it remembers whose certificates stand."""
+    return deliver(from_environment())
 
 
 def retire_from_environment() -> Retire:

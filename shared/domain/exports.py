@@ -28,8 +28,6 @@ VALID = timedelta(hours=24)
 #: Recordings of a chapter, and the bytes at which one is full before: of sound, which is read once
 #: for its digests, and of text, which is held in memory.
 CHAPTER_RECORDINGS, CHAPTER_SOUND, CHAPTER_TEXT = 100, 1 << 30, 8 << 20
-#: Where plans lie in the temporary place, and what lies there.
-ROOT = "exports"
 #: The last entry: a line of JSON for the whole, one for each other entry, and one that adds up.
 MANIFEST = "manifest.jsonl"
 #: What is the tenant's and no recording's.

@@ -11,6 +11,8 @@ from shared.errors import OutsideTenantFolder
 ROOT = "uploads"
 #: DESIGN section 4. ASCII only, so a tenant is safe in a path, a URL and a metric label.
 TENANT = re.compile(r"[a-z0-9-]{3,40}")
+#: Where plans of exports lie in the temporary place.
+EXPORTS = "exports"
 #: Bytes of UTF-8. Source: Cloud Storage, "Object naming requirements".
 MAX_NAME_BYTES = 1_024
 #: Hexadecimal digits of sha256 kept, 128 bit.

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from shared.domain import erasures, retention
 from shared.domain.erasures import Cause, Erasure, Listing, Part, Step
+from shared.domain.names import EXPORTS
 from shared.domain.names import recording_id as id_of
 from shared.domain.recording import Recording, UploadedObject
 from shared.domain.result import Result
@@ -38,6 +39,7 @@ class Erase:
     recordings: Recordings
     uploads: Uploads
     results: Results
+    temporary: Results  #: where plans of exports lie
     erasures: Erasures
     signer: Signer
     processors: Mapping[str, str]  #: who runs an engine elsewhere, by its name
@@ -131,7 +133,7 @@ class Erase:
         steps: dict[Step, Callable[[Erasure, datetime], Erasure]] = {
             Step.FENCED: self._list,
             Step.LISTED: self._forgetting(Part.PASSAGES, Step.PASSAGES),
-            Step.PASSAGES: self._forgetting(Part.CACHES, Step.CACHES),
+            Step.PASSAGES: self._forget_copies,
             Step.CACHES: self._forgetting(Part.METADATA, Step.METADATA),
             Step.METADATA: self._delete,
             Step.GENERATIONS: self._verify,
@@ -163,6 +165,12 @@ class Erase:
 
         return forget
 
+    def _forget_copies(self, erasure: Erasure, now: datetime) -> Erasure:
+        """What is answered again, and what the tenant's exports still know of it: they end."""
+        self.temporary.remove(_exports(erasure))
+        self.erasures.forget(Part.CACHES, erasure)
+        return self.erasures.go_on(erasure, erasure.at(Step.CACHES))
+
     def _delete(self, erasure: Erasure, now: datetime) -> Erasure:
         for folder in {*erasure.before.results, *self._folders(erasure)}:
             self.results.remove(folder)
@@ -184,6 +192,7 @@ class Erase:
         return self.erasures.go_on(erasure, verified)
 
     def _again(self, erasure: Erasure) -> None:
+        self.temporary.remove(_exports(erasure))
         for part in Part:
             self.erasures.forget(part, erasure)
         for folder in self._folders(erasure):
@@ -206,8 +215,12 @@ class Erase:
         return Listing(
             tuple(one.generation for one in self._generations(erasure)),
             tuple(self._folders(erasure)),
-            self.erasures.counts(erasure),
+            (*self.erasures.counts(erasure), ("exports", self._planned(erasure))),
         )
+
+    def _planned(self, erasure: Erasure) -> int:
+        """How many files plans of the tenant's exports have, whatever they say of it."""
+        return len(self.temporary.names(_exports(erasure)))
 
     def _generations(self, erasure: Erasure) -> list[UploadedObject]:
         """The recording's own, and those that are nobody's: no other recording has its own way."""
@@ -239,3 +252,7 @@ class Erase:
 
 def _id(erasure: Erasure) -> str:
     return str(erasure.recording_id)
+
+
+def _exports(erasure: Erasure) -> str:
+    return f"{EXPORTS}/{erasure.tenant}"

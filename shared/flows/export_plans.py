@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.domain.exports import (
-    ROOT,
     Asked,
     Chapter,
     Index,
@@ -19,6 +18,7 @@ from shared.domain.exports import (
     tenant_of,
     to_json,
 )
+from shared.domain.names import EXPORTS
 from shared.errors import ExportOver, NotFound
 from shared.ports import Results
 
@@ -91,7 +91,7 @@ class ExportPlans:
 
     def withdraw(self, tenant: str) -> None:
         """End all exports of a tenant, finished or not: something in them is to be erased."""
-        self.place.remove(f"{ROOT}/{tenant}")
+        self.place.remove(f"{EXPORTS}/{tenant}")
 
 
 def _folder(export_id: str) -> str:
@@ -99,7 +99,7 @@ def _folder(export_id: str) -> str:
     tenant = tenant_of(export_id)
     if tenant is None:
         raise ExportOver
-    return f"{ROOT}/{tenant}/{export_id[len(tenant) + 1 :]}"
+    return f"{EXPORTS}/{tenant}/{export_id[len(tenant) + 1 :]}"
 
 
 def _numbered(asked: Asked, number: int) -> str:

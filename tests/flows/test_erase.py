@@ -6,6 +6,7 @@ from io import BytesIO
 
 import pytest
 
+from shared.adapters.embedded.file_results import FileResults
 from shared.adapters.embedded.home_signer import HomeSigner
 from shared.adapters.signatures import holds
 from shared.domain import erasures
@@ -38,6 +39,7 @@ def erase(store, tmp_path):
         recordings=store.recordings,
         uploads=store.uploads,
         results=store.results,
+        temporary=FileResults(tmp_path / "tmp"),
         erasures=store.erasures,
         signer=HomeSigner(tmp_path / "keys"),
         processors={"openai": "OpenAI"},

@@ -47,9 +47,11 @@ class FileResults:
 
     def names(self, folder: str) -> list[str]:
         try:
-            return sorted(one.name for one in (self._home / folder).iterdir() if one.is_file())
+            place = self._home / folder
+            found = (one for one in place.rglob("*") if one.is_file())
+            return sorted(one.relative_to(place).as_posix() for one in found)
         except FileNotFoundError:
-            return []
+            return []  # removed meanwhile
 
     def folders(self, after: str | None = None, limit: int = 500) -> list[Kept]:
         root = self._home / "results"

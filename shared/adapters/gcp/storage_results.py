@@ -57,10 +57,8 @@ class StorageResults:
 
     def names(self, folder: str) -> list[str]:
         with answered():
-            found = self._client.list_blobs(
-                self._bucket, prefix=f"{folder}/", delimiter="/", **self._patience
-            )
-            return sorted(str(blob.name).rpartition("/")[2] for blob in found)
+            found = self._client.list_blobs(self._bucket, prefix=f"{folder}/", **self._patience)
+            return sorted(str(blob.name).removeprefix(f"{folder}/") for blob in found)
 
     def folders(self, after: str | None = None, limit: int = 500) -> list[Kept]:
         with answered():
