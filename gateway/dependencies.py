@@ -7,6 +7,7 @@ from fastapi import Depends, Path, Query, Request
 from gateway.callers import Calling, own
 from shared.domain.names import TENANT
 from shared.domain.recording import Recording
+from shared.domain.states import State
 from shared.errors import NotFound
 from shared.wiring import Parts
 
@@ -43,16 +44,34 @@ def tenant_of(caller: Calling, tenant: _TenantName = None) -> str | None:
 TenantName = Annotated[str | None, Depends(tenant_of)]
 
 
-def recording_of(recording_id: RecordingId, parts: Wired, caller: Calling) -> Recording:
-    """The recording the path names.
+def recording_or_tombstone(
+    request: Request, recording_id: RecordingId, parts: Wired, caller: Calling
+) -> Recording:
+    """As `recording_of`, also of a recording that is erased: for who erases it again.
 
     Raises:
-        NotFound: there is none, or it is another tenant's than the key's.
+        NotFound: as there.
     """
     found = parts.recordings.get(recording_id)
     if found is None or not caller.may_see(found.tenant):
         raise NotFound
+    request.state.about = found  # for the log of actions
     return found
 
 
+def recording_of(
+    request: Request, recording_id: RecordingId, parts: Wired, caller: Calling
+) -> Recording:
+    """The recording the path names.
+
+    Raises:
+        NotFound: there is none, it is erased, or it is another tenant's than the key's.
+    """
+    found = recording_or_tombstone(request, recording_id, parts, caller)
+    if found.state is State.ERASED:
+        raise NotFound
+    return found
+
+
+AnyRecording = Annotated[Recording, Depends(recording_or_tombstone)]
 OneRecording = Annotated[Recording, Depends(recording_of)]

@@ -9,28 +9,34 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway import (
+    actions,
     analyses,
     audio,
     callers,
     corrections,
     dead_letters,
     deliberations,
+    erasures,
     errors,
     events,
     exports,
     health,
+    keeping,
     keys,
     metrics,
     openai_api,
     page,
     recordings,
+    rendering,
     search,
     static,
     stream,
+    tenants,
     transcripts,
     uploads,
 )
-from gateway.secrets import secret
+from gateway.headers import headers
+from gateway.secrets import agreed, secret
 from gateway.security import Doorkeeper
 from gateway.sessions import Sessions
 from gateway.upstream import Upstream
@@ -39,13 +45,14 @@ from shared import logs, wiring
 from shared.domain.testimony import VERSION
 from shared.exchanges import Observed
 from shared.ports import Permits
-from shared.settings import Settings
+from shared.settings import Backend, Settings
 
 #: Seconds from SIGTERM until open answers are cut; the platform kills after 10 s.
 GRACE_S = 5
 ROUTERS = (
     *(recordings, transcripts, deliberations, corrections, audio, uploads, search, dead_letters),
-    *(events, exports, keys, openai_api, analyses, stream, metrics, health, page),
+    *(events, erasures, exports, keys, openai_api, analyses, stream, metrics, health, page),
+    *(keeping, tenants),
 )
 SUMMARY = "Recordings in, testimony out."
 
@@ -59,14 +66,23 @@ def create_app(settings: Settings) -> FastAPI:
     """
     app = described()
     app.state.parts = wiring.parts(settings)
-    app.state.page_token = secret(settings.home / "keys" / "page.token")
+    app.state.page_token = page_token(settings, app.state.parts)
     app.state.permits = permits(app, settings)
+    app.state.headers = headers(app.state.permits.bucket_url)
     app.state.sessions = Sessions(settings.home / "tmp")
     app.state.changes = events.Changes(wiring.changes(settings))
     app.state.upstream = upstream(settings)
     app.state.viewers = viewers(settings)
-    app.state.templates = page.templates(settings, app.state.page_token)
+    app.state.templates = rendering.templates(settings, app.state.page_token)
     return app
+
+
+def page_token(settings: Settings, parts: wiring.Parts) -> str:
+    """What a page of ours shows; in the cloud any instance may be asked next, so all know one."""
+    own = secret(settings.home / "keys" / "page.token")
+    if settings.backend is Backend.EMBEDDED:
+        return own
+    return agreed(parts.bookmarks, "gateway/page.token", own)
 
 
 def permits(app: FastAPI, settings: Settings) -> Permits:
@@ -106,6 +122,7 @@ def described() -> FastAPI:
     app.mount("/static", static.Assets(directory=Path(__file__).parent / "static"))
     errors.register(app)
     # The last one added is met first.
+    app.add_middleware(actions.Logged)
     app.add_middleware(callers.Keyholder)
     app.add_middleware(Doorkeeper)
     app.state.metrics = metrics.Metrics()

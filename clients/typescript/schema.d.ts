@@ -38,7 +38,14 @@ export interface paths {
         get: operations["get_recording_v1_recordings__recording_id__get"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Erase Recording
+         * @description Erase a recording for good, with every other generation of its object.
+         *
+         *     From the answer on nobody finds it. Its bytes go within minutes: ask for the erasure, which then
+         *     has the receipt. Under hold it waits and begins at the release. Asking twice is asking once.
+         */
+        delete: operations["erase_recording_v1_recordings__recording_id__delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -165,6 +172,8 @@ export interface paths {
         /**
          * Mint
          * @description Ask for the address of one upload. Needs a key, or the page's token in X-Earwitness-Token.
+         *
+         *     The address takes exactly what was asked for, once, and may be used for 15 minutes.
          */
         post: operations["mint_v1_uploads_post"];
         delete?: never;
@@ -173,22 +182,33 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/uploads/{key}": {
+    "/v1/uploads/{tenant}/{key}": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Found
+         * @description What became of an upload: its recording's id, once its bytes are there; 404 until then.
+         *
+         *     Where the answer to the upload itself was lost, this is the answer.
+         */
+        get: operations["found_v1_uploads__tenant___key__get"];
         /**
          * Take
          * @description Send the bytes; the address comes from POST /v1/uploads and makes one recording.
-         *
-         *     An upload that broke off goes on where it stopped, as with Cloud Storage.
          */
-        put: operations["take_v1_uploads__key__put"];
-        post?: never;
+        put: operations["take_v1_uploads__tenant___key__put"];
+        /**
+         * Begin
+         * @description Begin a session; the address comes from POST /v1/uploads, as `resumable`.
+         *
+         *     The bytes go to the `Location` of the answer, with `Content-Range` where they are a part, and
+         *     an upload that broke off goes on where it stopped, as with Cloud Storage.
+         */
+        post: operations["begin_v1_uploads__tenant___key__post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -246,7 +266,7 @@ export interface paths {
          * List Causes
          * @description How often jobs died, by UTC day and cause; replayed and discarded ones too.
          *
-         *     Of all tenants together: a key needs the scope `operator`.
+         *     Of all tenants together: a key needs the scope `everybody`, which operators have.
          */
         get: operations["list_causes_v1_dead_letters_causes_get"];
         put?: never;
@@ -341,6 +361,114 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/erasures/{erasure_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Erasure
+         * @description How far an erasure has come; once it is done, with its signed receipt.
+         */
+        get: operations["get_erasure_v1_erasures__erasure_id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make Export
+         * @description Ask for everything of a tenant as of now, and begin to plan it.
+         *
+         *     A small one is ready at once; a large one is planned with further calls of `plan`.
+         */
+        post: operations["make_export_v1_exports_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/{export_id}/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Plan
+         * @description Go on planning, for some seconds. Repeating it once it is ready changes nothing.
+         */
+        post: operations["plan_v1_exports__export_id__plan_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/{export_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Export
+         * @description Whether it is ready, how large it is, and when it ends.
+         */
+        get: operations["get_export_v1_exports__export_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * End Export
+         * @description End it before its time: what is planned of it is forgotten.
+         */
+        delete: operations["end_export_v1_exports__export_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/{export_id}/archive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Archive
+         * @description The zip; understands Range and If-Range, also after the gateway was started anew.
+         *
+         *     A body that ends before its length was promised is broken off: ask again from there.
+         */
+        get: operations["get_archive_v1_exports__export_id__archive_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/keys": {
         parameters: {
             query?: never;
@@ -358,9 +486,32 @@ export interface paths {
          * Make Key
          * @description Make a key and tell it, this once.
          *
-         *     An operator's key makes keys of its own tenant; whoever sits at the machine, of any.
+         *     A key makes keys of its own tenant that may no more than itself; whoever sits at the machine,
+         *     any.
          */
         post: operations["make_key_v1_keys_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys/{key_id}/rotation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rotate Key
+         * @description Make a key of the same rights and tell it, this once; the old one ends after the overlap.
+         *
+         *     A second time is refused and says which key took its place.
+         */
+        post: operations["rotate_key_v1_keys__key_id__rotation_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -701,32 +852,13 @@ export interface components {
              */
             key: string | null;
         };
-        /** Cause */
-        Cause: {
-            /**
-             * Day
-             * Format: date
-             * @description UTC.
-             */
-            day: string;
-            /**
-             * Code
-             * @description Code of the failure.
-             */
-            code: string;
-            /**
-             * Count
-             * @description How many jobs died of it on this day.
-             */
-            count: number;
-        };
         /** Causes */
         Causes: {
             /**
              * Causes
              * @description The newest day first, in a day the most frequent first.
              */
-            causes: components["schemas"]["Cause"][];
+            causes: components["schemas"]["shared__domain__api__Cause"][];
         };
         /**
          * Conflict
@@ -939,6 +1071,49 @@ export interface components {
              */
             confidence: number | null;
         };
+        /**
+         * Erasure
+         * @description What is erased for good, and how far that has come.
+         */
+        Erasure: {
+            /**
+             * Id
+             * @description Names it.
+             */
+            id: string;
+            /**
+             * Tenant
+             * @description Whose it was.
+             */
+            tenant: string;
+            /**
+             * Recording Id
+             * @description What is erased; null where all of the tenant is.
+             */
+            recording_id: string | null;
+            /** @description Why: request, subject, tenant or expiry. */
+            cause: components["schemas"]["shared__domain__erasures__Cause"];
+            /** @description waiting (under hold), running, or done. */
+            state: components["schemas"]["shared__domain__erasures__State"];
+            /**
+             * Asked At
+             * Format: date-time
+             * @description When it was asked for. Nobody finds the recording from then on, unless it waits.
+             */
+            asked_at: string;
+            /**
+             * Erased At
+             * @description When every store was listed and had nothing of it any more.
+             */
+            erased_at: string | null;
+            /**
+             * Receipt
+             * @description The signed receipt, once it is done; `earwitness receipt verify` checks it.
+             */
+            receipt: {
+                [key: string]: unknown;
+            } | null;
+        };
         /** ErrorBody */
         ErrorBody: {
             error: components["schemas"]["ErrorDetail"];
@@ -968,6 +1143,59 @@ export interface components {
              * @description Machine-readable name; it never changes.
              */
             code: string;
+        };
+        /**
+         * Export
+         * @description An export; its archive can be fetched, whole or in part, until it ends.
+         */
+        Export: {
+            /**
+             * Id
+             * @description Names it.
+             */
+            id: string;
+            /**
+             * Tenant
+             * @description Whose it is.
+             */
+            tenant: string;
+            /**
+             * Originals
+             * @description Whether the uploaded sound is in it.
+             */
+            originals: boolean;
+            /**
+             * Made At
+             * Format: date-time
+             * @description What was uploaded later is not in it.
+             */
+            made_at: string;
+            /**
+             * Ends At
+             * Format: date-time
+             * @description Until when it can be fetched; sooner if something in it is erased.
+             */
+            ends_at: string;
+            /**
+             * Ready
+             * @description Whether its plan is finished; until then, go on with POST /v1/exports/{id}/plan.
+             */
+            ready: boolean;
+            /**
+             * Recordings
+             * @description How many it holds; null until it is ready.
+             */
+            recordings?: number | null;
+            /**
+             * Size Bytes
+             * @description Of the archive; null until it is ready.
+             */
+            size_bytes?: number | null;
+            /**
+             * Manifest Sha256
+             * @description SHA-256 of `manifest.jsonl` in it, which names that of every other file.
+             */
+            manifest_sha256?: string | null;
         };
         /**
          * Fault
@@ -1048,7 +1276,7 @@ export interface components {
          */
         HistoryLine: {
             /** @description The state it came into. */
-            state: components["schemas"]["State"];
+            state: components["schemas"]["shared__domain__states__State"];
             /**
              * At
              * Format: date-time
@@ -1118,7 +1346,18 @@ export interface components {
              */
             tenant: string;
             /** @description What it may do. */
-            scope: components["schemas"]["Scope"];
+            role: components["schemas"]["Role"];
+            /**
+             * Scopes
+             * @description What that comes to: all of the role's, or those it was narrowed to.
+             */
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * Scope
+             * @description The nearest word from before there were roles, for older clients; `scopes` is exact.
+             * @enum {string}
+             */
+            scope: "read" | "write" | "operator";
             /**
              * Name
              * @description What it is for.
@@ -1131,10 +1370,20 @@ export interface components {
              */
             made_at: string;
             /**
+             * Expires At
+             * @description From then on it opens nothing; null: it lives until it is revoked.
+             */
+            expires_at: string | null;
+            /**
              * Revoked At
-             * @description When it ended; null while it opens.
+             * @description When it was revoked; null where it was not.
              */
             revoked_at: string | null;
+            /**
+             * Rotated To
+             * @description Id of the key that takes its place.
+             */
+            rotated_to: string | null;
             /**
              * Used On
              * @description UTC; the last day it was used.
@@ -1162,7 +1411,7 @@ export interface components {
             /** @description Id, name, tenant and size. */
             recording: components["schemas"]["Subject"];
             /** @description The state of the recording. */
-            status: components["schemas"]["State"];
+            status: components["schemas"]["shared__domain__states__State"];
             /**
              * Review
              * @description True where no engine was sure enough and a person should look.
@@ -1275,7 +1524,18 @@ export interface components {
              */
             tenant: string;
             /** @description What it may do. */
-            scope: components["schemas"]["Scope"];
+            role: components["schemas"]["Role"];
+            /**
+             * Scopes
+             * @description What that comes to: all of the role's, or those it was narrowed to.
+             */
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * Scope
+             * @description The nearest word from before there were roles, for older clients; `scopes` is exact.
+             * @enum {string}
+             */
+            scope: "read" | "write" | "operator";
             /**
              * Name
              * @description What it is for.
@@ -1288,10 +1548,20 @@ export interface components {
              */
             made_at: string;
             /**
+             * Expires At
+             * @description From then on it opens nothing; null: it lives until it is revoked.
+             */
+            expires_at: string | null;
+            /**
              * Revoked At
-             * @description When it ended; null while it opens.
+             * @description When it was revoked; null where it was not.
              */
             revoked_at: string | null;
+            /**
+             * Rotated To
+             * @description Id of the key that takes its place.
+             */
+            rotated_to: string | null;
             /**
              * Used On
              * @description UTC; the last day it was used.
@@ -1305,17 +1575,18 @@ export interface components {
         };
         /**
          * Minted
-         * @description How to upload it: one request, as described here.
+         * @description How to upload it: one request, as described here. Every header of it is signed.
          */
         Minted: {
             /**
              * Recording Hint
-             * @description The id the recording will have once it has been noticed.
+             * @description The id the recording will have, where the bucket counts generations: on one machine.
+             *     Cloud Storage numbers them by time; there `status_url` tells the id once the bytes are there.
              */
             recording_hint: string;
             /**
              * Url
-             * @description Where to send the bytes.
+             * @description Where to send the bytes: to the bucket, in the cloud.
              */
             url: string;
             /**
@@ -1326,7 +1597,8 @@ export interface components {
             method: "PUT";
             /**
              * Headers
-             * @description To be sent with them, as they are.
+             * @description To be sent with them, as they are. What they do not say is refused: another length, type or
+             *     metadata, a second upload to the same address.
              */
             headers: {
                 [key: string]: string;
@@ -1334,9 +1606,16 @@ export interface components {
             /**
              * Expires At
              * Format: date-time
-             * @description Until when the upload may begin.
+             * @description Until when the upload may begin; both ways.
              */
             expires_at: string;
+            /** @description For large files: instead of the request above, begin a session. */
+            resumable?: components["schemas"]["Resumable"] | null;
+            /**
+             * Status Url
+             * @description Asked with GET and your key: the id, once the bytes are there; 404 until then.
+             */
+            status_url?: string | null;
         };
         /**
          * NewCorrection
@@ -1369,11 +1648,25 @@ export interface components {
              * @description Who it acts for; the caller's own tenant if left out, `demo` for whoever has no key.
              */
             tenant?: string | null;
+            /** @description What it may do; the first role that has `scopes` if left out, else as scope `write`. */
+            role?: components["schemas"]["Role"] | null;
             /**
-             * @description read: look; write: upload and transcribe, too; operator: see to models and keys, too.
-             * @default write
+             * Scopes
+             * @description Only these of the role's; all of them if left out.
+             * @default []
              */
-            scope?: components["schemas"]["Scope"];
+            scopes?: components["schemas"]["Scope"][];
+            /**
+             * Scope
+             * @description A short name instead of both. read: a reader; write: an owner who may only look, upload and
+             *     transcribe; operator: an operator.
+             */
+            scope?: ("read" | "write" | "operator") | null;
+            /**
+             * Expires In Days
+             * @description It ends by itself so many days from now; never if left out.
+             */
+            expires_in_days?: number | null;
             /**
              * Name
              * @description What it is for; printable.
@@ -1454,7 +1747,7 @@ export interface components {
             /** @description The recording this is the result of. */
             recording: components["schemas"]["Subject"];
             /** @description The state of the recording. */
-            status: components["schemas"]["State"];
+            status: components["schemas"]["shared__domain__states__State"];
             /**
              * Review
              * @description True where no engine was sure enough and a person should look.
@@ -1547,11 +1840,124 @@ export interface components {
             };
         };
         /**
-         * Scope
-         * @description What a key may do; each may do what those before it may.
+         * Resumable
+         * @description How to begin a session, of which what broke off can be gone on with.
+         */
+        Resumable: {
+            /**
+             * Url
+             * @description Where to begin it; the answer's `Location` is where the bytes go, with `Content-Range`.
+             */
+            url: string;
+            /**
+             * Method
+             * @description How; with an empty body.
+             * @constant
+             */
+            method: "POST";
+            /**
+             * Headers
+             * @description To be sent with it, as they are; the requests that bring bytes need none of them.
+             */
+            headers: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * Role
+         * @description A named set of scopes.
          * @enum {string}
          */
-        Scope: "read" | "write" | "operator";
+        Role: "reader" | "operator" | "owner";
+        /** RotatedKey */
+        RotatedKey: {
+            /**
+             * Id
+             * @description Stands in the key, after `ew_`.
+             */
+            id: string;
+            /**
+             * Tenant
+             * @description Who it acts for.
+             */
+            tenant: string;
+            /** @description What it may do. */
+            role: components["schemas"]["Role"];
+            /**
+             * Scopes
+             * @description What that comes to: all of the role's, or those it was narrowed to.
+             */
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * Scope
+             * @description The nearest word from before there were roles, for older clients; `scopes` is exact.
+             * @enum {string}
+             */
+            scope: "read" | "write" | "operator";
+            /**
+             * Name
+             * @description What it is for.
+             */
+            name: string;
+            /**
+             * Made At
+             * Format: date-time
+             * @description When it was made.
+             */
+            made_at: string;
+            /**
+             * Expires At
+             * @description From then on it opens nothing; null: it lives until it is revoked.
+             */
+            expires_at: string | null;
+            /**
+             * Revoked At
+             * @description When it was revoked; null where it was not.
+             */
+            revoked_at: string | null;
+            /**
+             * Rotated To
+             * @description Id of the key that takes its place.
+             */
+            rotated_to: string | null;
+            /**
+             * Used On
+             * @description UTC; the last day it was used.
+             */
+            used_on: string | null;
+            /**
+             * Key
+             * @description The key itself, told this once: only a digest is kept.
+             */
+            key: string;
+            /** @description The old key: it opens until its `expires_at`. */
+            replaced: components["schemas"]["Key"];
+        };
+        /**
+         * Rotation
+         * @description A key to be replaced.
+         */
+        Rotation: {
+            /**
+             * Overlap Hours
+             * @description Hours for which the old key opens beside the new one.
+             * @default 24
+             */
+            overlap_hours?: number;
+            /**
+             * Expires In Days
+             * @description The new key ends so many days from now; as the old one was made for, if left out.
+             */
+            expires_in_days?: number | null;
+        };
+        /**
+         * Scope
+         * @description One right over the things of the key's own tenant; the last two reach further.
+         *
+         *     What takes which one, address by address, stands in `gateway.rights`.
+         * @enum {string}
+         */
+        Scope: "recordings:read" | "recordings:write" | "hold" | "erase" | "export" | "audit" | "webhooks" | "keys" | "models" | "everybody";
         /**
          * Sound
          * @description Something heard that need not be speech.
@@ -1582,7 +1988,7 @@ export interface components {
          * State
          * @enum {string}
          */
-        State: "received" | "queued" | "processing" | "deferred" | "done" | "dead" | "rejected" | "erased";
+        "State-Input": "received" | "queued" | "processing" | "deferred" | "done" | "dead" | "rejected" | "erased";
         /**
          * Step
          * @description One step of the cascade: an engine answered or failed, and what followed from that.
@@ -1875,6 +2281,23 @@ export interface components {
             questions?: string[];
         };
         /**
+         * WantedExport
+         * @description Whose things shall be exported.
+         */
+        WantedExport: {
+            /**
+             * Tenant
+             * @description The caller's own tenant if left out, `demo` for whoever has no key.
+             */
+            tenant?: string | null;
+            /**
+             * Originals
+             * @description With the uploaded sound itself.
+             * @default false
+             */
+            originals?: boolean;
+        };
+        /**
          * Warned
          * @description Something the reader must know: what was cut, skipped or degraded.
          */
@@ -1890,6 +2313,40 @@ export interface components {
              */
             message: string;
         };
+        /** Cause */
+        shared__domain__api__Cause: {
+            /**
+             * Day
+             * Format: date
+             * @description UTC.
+             */
+            day: string;
+            /**
+             * Code
+             * @description Code of the failure.
+             */
+            code: string;
+            /**
+             * Count
+             * @description How many jobs died of it on this day.
+             */
+            count: number;
+        };
+        /**
+         * Cause
+         * @enum {string}
+         */
+        shared__domain__erasures__Cause: "request" | "subject" | "tenant" | "expiry";
+        /**
+         * State
+         * @enum {string}
+         */
+        shared__domain__erasures__State: "waiting" | "running" | "done";
+        /**
+         * State
+         * @enum {string}
+         */
+        shared__domain__states__State: "received" | "queued" | "processing" | "deferred" | "done" | "dead" | "rejected" | "erased";
     };
     responses: never;
     parameters: never;
@@ -1903,7 +2360,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only these states; all if left out. */
-                state?: components["schemas"]["State"][];
+                state?: components["schemas"]["State-Input"][];
                 /** @description `next` of a page. */
                 before?: string | null;
                 /** @description Rows of the page. */
@@ -1956,6 +2413,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Result"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    erase_recording_v1_recordings__recording_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The recording's id. */
+                recording_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Erasure"];
                 };
             };
             /** @description Why the request failed. */
@@ -2224,17 +2713,14 @@ export interface operations {
             };
         };
     };
-    take_v1_uploads__key__put: {
+    found_v1_uploads__tenant___key__get: {
         parameters: {
-            query: {
-                /** @description As minted. */
-                token: string;
-            };
-            header?: {
-                /** @description `bytes 5-9/10` goes on with an upload, `bytes *\/10` asks how far it is. */
-                "content-range"?: string;
-            };
+            query?: never;
+            header?: never;
             path: {
+                /** @description Whose it will be. */
+                tenant: string;
+                /** @description As minted. */
                 key: string;
             };
             cookie?: never;
@@ -2242,7 +2728,47 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description Successful Response */
-            201: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Taken"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    take_v1_uploads__tenant___key__put: {
+        parameters: {
+            query?: {
+                /** @description Of a session that was begun. */
+                upload_id?: string | null;
+            };
+            header?: {
+                /** @description `bytes 5-9/10` goes on with a session, `bytes *\/10` asks how far it is. */
+                "content-range"?: string;
+            };
+            path: {
+                /** @description Whose it will be. */
+                tenant: string;
+                /** @description As minted. */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2252,6 +2778,38 @@ export interface operations {
             };
             /** @description More is wanted; `Range` says what is held, and is absent for nothing. */
             308: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    begin_v1_uploads__tenant___key__post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Whose it will be. */
+                tenant: string;
+                /** @description As minted. */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Begun; `Location` is where the bytes go. */
+            201: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2503,6 +3061,213 @@ export interface operations {
             };
         };
     };
+    get_erasure_v1_erasures__erasure_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The erasure's id. */
+                erasure_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Erasure"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    make_export_v1_exports_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WantedExport"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    plan_v1_exports__export_id__plan_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The export's id. */
+                export_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_export_v1_exports__export_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The export's id. */
+                export_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    end_export_v1_exports__export_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The export's id. */
+                export_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_archive_v1_exports__export_id__archive_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The export's id. */
+                export_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": unknown;
+                };
+            };
+            /** @description Part of the archive. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": unknown;
+                };
+            };
+            /** @description The range lies behind the end of the archive. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_keys_v1_keys_get: {
         parameters: {
             query?: {
@@ -2555,6 +3320,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MadeKey"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    rotate_key_v1_keys__key_id__rotation_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The key's id. */
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Rotation"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RotatedKey"];
                 };
             };
             /** @description Why the request failed. */

@@ -29,6 +29,7 @@ from shared.domain.api import (
     Corrections,
     DeadLetter,
     Discarding,
+    Erasure,
     HistoryLine,
     Hit,
     Key,
@@ -284,6 +285,24 @@ class AsyncEarwitness:
             NotFound: no key has this id.
         """
         return await self._run(calls.revoke_key(self._door, key_id))
+
+    async def erase(self, recording_id: str) -> Erasure:
+        """Erase a recording for good, with every other generation of its object.
+
+        Nobody finds it from then on. Under hold it waits for the release. Asking twice is once.
+
+        Raises:
+            NotFound: there is no such recording.
+        """
+        return await self._run(calls.erase(self._door, recording_id))
+
+    async def erasure(self, erasure_id: str) -> Erasure:
+        """How far an erasure has come; once it is done, with its signed receipt.
+
+        Raises:
+            NotFound: there is no such erasure.
+        """
+        return await self._run(calls.erasure(self._door, erasure_id))
 
     async def events(self) -> AsyncIterator[Changed]:
         """One at once, then one whenever anything may look different, without end.

@@ -26,6 +26,7 @@ from shared.domain.api import (
     Corrections,
     DeadLetter,
     Discarding,
+    Erasure,
     HistoryLine,
     Hit,
     Key,
@@ -289,6 +290,24 @@ class Earwitness:
             NotFound: no key has this id.
         """
         return self._run(calls.revoke_key(self._door, key_id))
+
+    def erase(self, recording_id: str) -> Erasure:
+        """Erase a recording for good, with every other generation of its object.
+
+        Nobody finds it from then on. Under hold it waits for the release. Asking twice is once.
+
+        Raises:
+            NotFound: there is no such recording.
+        """
+        return self._run(calls.erase(self._door, recording_id))
+
+    def erasure(self, erasure_id: str) -> Erasure:
+        """How far an erasure has come; once it is done, with its signed receipt.
+
+        Raises:
+            NotFound: there is no such erasure.
+        """
+        return self._run(calls.erasure(self._door, erasure_id))
 
     def events(self) -> Iterator[Changed]:
         """One at once, then one whenever anything may look different, without end.

@@ -18,6 +18,7 @@ from shared.domain.api import (
     Corrections,
     DeadLetter,
     DeadLetters,
+    Erasure,
     History,
     HistoryLine,
     Hit,
@@ -213,6 +214,15 @@ def rotate_key(door: Door, key_id: str, told: Rotation) -> Flow[RotatedKey]:
 def revoke_key(door: Door, key_id: str) -> Flow[Key]:
     path = f"/v1/keys/{quote(key_id, safe='')}"
     return understood(Key, (yield from door.ask("DELETE", path)))
+
+
+def erase(door: Door, recording_id: str) -> Flow[Erasure]:
+    return understood(Erasure, (yield from door.ask("DELETE", _path(recording_id))))
+
+
+def erasure(door: Door, erasure_id: str) -> Flow[Erasure]:
+    path = f"/v1/erasures/{quote(erasure_id, safe='')}"
+    return understood(Erasure, (yield from door.ask("GET", path)))
 
 
 def wait(door: Door, recording_id: str, timeout_s: float) -> Flow[Result]:

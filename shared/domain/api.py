@@ -8,7 +8,7 @@ import json
 import unicodedata
 from collections.abc import Sequence
 from datetime import date
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -23,6 +23,8 @@ from pydantic import (
 from shared.domain import permits
 from shared.domain.api_keys import MAX_LIFE, MAX_NAME, MAX_OVERLAP, Role, Scope
 from shared.domain.corrections import MAX_STRETCHES, MAX_TEXT, MAX_VERSIONS, MAX_WHOLE
+from shared.domain.erasures import Cause as ErasureCause
+from shared.domain.erasures import State as ErasureState
 from shared.domain.lanes import Lane
 from shared.domain.names import MAX_NAME_BYTES, TENANT
 from shared.domain.questions import MAX_QUESTIONS, checked
@@ -498,6 +500,27 @@ class Corrections(_Described):
     """The last one: give it as `base`. 0: nobody corrected this."""
     corrections: list[MadeCorrection]
     """The first one first."""
+
+
+class Erasure(_Described):
+    """What is erased for good, and how far that has come."""
+
+    id: str
+    """Names it."""
+    tenant: str
+    """Whose it was."""
+    recording_id: str | None
+    """What is erased; null where all of the tenant is."""
+    cause: ErasureCause
+    """Why: request, subject, tenant or expiry."""
+    state: ErasureState
+    """waiting (under hold), running, or done."""
+    asked_at: AwareDatetime
+    """When it was asked for. Nobody finds the recording from then on, unless it waits."""
+    erased_at: AwareDatetime | None
+    """When every store was listed and had nothing of it any more."""
+    receipt: dict[str, Any] | None
+    """The signed receipt, once it is done; `earwitness receipt verify` checks it."""
 
 
 class WantedExport(BaseModel):

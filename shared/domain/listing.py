@@ -1,9 +1,11 @@
 """Recordings and dead letters as lists show them; same names as in the result document."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
+from shared.domain import api, erasures
 from shared.domain.api import Attempt as AttemptLine
 from shared.domain.api import Cause, Causes, DeadLetter, History, HistoryLine, Key, Listed
 from shared.domain.api_keys import OPERATOR, WRITER, ApiKey, Grant
@@ -95,3 +97,17 @@ def days_back(days: int, now: datetime) -> datetime:
     """The beginning of the first of `days` UTC days, of which today is the last."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight - timedelta(days=days - 1)
+
+
+def erasure_told(erasure: erasures.Erasure) -> api.Erasure:
+    """An erasure as the API tells it; who asked stays in the history."""
+    return api.Erasure(
+        id=erasure.id,
+        tenant=erasure.tenant,
+        recording_id=erasure.recording_id,
+        cause=erasure.cause,
+        state=erasure.state,
+        asked_at=erasure.asked_at,
+        erased_at=erasure.erased_at,
+        receipt=json.loads(erasure.receipt) if erasure.receipt else None,
+    )

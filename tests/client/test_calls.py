@@ -442,6 +442,8 @@ CALLED = {
     "post /v1/keys": "make_key",
     "post /v1/keys/{key_id}/rotation": "rotate_key",
     "delete /v1/keys/{key_id}": "revoke_key",
+    "delete /v1/recordings/{recording_id}": "erase",
+    "get /v1/erasures/{erasure_id}": "erasure",
     "get /v1/events": "events",
 }
 #: The sound is for the page's player; health is for those who watch the gateway.

@@ -44,6 +44,10 @@ def a_key(world: Any) -> str:
     return world.key_id
 
 
+def an_erasure(world: Any) -> str:
+    return world.erased
+
+
 ONE, LETTER = {"recording_id": heard}, {"recording_id": dead}
 KEY_OF_UPLOAD = {"tenant": "demo", "key": "0" * 26}
 #: Where the GPU service answers: there is none behind this gateway.
@@ -72,6 +76,8 @@ EXAMPLES: dict[str, Example] = {
     "get /v1/dead-letters/{recording_id}": Example(R, names=LETTER),
     "post /v1/dead-letters/{recording_id}/replay": Example(W, names=LETTER),
     "post /v1/dead-letters/{recording_id}/discard": Example(W, names=LETTER, body={"why": "noise"}),
+    "delete /v1/recordings/{recording_id}": Example(Scope.ERASE, 202, ONE),
+    "get /v1/erasures/{erasure_id}": Example(Scope.ERASE, names={"erasure_id": an_erasure}),
     "get /v1/events": Example(R, endless=True),
     "get /v1/keys": Example(Scope.KEYS),
     "post /v1/keys": Example(Scope.KEYS, 201, body={"scope": "read"}),

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from docs import openapi
 from gateway.main import create_app
+from shared import wiring
 from shared.domain.api_keys import (
     ENTROPY_BYTES,
     OPERATOR,
@@ -57,9 +58,14 @@ class World:
         self.parts.tenants.ensure("other", Tier.PRO, NOW)
         self.filled = Filled(self.parts)
         self.dead, self.heard = self.filled.dead().id, self.filled.done("heard.wav").id
+        self.erased = self._erased()
         self._seeds = count(1)
         self.key("demo", READER)
         self.key_id = self.parts.api_keys.all("demo")[0].id
+
+    def _erased(self):
+        gone = self.filled.done("gone.wav").id
+        return wiring.erase(self.parts).ask(gone, "cli", self.parts.now()).id
 
     def key(self, tenant="acme", grant=WRITER, **changes):
         entropy = next(self._seeds).to_bytes(2, "big") * (ENTROPY_BYTES // 2)
