@@ -1,5 +1,7 @@
 """What every answer tells the browser about how far to trust it."""
 
+from collections.abc import Mapping
+
 #: Nothing inline, nothing from elsewhere, nobody frames us.
 #: Source: W3C, "Content Security Policy Level 3".
 PAGE_POLICY = (
@@ -21,3 +23,11 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
+
+
+def headers(bucket_url: str | None) -> Mapping[str, str]:
+    """HEADERS, for a page that may also send uploads to the bucket, and nothing to any other."""
+    if bucket_url is None:
+        return HEADERS
+    policy = PAGE_POLICY.replace("connect-src 'self'", f"connect-src 'self' {bucket_url}")
+    return {**HEADERS, "Content-Security-Policy": policy}

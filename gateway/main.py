@@ -12,6 +12,7 @@ from gateway import (
     actions,
     analyses,
     audio,
+    audit,
     callers,
     corrections,
     dead_letters,
@@ -51,7 +52,7 @@ from shared.settings import Backend, Settings
 GRACE_S = 5
 ROUTERS = (
     *(recordings, transcripts, deliberations, corrections, audio, uploads, search, dead_letters),
-    *(events, erasures, exports, keys, openai_api, analyses, stream, metrics, health, page),
+    *(audit, events, erasures, exports, keys, openai_api, analyses, stream, metrics, health, page),
     *(keeping, tenants),
 )
 SUMMARY = "Recordings in, testimony out."

@@ -1,9 +1,11 @@
-"""Secrets of one HOME: made once, readable by its owner only."""
+"""Secrets of one HOME: made once, readable by its owner only; in the cloud all instances share."""
 
 import os
 import secrets
 from pathlib import Path
 from uuid import uuid4
+
+from shared.ports import Bookmarks
 
 #: Bytes; 256 bit, as long as the digest of HMAC-SHA256 (RFC 2104 section 3).
 SECRET_BYTES = 32
@@ -18,6 +20,15 @@ def secret(path: Path) -> str:
     if not path.exists():
         _make(path)
     return path.read_text(encoding="ascii").strip()
+
+
+def agreed(bookmarks: Bookmarks, name: str, proposed: str) -> str:
+    """The secret that all instances share: what the first of them proposed, as long as the store.
+
+    It opens nothing by itself; it shows that a request comes from a page of ours.
+    """
+    bookmarks.move(name, None, proposed)
+    return bookmarks.get(name) or proposed
 
 
 def _make(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -11,7 +12,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import errors
 from gateway.callers import caller_of
-from gateway.headers import HEADERS
 from shared.errors import EarwitnessError, Forbidden, ForeignHost
 from shared.logs import say
 from shared.settings import Settings
@@ -32,7 +32,7 @@ TOKEN_HEADER, TOKEN_FIELD = "X-Earwitness-Token", "token"
 
 
 class Doorkeeper:
-    """Middleware: refuses foreign hosts and origins, bounds bodies, adds HEADERS.
+    """Middleware: refuses foreign hosts and origins, bounds bodies, adds headers.
 
     A foreign name that resolves to 127.0.0.1 (DNS rebinding) comes with its own Host;
     another site's script or form comes with its own Origin.
@@ -45,7 +45,7 @@ class Doorkeeper:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _with_headers(send)
+        answer = _with_headers(send, scope["app"].state.headers)
         try:
             check_origin(scope)
             ready = receive if _streams(scope) else await _bounded(scope, receive)
@@ -123,11 +123,11 @@ async def _bounded(scope: Scope, receive: Receive) -> Receive:
     return replay
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, told: Mapping[str, str]) -> Send:
     async def answer(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
+            for name, value in told.items():
                 headers.setdefault(name, value)
         await send(message)
 

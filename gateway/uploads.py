@@ -80,7 +80,8 @@ def _signed(request: Request, permit: Permit, *, resumable: bool = False) -> Sig
 
 
 def _resumable(request: Request, permit: Permit) -> Resumable | None:
-    if permit.size_bytes < RESUMABLE_FROM:
+    permits: Permits = request.app.state.permits
+    if permit.size_bytes < RESUMABLE_FROM or not permits.sessions:
         return None
     begins = _signed(request, permit, resumable=True)
     return Resumable(url=begins.url, method="POST", headers=dict(begins.headers))

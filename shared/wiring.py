@@ -504,19 +504,20 @@ def work(p: Parts, ears: Ears) -> "Work":
 
 def plan_export(p: Parts) -> "PlanExport":
     """What plans exports. Imported late like `work`: it brings models of documents."""
+    from shared.domain.exports import Stage
+    from shared.flows import paper_chapters as papers
     from shared.flows.export_plans import ExportPlans
-    from shared.flows.plan_export import PlanExport
+    from shared.flows.plan_export import Chapters, PlanExport
+    from shared.flows.recording_chapters import RecordingChapters
 
-    return PlanExport(
-        tenants=p.tenants,
-        recordings=p.recordings,
-        corrections=p.corrections,
-        api_keys=p.api_keys,
-        uploads=p.uploads,
-        results=p.results,
-        plans=ExportPlans(p.temporary),
-        now=p.now,
-    )
+    chapters: dict[Stage, Chapters] = {
+        Stage.PAPERS: papers.TenantPapers(p.tenants, p.api_keys, p.webhooks),
+        Stage.SEALS: papers.SealChapters(p.seals),
+        Stage.ACTIONS: papers.ActionChapters(p.actions),
+        Stage.CHAINS: papers.ChainChapters(p.chains),
+        Stage.RECORDINGS: RecordingChapters(p.recordings, p.corrections, p.uploads, p.results),
+    }
+    return PlanExport(p.tenants, p.recordings, chapters, ExportPlans(p.temporary), p.now)
 
 
 def archive(p: Parts, asked: "Asked", index: "Index") -> "Archive":

@@ -14,9 +14,9 @@ PUBSUB = "pubsub agent"  #: service-NUMBER@gcp-sa-pubsub, Google's own
 STORAGE = "storage agent"  #: service-NUMBER@gs-project-accounts
 IAP = "iap agent"  #: service-NUMBER@gcp-sa-iap
 
-FUNCTIONS = ("on_audio_uploaded", "on_job_dead", "reconcile")
-#: What drains an outbox: after an intake, a mending, a hearing, a replay.
-PUBLISHERS = ("gateway", "on_audio_uploaded", "reconcile", "service")
+FUNCTIONS = ("on_audio_uploaded", "on_job_dead", "reconcile", "retire")
+#: What drains an outbox: after an intake, a mending, an announcement, a hearing, a replay.
+PUBLISHERS = ("gateway", "on_audio_uploaded", "reconcile", "retire", "service")
 
 
 class On(StrEnum):
@@ -24,6 +24,7 @@ class On(StrEnum):
 
     PROJECT = "project"
     KEPT = "kept"  #: a secret
+    IDENTITY = "identity"  #: whom else it may act as, or sign for
     BUCKET = "bucket"
     TOPIC = "topic"
     SERVICE = "service"
@@ -55,8 +56,9 @@ def _on_project() -> Iterator[Grant]:
 def _on_buckets() -> Iterator[Grant]:
     for who in ("on_audio_uploaded", "reconcile", "service"):
         yield Grant(who, "roles/storage.objectViewer", On.BUCKET, "uploads")
-    yield Grant("gateway", "roles/storage.objectUser", On.BUCKET, "uploads")
-    for who in ("reconcile", "service"):
+    for who in ("gateway", "retire"):
+        yield Grant(who, "roles/storage.objectUser", On.BUCKET, "uploads")
+    for who in ("reconcile", "retire", "service"):
         yield Grant(who, "roles/storage.objectUser", On.BUCKET, "results")
     yield Grant("gateway", "roles/storage.objectViewer", On.BUCKET, "results")
     yield Grant("service", "roles/storage.objectViewer", On.BUCKET, "weights")
@@ -86,6 +88,8 @@ def _on_what_runs() -> Iterator[Grant]:
         yield Grant(who, "roles/run.invoker", On.SERVICE, who)
     yield Grant(IAP, "roles/run.invoker", On.SERVICE, "gateway")
     yield Grant("service", "roles/secretmanager.secretAccessor", On.KEPT, "openai-api-key")
+    # It signs the addresses of uploads, as itself and without a key.
+    yield Grant("gateway", "roles/iam.serviceAccountTokenCreator", On.IDENTITY, "gateway")
 
 
 GRANTS: tuple[Grant, ...] = (

@@ -126,6 +126,8 @@ def _places(d: Deployment, grant: Grant) -> tuple[list[str], Read]:
             return [s["name"] for s in d.run_by(grant.noun)], _of_service
         case On.KEPT:
             return [f"{d.project}/secrets/{d.named(grant.noun)}"], _of_secret
+        case On.IDENTITY:
+            return [f"{d.project}/serviceAccounts/{d.identity(grant.noun)}"], _of_identity
     raise ValueError(grant.on)
 
 
@@ -144,6 +146,11 @@ def _of_service(d: Deployment, name: str) -> Answer | None:
 
 def _of_secret(d: Deployment, name: str) -> Answer | None:
     return d.google.get("secretmanager", f"v1/{name}:getIamPolicy", **_VERSION)
+
+
+def _of_identity(d: Deployment, name: str) -> Answer | None:
+    """Source: IAM API, projects.serviceAccounts.getIamPolicy: a POST that is told nothing."""
+    return d.google.post("iam", f"v1/{name}:getIamPolicy", {})
 
 
 def _of_table(d: Deployment, name: str) -> Answer | None:

@@ -19,10 +19,14 @@ from typing import Protocol
 
 from local import ports
 from local.supervisor import Part, Supervisor
+from shared.domain.api import NAME_KEY
+from shared.domain.permits import CONTENT_TYPE, GENERATION_MATCH, LENGTH_RANGE, META
 from shared.errors import EmulatorMissing, PartNotStarted
 
 #: The project of every emulator; none of them checks it.
 PROJECT = "earwitness-local"
+#: What a page sends with an upload; terraform/stack/storage.tf lets the real bucket take them.
+UPLOADING = (CONTENT_TYPE, LENGTH_RANGE, GENERATION_MATCH, META + NAME_KEY)
 #: Seconds. Under load the slowest, bqemulator, was seen to take 6.
 START_S = 60.0
 #: Tries to find ports that no other program takes first.
@@ -127,7 +131,7 @@ class Storage:
             str(_fake_gcs_server(packaged(self.packages))),
             *("-scheme", "http", "-host", "127.0.0.1", "-port", str(port)),
             *("-external-url", f"http://{address}", "-public-host", address),
-            *("-log-level", "warn"),
+            *("-log-level", "warn", "-cors-headers", ",".join(UPLOADING)),
             *(kept if self.folder else ["-backend", "memory"]),
             *([*told, "-event.list", "finalize"] if self.events else []),
         ]

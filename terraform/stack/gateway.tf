@@ -31,8 +31,9 @@ module "gateway" {
   region               = var.region
   timeout_s            = 3600 # streams pass through
 
-  # The page's token and begun uploads are the instance's own: a second one would not know them.
-  max_instances = 1
+  # Nothing is the instance's own: uploads go to the bucket, and the page's token lies in the store.
+  # What is counted for /metrics is, and a scrape meets one of them. Five hold 1,250 requests.
+  max_instances = 5
 
   # The port alone: a probe's Host is none of ours, and every path asks for that first.
   probes = { start_s = 60 }
@@ -46,6 +47,13 @@ module "gateway" {
 
   # The proxy asks Cloud Run in its own name, once it has let somebody through.
   invokers = { proxy = local.iap_agent }
+}
+
+# It signs the addresses of uploads as itself, with IAM's signBlob: no key of it exists.
+resource "google_service_account_iam_member" "gateway_signs" {
+  member             = local.identities.gateway
+  role               = "roles/iam.serviceAccountTokenCreator"
+  service_account_id = google_service_account.gateway.name
 }
 
 resource "google_iap_web_cloud_run_service_iam_member" "viewer" {

@@ -39,6 +39,15 @@ resource "google_storage_bucket" "uploads" {
     retention_duration_seconds = local.soft_delete_s
   }
 
+  # The page sends what is dropped on it straight here: with these headers and no others, each of
+  # them signed (shared/domain/permits.py). Whoever may read an answer learns nothing from it.
+  cors {
+    max_age_seconds = 3600
+    method          = ["PUT"]
+    origin          = ["https://${local.gateway_host}"]
+    response_header = ["Content-Type", "x-goog-content-length-range", "x-goog-if-generation-match", "x-goog-meta-name"]
+  }
+
   # A recording is read when it arrives and seldom after. The free tier's are gone after 30 days,
   # which is also the least that Nearline is billed for; Coldline's least is 90.
   lifecycle_rule {
@@ -227,6 +236,7 @@ resource "google_storage_bucket_iam_member" "uploads" {
     gateway           = "roles/storage.objectUser"
     on_audio_uploaded = "roles/storage.objectViewer"
     reconcile         = "roles/storage.objectViewer"
+    retire            = "roles/storage.objectUser"
     service           = "roles/storage.objectViewer"
   }
 
@@ -239,6 +249,7 @@ resource "google_storage_bucket_iam_member" "results" {
   for_each = {
     gateway   = "roles/storage.objectViewer"
     reconcile = "roles/storage.objectUser"
+    retire    = "roles/storage.objectUser"
     service   = "roles/storage.objectUser"
   }
 

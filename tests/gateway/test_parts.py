@@ -4,16 +4,18 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 
 from gateway import secrets, wording
 from gateway.main import create_app
-from gateway.secrets import secret
+from gateway.secrets import agreed, secret
 from gateway.timeline import MAX_LANES, MIN_WIDTH, WIDTH, lanes, ticks
 from gateway.ulids import ULID, ulid
 from shared.domain.answers import Task
 from shared.domain.cascade import Verdict
+from shared.domain.permits import Brought, Permit
 from shared.domain.result import Sound, Step
 from shared.domain.spending import Refusal
 from shared.domain.states import State
@@ -58,9 +60,33 @@ def test_two_homes_have_two_secrets(tmp_path):
 def test_keys_survive_a_restart(app, settings):
     again = create_app(settings)
 
+    permit = Permit("uploads/demo/" + "0" * 26, "audio/wav", 1, {})
+    first, second = (
+        one.state.permits.sign(permit, "http://h", timedelta(minutes=1)) for one in (app, again)
+    )
+    opened = again.state.permits.opened(
+        Brought(
+            first.method,
+            urlsplit(first.url).path,
+            urlsplit(first.url).query,
+            {"host": "h"} | {name.lower(): value for name, value in first.headers.items()},
+        )
+    )
+
     assert again.state.page_token == app.state.page_token
-    assert again.state.upload_key == app.state.upload_key
-    assert again.state.page_token != again.state.upload_key
+    assert opened == permit
+    assert second.headers == first.headers
+
+
+def test_instances_that_share_a_store_share_the_secret_of_the_first(app):
+    bookmarks = app.state.parts.bookmarks
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda n: agreed(bookmarks, "a", f"secret {n}"), range(8)))
+
+    assert len(set(found)) == 1
+    assert agreed(bookmarks, "a", "late") == found[0]
+    assert agreed(bookmarks, "b", "another") == "another"
 
 
 @pytest.mark.parametrize(

@@ -14,25 +14,31 @@ from google.auth.transport.requests import AuthorizedSession
 
 from local.cloud_checkup.apis import NEEDED
 from local.cloud_checkup.buckets import NOUNS
+from local.cloud_checkup.builders import GIVES, KEEPS, ON_PROJECT
 from local.cloud_checkup.deployment import Deployment
 from local.cloud_checkup.firestore import written
+from local.cloud_checkup.keys import AGENTS, ENCRYPTS, FIRST
 from local.cloud_checkup.rest import Remembering, Rest
+from local.cloud_checkup.viewers import OPENS
 from shared.settings import load
 
 PROJECT, NUMBER, REGION = "my-recordings-4711", "314159265358", "europe-west4"
 PARENT = f"projects/{PROJECT}"
 PLACE = f"{PARENT}/locations/{REGION}"
 STORE = f"{PARENT}/databases/ew-store"
+KEY = f"{PLACE}/keyRings/ew-keys/cryptoKeys/ew-data"
+PAGE_OF_GATEWAY = f"iap/v1/projects/{NUMBER}/iap_web/cloud_run-{REGION}/services/ew-gateway"
 TOPICS = (
     *("lane-high", "lane-low", "jobs-dead", "recording-events", "inference-metrics"),
     *("ticks", "undelivered", "upload-arrivals"),
 )
-FUNCTIONS = ("on_audio_uploaded", "on_job_dead", "reconcile")
+FUNCTIONS = ("on_audio_uploaded", "on_job_dead", "reconcile", "retire")
 #: Entries on a page of a list; every list here has more.
 PAGE = 2
 APIS = (
     *("serviceusage", "cloudresourcemanager", "storage", "pubsub", "firestore", "run", "logging"),
-    *("cloudfunctions", "cloudscheduler", "cloudquotas", "secretmanager", "bigquery"),
+    *("cloudfunctions", "cloudscheduler", "cloudquotas", "secretmanager", "bigquery", "iam"),
+    *("iap", "cloudkms"),
 )
 SETTINGS = {
     "backend": "gcp",
@@ -47,6 +53,14 @@ SETTINGS = {
 
 def member(noun):
     return f"serviceAccount:ew-{noun.replace('_', '-')}@{PROJECT}.iam.gserviceaccount.com"
+
+
+def email(noun):
+    return member(noun).partition(":")[2]
+
+
+def account(noun):
+    return f"iam/v1/{PARENT}/serviceAccounts/{email(noun)}"
 
 
 def agent(domain):
@@ -131,6 +145,18 @@ def index(number, wanted):
     }
 
 
+def vector_index():
+    """Google writes `__name__` before a vector, too."""
+    tenant, last = ({"fieldPath": path, "order": "ASCENDING"} for path in ("tenant", "__name__"))
+    vector = {"fieldPath": "embedding", "vectorConfig": {"dimension": 1536, "flat": {}}}
+    return {
+        "name": f"{STORE}/collectionGroups/vectors/indexes/CICAvectors",
+        "queryScope": "COLLECTION",
+        "fields": [tenant, last, vector],
+        "state": "READY",
+    }
+
+
 def field(wanted):
     group = f"{STORE}/collectionGroups/{wanted['collectionGroup']}"
     ends = {"ttlConfig": {"state": "ACTIVE"}} if wanted.get("ttl") else {}
@@ -158,8 +184,28 @@ def service(name, noun, **template):
 
 def services():
     gpu = {"nodeSelector": {"accelerator": "nvidia-l4"}, "gpuZonalRedundancyDisabled": True}
-    gateway = {**service("gateway", "gateway"), "ingress": "INGRESS_TRAFFIC_ALL"}
+    door = {"ingress": "INGRESS_TRAFFIC_ALL", "iapEnabled": True}
+    gateway = {**service("gateway", "gateway"), **door}
     return [service("service", "service", **gpu), gateway, *(service(f, f) for f in FUNCTIONS)]
+
+
+def encrypted(project):
+    """The same with a key of one's own (`cmek`): every bucket names it, every agent may use it."""
+    for noun in NOUNS:
+        named = project.answers[f"storage/storage/v1/b/{PROJECT}-ew-{noun}"]
+        named["encryption"] = {"defaultKmsKeyName": KEY}
+    project.answers[f"cloudkms/v1/{KEY}"] = {
+        "name": KEY,
+        "primary": {"name": f"{KEY}/cryptoKeyVersions/1", "state": "ENABLED"},
+        "purpose": "ENCRYPT_DECRYPT",
+        "rotationPeriod": "7776000s",
+    }
+    uses = [f"serviceAccount:{encrypting(domain)}" for domain in AGENTS]
+    project.answers[f"cloudkms/v1/{KEY}:getIamPolicy"] = policy((ENCRYPTS, uses))
+
+
+def encrypting(domain):
+    return f"{FIRST.get(domain, 'service')}-{NUMBER}@{domain}.iam.gserviceaccount.com"
 
 
 class CloudProject:
@@ -171,6 +217,8 @@ class CloudProject:
     def __init__(self):
         self.posted = []
         self.answers = {**what_there_is(), **who_may_what()}
+        for path, more in who_builds().items():
+            self.answers.setdefault(path, policy())["bindings"] += more["bindings"]
 
     def get(self, api, path, **params):
         found = self.answers.get(f"{api}/{path}")
@@ -186,7 +234,7 @@ class CloudProject:
     def take_away(self, path, role, who):
         """One grant; the role stays with whoever else has it."""
         for binding in self.answers[path]["bindings"]:
-            if binding["role"] == role:
+            if binding["role"] == role and who in binding["members"]:
                 binding["members"].remove(who)
                 return
         raise KeyError(role)
@@ -250,12 +298,14 @@ def what_there_is():
         f"firestore/v1/{STORE}": database,
         f"firestore/v1/{STORE}/collectionGroups/-/indexes": (
             "indexes",
-            [index(n, i) for n, i in enumerate(own["indexes"])],
+            [*(index(n, i) for n, i in enumerate(own["indexes"])), vector_index()],
         ),
         f"firestore/v1/{STORE}/collectionGroups/-/fields": (
             "fields",
             [field(f) for f in own["fieldOverrides"]],
         ),
+        **{account(noun): {"email": email(noun)} for noun in ("build", "check", "apply")},
+        f"{PAGE_OF_GATEWAY}:getIamPolicy": policy((OPENS, ["group:listeners@example.com"])),
         f"cloudfunctions/v2/{PLACE}/functions": ("functions", [function(f) for f in FUNCTIONS]),
         f"cloudscheduler/v1/{PLACE}/jobs": ("jobs", [tick]),
         f"run/v2/{PLACE}/services": ("services", services()),
@@ -271,7 +321,7 @@ def pushed(status):
 
 def who_may_what():
     """As terraform/ grants it, beside what Google grants itself."""
-    at_work = [member(who) for who in ("gateway", "on_audio_uploaded", "reconcile", "service")]
+    at_work = [member(who) for who in ("gateway", "on_audio_uploaded", "reconcile", "retire", "service")]
     traced = [member(who) for who in ("service", *FUNCTIONS)]
     only = {"title": "ew-store only", "expression": f'resource.name == "{STORE}"'}
     project = policy(
@@ -294,16 +344,39 @@ def who_may_what():
         f"secretmanager/v1/{PARENT}/secrets/ew-openai-api-key:getIamPolicy": policy(
             ("roles/secretmanager.secretAccessor", [member("service")])
         ),
+        f"iam/v1/{PARENT}/serviceAccounts/{email('gateway')}:getIamPolicy": policy(
+            ("roles/iam.serviceAccountTokenCreator", [member("gateway")])
+        ),
+    }
+
+
+def who_builds():
+    """As terraform/build.tf grants it, where there is a repository."""
+    given = {noun: [(role, [member(noun)]) for role in roles] for noun, roles in ON_PROJECT.items()}
+    limit = "api.getAttribute('iam.googleapis.com/modifiedGrantsByRole', []).hasOnly(['roles/x'])"
+    gives = policy((GIVES, [member("apply")]), condition={"title": "x", "expression": limit})
+    whole = policy(*(binding for bindings in given.values() for binding in bindings))
+    whole["bindings"] += gives["bindings"]
+    keeps = policy(*((role, [member("build")]) for role in KEEPS))
+    buckets = f"storage/storage/v1/b/{PROJECT}-ew"
+    return {
+        f"cloudresourcemanager/v3/{PARENT}:getIamPolicy": whole,
+        f"{buckets}-artefacts/iam": keeps,
+        f"{buckets}-weights/iam": json.loads(json.dumps(keeps)),
+        f"pubsub/v1/{topic('plans')}:getIamPolicy": policy(
+            ("roles/pubsub.publisher", [member("build")])
+        ),
     }
 
 
 def _of_buckets():
     viewer, user = "roles/storage.objectViewer", "roles/storage.objectUser"
     read = [member(who) for who in ("on_audio_uploaded", "reconcile", "service")]
-    write = [member(who) for who in ("reconcile", "service")]
+    write = [member(who) for who in ("reconcile", "retire", "service")]
+    erase = [member(who) for who in ("gateway", "retire")]
     path = f"storage/storage/v1/b/{PROJECT}-ew-"
     return {
-        f"{path}uploads/iam": policy((viewer, read), (user, [member("gateway")])),
+        f"{path}uploads/iam": policy((viewer, read), (user, erase)),
         f"{path}results/iam": policy((viewer, [member("gateway")]), (user, write)),
         f"{path}weights/iam": policy((viewer, [member("service")])),
     }

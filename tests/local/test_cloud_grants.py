@@ -5,7 +5,9 @@ from pathlib import Path
 
 from local.cloud_checkup.apis import NEEDED
 from local.cloud_checkup.buckets import NOUNS
+from local.cloud_checkup.builders import KEEPS, ON_PROJECT
 from local.cloud_checkup.expected import FUNCTIONS, GRANTS, On
+from local.cloud_checkup.keys import AGENTS as AGENTS_THAT_ENCRYPT
 from local.cloud_checkup.pubsub import expected_topics
 from tests.local import cloud_project as cloud
 from tests.terraform.golden_roles import OF_PROJECT, OF_STACK, STORE
@@ -27,6 +29,7 @@ def places(grant):
         On.BUCKET: [f"bucket {grant.noun}"],
         On.TOPIC: [f"topic {grant.noun}"],
         On.KEPT: [f"secret {grant.noun}"],
+        On.IDENTITY: [f"identity {grant.noun}"],
         On.SERVICE: [f"run {grant.noun.replace('_', '-')}"],
         On.ARRIVALS: ["subscription upload-arrivals"],
         On.NOTIFIED: ["topic upload-arrivals"],
@@ -58,6 +61,25 @@ def test_doctor_looks_for_everything_that_a_workload_is_given():
     again = {g for g in of_workloads if g[1] in ("run service-high", "run service-low")}
 
     assert of_workloads - again - looked_for() == set()
+
+
+def test_doctor_looks_for_exactly_what_who_builds_is_given():
+    looked_for = {
+        (noun, role.removeprefix("roles/")) for noun, roles in ON_PROJECT.items() for role in roles
+    }
+    told = {
+        (who, role) for who, on, role in given(OF_PROJECT) if who in ON_PROJECT and on == "project"
+    }
+    keeps = {r for who, on, r in given(OF_PROJECT) if (who, on) == ("build", "bucket artefacts")}
+
+    assert looked_for == told
+    assert {role.removeprefix("roles/") for role in KEEPS} == keeps
+
+
+def test_doctor_looks_for_every_agent_that_encrypts():
+    told = {who for who, on, _ in given(OF_STACK) if on == "key data"}
+
+    assert {f"agent {domain}" for domain in AGENTS_THAT_ENCRYPT} == told
 
 
 TERRAFORM = Path(__file__).parents[2] / "terraform"

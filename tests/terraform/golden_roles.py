@@ -38,8 +38,9 @@ OF_STACK: Roles = {
     "gateway": {
         **STATE,
         **ANNOUNCES,
-        "bucket uploads": {"storage.objectUser"},  # storage_uploads.py
+        "bucket uploads": {"storage.objectUser"},  # storage_uploads.py, storage_permits.py
         "bucket results": {"storage.objectViewer"},  # storage_results.py
+        "identity gateway": {"iam.serviceAccountTokenCreator"},  # storage_permits.py: itself
         **CALLS,
     },
     "on-audio-uploaded": {
@@ -62,6 +63,14 @@ OF_STACK: Roles = {
         "bucket results": {"storage.objectUser"},  # storage_results.py
         "subscription upload-arrivals": {"pubsub.subscriber"},  # pubsub_arrivals.py
         "run reconcile": {"run.invoker"},
+    },
+    "retire": {
+        **STATE,
+        **ANNOUNCES,
+        **TRACES,
+        "bucket uploads": {"storage.objectUser"},  # storage_uploads.py: it erases
+        "bucket results": {"storage.objectUser"},  # storage_results.py
+        "run retire": {"run.invoker"},
     },
     # Pub/Sub calls as this one; the service takes tickets from nobody else.
     "push": CALLS,

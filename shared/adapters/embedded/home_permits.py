@@ -39,6 +39,9 @@ class HomePermits:
         """`key` is the secret of this HOME; whoever knows it can sign."""
         self._key, self._now = key.encode(), now
 
+    bucket_url = None
+    sessions = True
+
     def sign(
         self, permit: Permit, door: str, valid: timedelta, *, resumable: bool = False
     ) -> Signed:

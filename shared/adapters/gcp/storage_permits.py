@@ -35,8 +35,13 @@ _DATE = "%Y%m%dT%H%M%SZ"
 class StoragePermits:
     """One client for all threads; made once at start."""
 
-    def __init__(self, client: Client, bucket: str, signer: Signing) -> None:
+    def __init__(
+        self, client: Client, bucket: str, signer: Signing, *, sessions: bool = True
+    ) -> None:
+        """`sessions` False on the emulator: it begins one for an object without a name."""
         self._bucket, self._signer = client.bucket(bucket), signer
+        self.bucket_url: str | None = f"{client.api_endpoint}/{bucket}/"
+        self.sessions = sessions
 
     def sign(
         self, permit: Permit, door: str, valid: timedelta, *, resumable: bool = False
