@@ -5,15 +5,18 @@ from collections.abc import Callable, Iterable, Iterator
 
 from local.cloud_checkup.apis import apis
 from local.cloud_checkup.buckets import buckets, notifications
+from local.cloud_checkup.builders import builders
 from local.cloud_checkup.deployment import Deployment
 from local.cloud_checkup.findings import Finding, left_open, problem
-from local.cloud_checkup.firestore import database, fields, indexes
+from local.cloud_checkup.firestore import database, fields, indexes, vectors
 from local.cloud_checkup.grants import grants
+from local.cloud_checkup.keys import keys
 from local.cloud_checkup.pubsub import subscriptions, topics
 from local.cloud_checkup.push import Ring
 from local.cloud_checkup.rest import NotEmulated
 from local.cloud_checkup.services import functions, quotas, services, ticks
 from local.cloud_checkup.unproved import unproved
+from local.cloud_checkup.viewers import viewers
 from shared.errors import EarwitnessError, IdentityUnavailable
 from shared.wiring import clock
 
@@ -28,12 +31,16 @@ READING: dict[str, Check] = {
     "subscriptions": subscriptions,
     "database": database,
     "indexes": indexes,
+    "vectors": vectors,
     "fields": fields,
     "functions": functions,
     "ticks": ticks,
     "services": services,
     "quotas": quotas,
     "grants": grants,
+    "viewers": viewers,
+    "keys": keys,
+    "builders": builders,
 }
 
 

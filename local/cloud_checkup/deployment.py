@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from local.cloud_checkup.rest import Answer, Google, listed
 from shared.errors import EarwitnessError, Layer, Severity
 from shared.settings import Settings
@@ -32,6 +34,12 @@ class Deployment:
     def named(self, noun: str) -> str:
         """Names are prefix and noun (terraform/stacks.tf), and topics have the same prefix."""
         return f"{self.settings.topic_prefix}{noun}"
+
+    def home(self) -> "Deployment":
+        """The first stack, whose prefix has no key behind it; who builds is named after it."""
+        prefix = self.settings.topic_prefix.partition("-")[0]
+        first = msgspec.structs.replace(self.settings, topic_prefix=f"{prefix}-")
+        return Deployment(self.google, first)
 
     def bucket_name(self, noun: str) -> str:
         """Two are settings; the others are named as all of them are."""

@@ -10,6 +10,8 @@ from local.cloud_checkup.findings import Finding, verdict
 from local.cloud_checkup.rest import Answer, listed
 
 READY, ACTIVE = "READY", "ACTIVE"
+#: The collection that is searched by likeness (terraform/stack/firestore.tf).
+VECTORS = "vectors"
 #: Of a field, what the API lists: those that were set to something of their own.
 OWN = "indexConfig.usesAncestorConfig:false OR ttlConfig:*"
 
@@ -61,6 +63,30 @@ def index_faults(wanted: Iterable[Answer], there: Iterable[Answer]) -> list[str]
         for name in needed
         if states.get(name) != READY
     ]
+
+
+def vectors(d: Deployment) -> list[Finding]:
+    path = f"v1/{d.database}/collectionGroups/-/indexes"
+    there = list(listed(d.google, "firestore", path, "indexes"))
+    return verdict("vectors", vector_faults(there), "compared within one tenant")
+
+
+def vector_faults(there: Iterable[Answer]) -> list[str]:
+    """The one index that is not of a query's fields: its length is a variable of Terraform.
+
+    Source: Firestore REST, Index: VectorConfig.
+    """
+    found = [str(i.get("state")) for i in there if _group(i) == VECTORS and _compares(i)]
+    if READY in found:
+        return []
+    return [f"the index {VECTORS} (tenant, embedding) is {_unready(next(iter(found), None))}"]
+
+
+def _compares(index: Answer) -> bool:
+    """Within a tenant first: nobody is compared with another's recordings."""
+    own = [f for f in index["fields"] if f["fieldPath"] != "__name__"]
+    paths = [f["fieldPath"] for f in own]
+    return paths == ["tenant", "embedding"] and "vectorConfig" in own[-1]
 
 
 def _unready(state: str | None) -> str:

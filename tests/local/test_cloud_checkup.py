@@ -11,12 +11,16 @@ from google.auth.transport.requests import AuthorizedSession
 
 from gpu_service.tickets import parse
 from local.cloud_checkup import checkup
+from local.cloud_checkup.builders import GIVES
 from local.cloud_checkup.deployment import Deployment
+from local.cloud_checkup.expected import PUBLISHERS
 from local.cloud_checkup.firestore import written
+from local.cloud_checkup.keys import AGENTS, ENCRYPTS
 from local.cloud_checkup.push import LOOKS, Ring
 from local.cloud_checkup.rest import Rest
 from local.cloud_checkup.unproved import PAGE as UNPROVED
 from local.cloud_checkup.unproved import rows
+from local.cloud_checkup.viewers import OPENS
 from shared.domain.lanes import Lane
 from shared.errors import IdentityUnavailable
 from shared.settings import load
@@ -81,6 +85,142 @@ def test_a_grant_that_is_taken_away_is_named(project, path, role, who):
     assert said.startswith(f"grants: {who.partition(':')[2]} has no {role} on ")
     where = "the project" if path.startswith("cloudresourcemanager") else _short(path)
     assert said.endswith(f" {where}")
+
+
+def building():
+    """Every grant that builds need, as `grants` above."""
+    for path, document in cloud.who_builds().items():
+        for binding in document["bindings"]:
+            if "condition" not in binding:
+                [who] = binding["members"]
+                yield pytest.param(
+                    path, binding["role"], who, id=f"{who[15:23]}-{binding['role'][6:]}"
+                )
+
+
+@pytest.mark.parametrize(("path", "role", "who"), list(building()))
+def test_a_grant_that_is_taken_from_who_builds_is_named(project, path, role, who):
+    project.take_away(path, role, who)
+
+    assert the_problem(project).startswith(f"builders: {who.partition(':')[2]} has no {role} on ")
+
+
+def test_a_builder_that_is_missing_is_named_and_those_without_a_repository_are_not(project):
+    for noun in ("build", "check", "apply"):
+        project.answers.pop(cloud.account(noun))
+
+    assert the_problem(project) == "builders: ew-build is missing; `terraform apply` makes it"
+
+
+@pytest.mark.parametrize("limit", [None, "true"])
+def test_an_apply_that_could_make_owners_is_named(project, limit):
+    whole = project.answers[f"cloudresourcemanager/v3/{PARENT}:getIamPolicy"]
+    [gives] = [b for b in whole["bindings"] if b["role"] == GIVES]
+    changed(gives, ("condition.expression", limit) if limit else ("condition", None))
+
+    assert the_problem(project) == (
+        "builders: ew-apply may give any role to anybody, itself included"
+    )
+
+
+def test_an_apply_that_can_give_no_role_is_named(project):
+    project.take_away(
+        f"cloudresourcemanager/v3/{PARENT}:getIamPolicy", GIVES, cloud.member("apply")
+    )
+
+    assert the_problem(project).startswith("builders: ew-apply may give no role")
+
+
+def test_a_second_stack_is_built_by_the_first_ones_builders(project):
+    second = Deployment(project.deployment().google, load(**{**cloud.SETTINGS, **US}))
+
+    assert [f.ok for f in checkup.READING["builders"](second)] == [True]
+
+
+US = {"topic_prefix": "ew-us-", "uploads_bucket": f"{PROJECT}-ew-uploads"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (None, "nobody may open the page of ew-gateway"),
+        (cloud.policy(("roles/iap.admin", ["user:a@b.c"])), "nobody may open the page"),
+        (cloud.policy((OPENS, [])), "nobody may open the page"),
+        (cloud.policy((OPENS, ["allUsers"])), "the page of ew-gateway is open to allUsers"),
+    ],
+    ids=["no grant", "another role", "gone", "everybody"],
+)
+def test_a_page_that_nobody_or_everybody_opens_is_named(project, policy, said):
+    project.answers[f"{cloud.PAGE_OF_GATEWAY}:getIamPolicy"] = policy
+
+    assert the_problem(project).startswith(f"viewers: {said}")
+
+
+def test_a_door_without_its_proxy_is_named(project):
+    [gateway] = [s for s in project.entries(SERVICES) if s["name"].endswith("ew-gateway")]
+    gateway["iapEnabled"] = False
+
+    assert the_problem(project).startswith("viewers: ew-gateway asks nobody to sign in")
+
+
+def test_with_a_key_of_ones_own_all_is_fine(project):
+    cloud.encrypted(project)
+
+    assert problems(project) == []
+
+
+@pytest.mark.parametrize("domain", AGENTS)
+def test_an_agent_that_may_not_use_the_key_is_named(project, domain):
+    cloud.encrypted(project)
+    who = cloud.encrypting(domain)
+    project.take_away(f"cloudkms/v1/{cloud.KEY}:getIamPolicy", ENCRYPTS, f"serviceAccount:{who}")
+
+    assert the_problem(project) == f"keys: {who} has no {ENCRYPTS} on ew-data"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("primary.state", "DESTROY_SCHEDULED"), "the key ew-data is not enabled"),
+        (("primary", None), "the key ew-data is not enabled"),
+        (("rotationPeriod", None), "the key ew-data is never renewed"),
+    ],
+)
+def test_a_key_that_does_not_work_or_grows_old_is_named(project, change, said):
+    cloud.encrypted(project)
+    changed(project.answers[f"cloudkms/v1/{cloud.KEY}"], change)
+
+    assert the_problem(project).startswith(f"keys: {said}")
+
+
+def test_a_key_that_is_gone_is_named(project):
+    cloud.encrypted(project)
+    project.answers.pop(f"cloudkms/v1/{cloud.KEY}")
+
+    assert the_problem(project).startswith("keys: the key ew-data is missing")
+
+
+def test_a_bucket_that_the_key_does_not_encrypt_is_named(project):
+    cloud.encrypted(project)
+    del project.answers[f"storage/storage/v1/b/{PROJECT}-ew-archive"]["encryption"]
+
+    assert the_problem(project) == f"keys: {PROJECT}-ew-archive is not encrypted with ew-data"
+
+
+@pytest.mark.parametrize("state", [None, "CREATING"])
+def test_a_vector_index_that_is_missing_or_not_ready_is_named(project, state):
+    gone = project.entries(INDEXES).pop()
+    if state:
+        project.entries(INDEXES).append({**gone, "state": state})
+
+    said = "missing; `terraform apply` makes it" if state is None else f"{state}, not READY"
+    assert the_problem(project) == f"vectors: the index vectors (tenant, embedding) is {said}"
+
+
+def test_a_vector_index_over_all_tenants_is_none(project):
+    project.entries(INDEXES)[-1]["fields"].pop(0)
+
+    assert the_problem(project).startswith("vectors: the index vectors (tenant, embedding)")
 
 
 @pytest.mark.parametrize("number", range(len(written()["indexes"])))
@@ -251,7 +391,7 @@ def test_without_the_uploads_bucket_nobody_knows_the_region(project):
 
     assert said[0].startswith(f"buckets: the bucket {PROJECT}-ew-uploads is missing")
     assert {s.partition(":")[0] for s in said[1:]} == {
-        *("functions", "ticks", "services", "quotas", "grants")
+        *("functions", "ticks", "services", "quotas", "grants", "viewers", "keys")
     }
     assert all("told by its uploads bucket" in s for s in said[1:])
 
@@ -352,10 +492,10 @@ def test_a_workload_with_a_role_over_everything_is_named(project):
 
 def test_a_grant_on_another_database_is_none(project):
     whole = project.answers[f"cloudresourcemanager/v3/{PARENT}:getIamPolicy"]
-    condition = whole["bindings"][-1]["condition"]
-    condition["expression"] = f'resource.name == "{STORE}-of-another"'
+    [held] = [b for b in whole["bindings"] if b["role"] == "roles/datastore.user"]
+    held["condition"]["expression"] = f'resource.name == "{STORE}-of-another"'
 
-    assert len(problems(project)) == 4
+    assert len(problems(project)) == len(PUBLISHERS)
 
 
 @pytest.fixture
@@ -370,7 +510,7 @@ def test_what_one_may_not_look_at_is_said_in_googles_words(served):
 
     said = problems(served)
 
-    assert {s.partition(":")[0] for s in said} == {"database", "indexes", "fields"}
+    assert {s.partition(":")[0] for s in said} == {*("database", "indexes", "vectors", "fields")}
     assert all("Missing permission" in s and "roles/iam.securityReviewer" in s for s in said)
 
 
