@@ -11,6 +11,7 @@ locals {
     on_job_dead       = { max_instances = 2, memory_mb = 512, timeout_s = 60 }
     # Ticks come one after the other; what a tick may look at is bounded so that it ends before the next.
     reconcile = { max_instances = 1, memory_mb = 512, timeout_s = 300 }
+    retire    = { max_instances = 1, memory_mb = 512, timeout_s = 300 }
   }
 
   # What one is told beside what all are.

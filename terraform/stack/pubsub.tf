@@ -22,7 +22,7 @@ locals {
     { for name in ["inference-metrics", "jobs-dead", "recording-events"] : name => google_pubsub_topic.topic[name].name },
     { for lane in keys(local.lane_service) : "lane-${lane}" => module.lane[lane].topic },
   )
-  publishers = ["gateway", "on_audio_uploaded", "reconcile", "service"]
+  publishers = ["gateway", "on_audio_uploaded", "reconcile", "retire", "service"]
 }
 
 resource "google_pubsub_topic" "topic" {

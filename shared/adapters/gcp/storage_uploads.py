@@ -1,8 +1,8 @@
 """Implements `Uploads` and `Inlet` on the uploads bucket.
 
 IAM on the bucket: `on_audio_uploaded`, `reconcile` and GPU service roles/storage.objectViewer,
-the gateway, which also writes, roles/storage.objectUser; terraform/stack/storage.tf. Emulator:
-fake-gcs-server, found by STORAGE_EMULATOR_HOST.
+the gateway, which also writes and holds, and `retire`, which erases, roles/storage.objectUser;
+terraform/stack/storage.tf. Emulator: fake-gcs-server, found by STORAGE_EMULATOR_HOST.
 
 A generation never changes, so naming it is the precondition: what has been replaced or
 erased is 404, never another sound. Bytes are read as they are stored (raw): the server would
