@@ -486,6 +486,7 @@ def work(p: Parts, ears: Ears) -> "Work":
         ears=ears,
         ask=Ask(policy(s), calibrations(s)),
         spending=p.spending,
+        erasures=p.erasures,
         # A task nobody set engines for is left out: it is no part of what names known content.
         cascade={
             task: tuple(getattr(s.cascade, task))
@@ -517,7 +518,7 @@ def plan_export(p: Parts) -> "PlanExport":
         Stage.CHAINS: papers.ChainChapters(p.chains),
         Stage.RECORDINGS: RecordingChapters(p.recordings, p.corrections, p.uploads, p.results),
     }
-    return PlanExport(p.tenants, p.recordings, chapters, ExportPlans(p.temporary), p.now)
+    return PlanExport(p.tenants, chapters, ExportPlans(p.temporary), p.now)
 
 
 def archive(p: Parts, asked: "Asked", index: "Index") -> "Archive":

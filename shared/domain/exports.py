@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from zlib import crc32
 
@@ -31,7 +32,7 @@ CHAPTER_RECORDINGS, CHAPTER_SOUND, CHAPTER_TEXT = 100, 1 << 30, 8 << 20
 #: The last entry: a line of JSON for the whole, one for each other entry, and one that adds up.
 MANIFEST = "manifest.jsonl"
 #: What is the tenant's and no recording's.
-TENANT_JSON, KEYS_JSON = "tenant.json", "keys.json"
+TENANT_JSON, KEYS_JSON, WEBHOOKS_JSON = "tenant.json", "keys.json", "webhooks.json"
 RECORDING_JSON = "recording.json"
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}$")
 _ID = re.compile(rf"({TENANT.pattern})-([0-7][0-9A-HJKMNP-TV-Z]{{25}})")
@@ -74,14 +75,34 @@ class Entry:
         return rest.partition("/")[0] if kind == "recordings" else None
 
 
+class Stage(StrEnum):
+    """What chapters are about, in this order.
+
+    Seals come before what they are about, so that nothing is sealed that is not there.
+    """
+
+    PAPERS = "papers"
+    SEALS = "seals"
+    ACTIONS = "actions"
+    CHAINS = "chains"
+    RECORDINGS = "recordings"
+
+
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """Some recordings' entries; `after` is (received_at, id) of the last one."""
+    """Some entries of one stage, and where the next chapter goes on."""
 
+    stage: Stage
+    number: int  #: in its stage, from 0
     entries: tuple[Entry, ...]
-    recordings: int
-    after: tuple[datetime, str] | None
-    last: bool
+    more: bool  #: whether its stage goes on
+    recordings: int = 0
+    at: datetime | None = None  #: moment and id of the last one in it, as pages are asked for
+    after: str = ""
+
+    @property
+    def last(self) -> bool:
+        return not self.more and self.stage is tuple(Stage)[-1]
 
 
 @dataclass(frozen=True, slots=True)

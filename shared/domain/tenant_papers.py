@@ -4,9 +4,10 @@ from pydantic import TypeAdapter
 
 from shared.domain.api_keys import ApiKey
 from shared.domain.tenants import Tenant
+from shared.domain.webhooks import Webhook
 
 _TENANT = TypeAdapter(Tenant)
-_KEYS = TypeAdapter(list[ApiKey])
+_KEYS, _WEBHOOKS = TypeAdapter(list[ApiKey]), TypeAdapter(list[Webhook])
 
 
 def tenant_json(tenant: Tenant) -> bytes:
@@ -22,3 +23,9 @@ def tenant_of(document: bytes) -> Tenant:
 def keys_json(keys: list[ApiKey]) -> bytes:
     """Who could come in; without digests, so nobody ever comes in by what is written here."""
     return _KEYS.dump_json(keys, indent=1, exclude={"__all__": {"digest"}}) + b"\n"
+
+
+def webhooks_json(webhooks: list[Webhook]) -> bytes:
+    """Who was told; without what signs it."""
+    secret = {"__all__": {"secret", "old_secret"}}
+    return _WEBHOOKS.dump_json(webhooks, indent=1, exclude=secret) + b"\n"
