@@ -123,6 +123,20 @@ def test_dead_letter_says_what_it_died_of(store, ears):
     assert day == store.at.date()
 
 
+def test_actions_are_told_a_page_at_a_time(ears, store):
+    recording = store.done("asked.wav").id
+    for _ in range(3):
+        ears.recording(recording)
+
+    first = ears.audit(tenant="demo", page_size=2)
+    second = ears.audit(tenant="demo", before=first.next, page_size=2)
+
+    told = [(a.route, a.status) for a in first.actions if a.recording_id == recording]
+    assert told == [("/v1/recordings/{recording_id}", 200)] * 2
+    assert second.actions[0].recording_id == recording
+    assert first.seal is None
+
+
 def test_key_is_made_told_once_and_revoked(ears):
     made = ears.make_key(scopes=[Scope.READ], name="for a look")
 
@@ -431,17 +445,24 @@ CALLED = {
     "get /v1/recordings/{recording_id}/corrections": "corrections",
     "post /v1/recordings/{recording_id}/corrections": "correct",
     "post /v1/uploads": "upload",
-    "put /v1/uploads/{key}": "upload",
+    "get /v1/uploads/{tenant}/{key}": "upload",
+    "post /v1/uploads/{tenant}/{key}": "upload",
+    "put /v1/uploads/{tenant}/{key}": "upload",
     "get /v1/search": "search",
     "get /v1/dead-letters": "dead_letters",
     "get /v1/dead-letters/causes": "causes_of_death",
     "get /v1/dead-letters/{recording_id}": "dead_letter",
     "post /v1/dead-letters/{recording_id}/replay": "replay",
     "post /v1/dead-letters/{recording_id}/discard": "discard",
+    "get /v1/audit": "audit",
     "get /v1/keys": "keys",
     "post /v1/keys": "make_key",
     "post /v1/keys/{key_id}/rotation": "rotate_key",
     "delete /v1/keys/{key_id}": "revoke_key",
+    "get /v1/recordings/{recording_id}/extension": "keeping",
+    "post /v1/recordings/{recording_id}/extension": "extend",
+    "put /v1/recordings/{recording_id}/hold": "hold",
+    "delete /v1/recordings/{recording_id}/hold": "release",
     "delete /v1/recordings/{recording_id}": "erase",
     "get /v1/erasures/{erasure_id}": "erasure",
     "get /v1/events": "events",

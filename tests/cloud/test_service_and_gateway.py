@@ -1,16 +1,21 @@
 """The GPU service and the gateway on Google's emulators: real decoder, the echo engine."""
 
 import json
+import os
+from urllib.parse import urlsplit
 
+import httpx
 import msgspec
 import pytest
 from fastapi.testclient import TestClient
 
 from gateway.main import create_app as gateway_app
 from gpu_service.main import create_app as service_app
+from local.push_keys import PushKeys
 from shared import wiring
 from shared.domain.api_keys import ENTROPY_BYTES, Scope, minted
 from shared.domain.lanes import Lane
+from shared.domain.names import recording_id
 from shared.domain.states import State
 from shared.settings import load
 from tests.cloud.test_measurements import check
@@ -18,9 +23,11 @@ from tests.sounds import speech, tone_wav
 
 
 @pytest.fixture
-def settings(cloud):
+def settings(cloud, tmp_path):
     """Whose pushes the service takes does not matter here: work is called for directly."""
     return load(
+        signing_key=PushKeys(tmp_path / "keys", cloud.parts.now).pem,
+        gateway_email="gateway@example.com",
         cascade={"transcribe": ["echo"], "classify": []},
         slots=2,
         decoders=1,
@@ -85,20 +92,65 @@ async def test_the_gateway_lists_shows_and_finds_what_the_service_has_heard(clou
     assert gateway.get("/").status_code == 200
 
 
-async def test_an_upload_through_the_gateway_lies_in_the_bucket(cloud, gateway):
+@pytest.fixture
+def demo(cloud):
     cloud.parts.tenants.ensure("demo", wiring.Tier.ENTERPRISE, cloud.parts.now())
-    content = tone_wav(1.0)
-    asked = {"name": "hello.wav", "size": len(content), "content_type": "audio/wav"}
-    offered = gateway.post("/v1/uploads", json=asked, headers=token(gateway)).json()
 
-    taken = gateway.request(
-        offered["method"], offered["url"], content=content, headers=offered["headers"]
+
+def offered(gateway, content, **asked):
+    told = {"name": "h\u00e9llo.wav", "size": len(content), "content_type": "audio/wav", **asked}
+    return gateway.post("/v1/uploads", json=told, headers=token(gateway)).json()
+
+
+async def test_an_upload_lies_in_the_bucket_and_no_byte_meets_the_gateway(cloud, gateway, demo):
+    content = tone_wav(1.0)
+    minted = offered(gateway, content, metadata={"subject": "4711"})
+    before = gateway.get(urlsplit(minted["status_url"]).path)
+
+    taken = httpx.request(
+        minted["method"], minted["url"], content=content, headers=minted["headers"]
     )
 
-    assert taken.status_code < 300, taken.text
+    assert taken.status_code == 200, taken.text
+    assert minted["url"].startswith(os.environ["STORAGE_EMULATOR_HOST"])
     [stored] = cloud.parts.uploads.page()
+    assert dict(stored.metadata) == {"name": "h\u00e9llo.wav", "subject": "4711"}
     with cloud.parts.uploads.fetch(stored.name, stored.generation) as fetched:
         assert fetched.file.read() == content
+    after = gateway.get(urlsplit(minted["status_url"]).path)
+    assert before.status_code == 404
+    assert after.json() == {
+        "recording_hint": recording_id(stored.bucket, stored.name, stored.generation)
+    }
+
+
+async def test_the_gateway_of_a_cloud_takes_no_bytes_itself(gateway, demo):
+    minted = offered(gateway, b"12345")
+    here = urlsplit(minted["status_url"]).path + "?" + urlsplit(minted["url"]).query
+
+    answer = gateway.put(here, content=b"12345", headers=minted["headers"])
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+async def test_the_page_may_send_to_the_bucket_and_to_no_other(cloud, gateway):
+    policy = gateway.get("/").headers["Content-Security-Policy"]
+
+    [bucket] = [one for one in policy.split(";") if one.strip().startswith("connect-src")]
+    name = cloud.parts.settings.uploads_bucket
+    assert bucket.split() == [
+        "connect-src",
+        "'self'",
+        f"{os.environ['STORAGE_EMULATOR_HOST']}/{name}/",
+    ]
+
+
+async def test_a_page_of_one_instance_is_known_to_the_next(settings, gateway, tmp_path):
+    other = msgspec.structs.replace(settings, home=tmp_path / "other", keys_required=False)
+
+    again = gateway_app(other)
+
+    assert again.state.page_token == gateway.app.state.page_token
 
 
 def token(gateway):
