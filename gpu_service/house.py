@@ -32,6 +32,7 @@ from shared.domain.answers import Task
 from shared.domain.cascade import EVERY
 from shared.domain.lanes import Lane
 from shared.errors import EarwitnessError, InvalidSettings, LibraryMissing
+from shared.flows.allowance import Allowance
 from shared.flows.load import Load
 from shared.flows.work import Work
 from shared.logs import say
@@ -62,6 +63,7 @@ class House:
     throughput: Throughput
     load: Load
     work: Work
+    allowance: Allowance  #: of callers who wait on the line
     stopping: bool = field(default=False)
     admission: Admission = field(default_factory=Admission)  #: of callers who wait on the line
     pushes: Counter[str] = field(default_factory=Counter)  #: by what became of them
@@ -99,10 +101,12 @@ class House:
             self._report()
 
     def _report(self) -> None:
-        """Say how fast this instance hears, for whoever decides what is taken in."""
+        """Say how fast this instance hears, for whoever decides what is taken in, and what it
+        heard of its tenants' days."""
         measured = partial(self.throughput.measured, self.slots.places)
         try:
             self.load.report(self.work.worker, measured)
+            self.allowance.report()
         except EarwitnessError as error:
             say(log, error)
 
@@ -116,18 +120,23 @@ class House:
                 self.parts.jobs.hand_over(lease, self.parts.now())
             except EarwitnessError as error:
                 say(log, error)
-        self._return_money()
+        self._return_slices()
         for server in self.servers.values():
             server.stop()
         self.decoder.stop()
         self.threads.shutdown(wait=False, cancel_futures=True)
 
+    def _return_slices(self) -> None:
+        """What this instance took of a day and did not use: money, else it comes back later, and
+        seconds, else they are stranded for the day."""
+        for return_it in (self._return_money, self.allowance.give_back):
+            try:
+                return_it()
+            except EarwitnessError as error:
+                say(log, error)
+
     def _return_money(self) -> None:
-        """What this instance took of a day's money and did not spend; else it comes back later."""
-        try:
-            self.parts.spending.give_back(self.parts.now())
-        except EarwitnessError as error:
-            say(log, error)
+        self.parts.spending.give_back(self.parts.now())
 
 
 def build(settings: Settings) -> House:
@@ -164,6 +173,7 @@ def build(settings: Settings) -> House:
         throughput=throughput,
         load=wiring.load_of(parts),
         work=wiring.work(parts, ears),
+        allowance=wiring.allowance_of(parts),
     )
 
 

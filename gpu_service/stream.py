@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -25,6 +26,7 @@ from gpu_service.streaming.resuming import Parked, Tokens
 from gpu_service.streaming.session import Session
 from shared import errors as e
 from shared.domain.answers import Answer
+from shared.domain.tenants import Tenant
 from shared.logs import say
 
 log = logging.getLogger("earwitness.stream")
@@ -134,6 +136,8 @@ class Streams:
         Raises:
             Gone, EarwitnessError: as Conversation.run.
         """
+        # As its rules are now: a stream lasts an hour at most.
+        tenant = await asyncio.to_thread(self._house.parts.tenants.get, session.tenant)
         talk = Conversation(
             line,
             session,
@@ -141,6 +145,7 @@ class Streams:
             workers=self._workers,
             bounds=self.bounds,
             signed=self._tokens.signed,
+            charge=partial(self._house.allowance.charge, _known(tenant)),
         )
         task = asyncio.current_task()
         assert task is not None
@@ -202,6 +207,12 @@ class Streams:
             "sample": session.received,
             **{k: v for k, v in talk.way_back().items() if k == "resume"},
         }
+
+
+def _known(tenant: Tenant | None) -> Tenant:
+    if tenant is None:
+        raise e.UnknownTenant
+    return tenant
 
 
 class _Told(Exception):

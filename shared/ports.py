@@ -67,7 +67,10 @@ class Tenants(Protocol):
         ...
 
     def ensure(self, tenant: str, tier: Tier, at: datetime) -> bool:
-        """Create the tenant unless it exists; True if it was created just now."""
+        """Create the tenant unless it exists; True if it was created just now.
+
+        One that was erased is not created anew: whoever wants it back says so with `put`.
+        """
         ...
 
     def all(self) -> list[Tenant]:
@@ -147,8 +150,14 @@ class ApiKeys(Protocol):
 
 
 class Recordings(Protocol):
-    def create_or_get(self, recording: Recording, place: Place) -> Recording:
+    def create_or_get(
+        self, recording: Recording, place: Place, digests: Collection[str] = ()
+    ) -> Recording:
         """Record an admitted upload with its job and its ticket, or return what is there.
+
+        That may be its tombstone. In the same commit it is refused (`erased_before`) if one of
+        its `digests` is that of content that was erased on request, unless it wishes to be heard
+        `again`, which the history says then; and (`unknown_tenant`) if its tenant is being erased.
 
         Atomic: recording, job, ledger, history line and the ticket in the outbox are one
         commit, and of several concurrent callers exactly one creates. `place` is pure, is
@@ -679,7 +688,7 @@ class Results(Protocol):
         ...
 
     def remove(self, folder: str) -> None:
-        """Remove a folder with its files; removing what is gone does nothing."""
+        """Remove a folder with all below it; removing what is gone does nothing."""
         ...
 
 
@@ -1055,8 +1064,19 @@ class Erasures(Protocol):
         """The recording's erasure, or None."""
         ...
 
-    def running(self, limit: int = 100) -> list[Erasure]:
-        """Those that neither wait nor are done, the oldest first."""
+    def ask_tenant(self, erasure: Erasure) -> Erasure:
+        """Begin to erase all that is a tenant's, in one conditional commit.
+
+        Nothing of it is recorded from then on. Where one was begun and is not done, that is
+        returned.
+
+        Raises:
+            NotFound: there is no such tenant.
+        """
+        ...
+
+    def running(self, limit: int = 100, tenant: str | None = None) -> list[Erasure]:
+        """Those that neither wait nor are done, the oldest first; of one tenant, or of all."""
         ...
 
     def waiting(self, after: str = "", limit: int = 500) -> list[Erasure]:
@@ -1094,6 +1114,17 @@ class Erasures(Protocol):
 
         Raises:
             StoreUnavailable: somebody is reading; calling again will help.
+        """
+        ...
+
+    def tenant_counts(self, tenant: str) -> tuple[tuple[str, int], ...]:
+        """What the store has of a tenant beside recordings: what, and how many."""
+        ...
+
+    def forget_tenant(self, tenant: str) -> None:
+        """Forget all that; the tenant itself last, so that a kill leaves it to be found again.
+
+        Its key goes, so that no tombstone of it matches anything any more.
         """
         ...
 

@@ -12,7 +12,6 @@ from gpu_service.admission import expected_s
 from gpu_service.house import House
 from shared.domain.cascade import Decided
 from shared.domain.lanes import Lane
-from shared.domain.placement import heard_now
 from shared.domain.sound import Survey
 from shared.domain.tenants import Tenant
 from shared.errors import EarwitnessError, Layer, ServiceStopping, Severity
@@ -79,13 +78,8 @@ class Call:
     def _in_thread(self) -> None:
         for step in self._hear(self._sound, self._alive):
             if isinstance(step, Survey):
-                self._charge(step.facts.duration_s or 0.0)
+                self._house.allowance.charge(self._tenant, step.facts.duration_s or 0.0)
             self._loop.call_soon_threadsafe(self._told.put_nowait, step)
-
-    def _charge(self, seconds: float) -> None:
-        parts, tenant = self._house.parts, self._tenant
-        now = parts.now()
-        parts.tenants.charge(tenant.id, lambda used: heard_now(seconds, tenant, used, now))
 
     def _alive(self) -> None:
         if self._gone.is_set():

@@ -78,10 +78,13 @@ class Conversation:
         workers: Workers,
         bounds: Bounds,
         signed: Callable[[Claim], str],
+        charge: Callable[[float], None],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`charge` counts seconds against the tenant's day, or raises OverQuota."""
         self._line, self._session, self._heard = line, session, heard
         self._workers, self._bounds, self._signed, self._now = workers, bounds, signed, now
+        self._charge = charge
         self.mail = Mailbox()
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(session.config.max_queue_chunks)
         self._heard_more, self._asked_more = asyncio.Event(), asyncio.Event()
@@ -158,7 +161,11 @@ class Conversation:
     async def _hear(self) -> None:
         session = self._session
         while (frames := await self._next_frames()) and not self._leaving:
-            await self._through(self._workers.hear, session.take, frames)
+            try:
+                await self._through(self._workers.hear, self._take, frames)
+            except e.OverQuota as over:
+                self.leave(over)
+                continue
             self._watch(sum(map(len, frames)))
             self._heard_more.set()
             if session.seconds > self._bounds.stream_s:
@@ -169,6 +176,12 @@ class Conversation:
                 self._asked_more.clear()
         await self._through(self._workers.hear, session.finish)
         self._heard_more.set()
+
+    def _take(self, frames: list[bytes]) -> None:
+        """Counted before it is heard; what the day has no room for is not taken."""
+        config = self._session.config
+        self._charge(sum(map(len, frames)) / config.frame_bytes / config.sample_rate)
+        self._session.take(frames)
 
     async def _next_frames(self) -> list[bytes]:
         """Up to BATCH chunks; none at the end, which stays where it is."""

@@ -86,7 +86,8 @@ class Ledger:
     next_tag: float = 0.0
     day: str = ""  #: UTC date of the two counts below, ISO
     files: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  #: of uploads
+    sliced_ms: int = 0  #: taken in slices for sound that is waited for; thousandths of a second
     burst_from: float = 0.0  #: seconds since the epoch
     burst_files: int = 0
 
@@ -100,14 +101,17 @@ class Placement:
     start_tag: float
     deferred_until: datetime | None
     ledger: Ledger  #: the tenant's, after this recording
-    shed_by: str | None = None  #: the overload rule that deferred it; None: the day's quota did
+    shed_by: str | None = None  #: the overload rule that deferred it
+    over: Failure | None = None  #: the day's limit that deferred it, and how much of it is used
 
     @property
     def reason(self) -> str:
         """Why it goes there, for its history."""
         if self.deferred_until is None:
             return f"lane {self.lane} by rule {self.rule}"
-        return f"deferred by rule {self.shed_by}" if self.shed_by else "over the day's quota"
+        if self.shed_by:
+            return f"deferred by rule {self.shed_by}"
+        return f"deferred: {self.over.message}" if self.over else "over the day's quota"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A day's money in slices: who takes how much of it, spends it, and gives the rest back.
+"""A day's money, or its seconds, in slices: who takes how much, spends it, and returns the rest.
 
 Each worker has one slice of a tenant's day. Taking, trimming and giving back change the slice
 and the day's sum together; spending changes the slice alone. So the day's sum is what all
@@ -25,8 +25,25 @@ SLICE_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """How a day is cut."""
+
+    slice: int  #: one taking at most
+    part: int = PART
+    lasts_s: float = SLICE_S
+
+
+MONEY = Cut(SLICE)
+#: Seconds of sound, in thousandths: ten minutes of it. A process that hears sixty clips of ten
+#: seconds a minute changes the tenant's ledger once a minute, where one document takes about one
+#: sustained write a second. What a killed process strands is at most one, until the day is over.
+SOUND = Cut(600 * 1_000)
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
-    """What one worker may spend of one tenant's UTC day, in millionths of a US dollar."""
+    """What one worker may spend of one tenant's UTC day: millionths of a US dollar, or
+    thousandths of a second."""
 
     holder: str
     until: datetime  #: afterwards nothing is spent from it, and anybody may return its rest
@@ -75,12 +92,18 @@ def from_slice(taken: int, mine: Slice, cost: int, cap: int | None, now: datetim
 
 
 def from_day(
-    taken: int, mine: Slice, others: Sequence[Slice], cost: int, cap: int | None, now: datetime
+    taken: int,
+    mine: Slice,
+    others: Sequence[Slice],
+    cost: int,
+    cap: int | None,
+    now: datetime,
+    cut: Cut = MONEY,
 ) -> Paid | None:
     """Pay from a fresh slice: the rest of the old one returns first, and that of slices whose
     time is over. None where the cost does not fit into what is left of the day.
 
-    What workers hold who are still spending is not there for anybody else: at most `SLICE` each,
+    What workers hold who are still spending is not there for anybody else: at most a slice each,
     and of a small day at most a `PART` of what was left when they took it.
     """
     lapsed = tuple(one.trimmed() for one in others if one.over(now) and one.rest > 0)
@@ -88,8 +111,8 @@ def from_day(
     taken -= returned
     if cap is not None and taken + cost > cap:
         return None
-    take = max(cost, SLICE if cap is None else min(SLICE, (cap - taken) // PART))
-    until = now + timedelta(seconds=SLICE_S)
+    take = max(cost, cut.slice if cap is None else min(cut.slice, (cap - taken) // cut.part))
+    until = now + timedelta(seconds=cut.lasts_s)
     fresh = Slice(mine.holder, until, mine.spent + take, mine.spent + cost)
     return Paid(taken + take, fresh, lapsed)
 

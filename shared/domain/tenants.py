@@ -108,7 +108,7 @@ class Tenant:
 
 #: The longest anybody is promised to be kept, so that every promise is a date: 100 years.
 MAX_KEEP_DAYS, MAX_KEEP_MONTHS = 36_525, 1_200
-_KEPT_FOR = re.compile(r"(\d{1,6})(d|mo|y)")
+_KEPT_FOR = re.compile(r"([0-9]{1,6})(d|mo|y)")
 
 
 def keeping(said: str) -> tuple[str, int]:

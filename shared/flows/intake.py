@@ -60,7 +60,7 @@ class Intake:
             tenant, ready = self._admit(upload, draft)
             at, backlog = draft.received_at, self.backlog()
             return self.recordings.create_or_get(
-                ready, lambda ledger: place(ready, tenant, ledger, at, backlog)
+                ready, lambda ledger: place(ready, tenant, ledger, at, backlog), upload.digests
             )
         except (RefusedAudio, OverQuota) as refusal:
             log.info("refused", extra={"code": refusal.code})

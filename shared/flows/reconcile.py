@@ -166,11 +166,11 @@ class Reconcile:
     def _place_again(self, recording: Recording, ledger: Ledger) -> Placement:
         now = self.now()
         tenant = self.tenants.get(recording.tenant) or Tenant(recording.tenant, Tier.FREE, now)
-        placed = place(recording, tenant, ledger, now)
+        placed = place(recording, tenant, ledger, now, promised=True)
         if not recording.attempts:
             return placed
         # Its work was put off, not its admission: that day has been charged for it already.
-        return replace(placed, deferred_until=None, ledger=ledger)
+        return replace(placed, deferred_until=None, over=None, ledger=ledger)
 
 
 def _ring(lane: Lane, number: int, now: datetime) -> Message:

@@ -16,8 +16,9 @@ from shared.domain.deliberations import DECISIONS, deliberations, written
 from shared.domain.features import files, pooled
 from shared.domain.lanes import Lane
 from shared.domain.measured import measurements
-from shared.domain.placement import capped, next_midnight
+from shared.domain.placement import capped
 from shared.domain.profiles import BUILT_IN, digest, stored
+from shared.domain.quotas import next_midnight
 from shared.domain.recording import Failure, Lease, Message, Recording
 from shared.domain.result import Result, read
 from shared.domain.retry import MAX_ATTEMPTS, Again, after_failure
@@ -31,6 +32,7 @@ from shared.domain.word_times import with_times
 from shared.errors import (
     OUTAGE,
     EarwitnessError,
+    ErasedBefore,
     InvalidWish,
     Layer,
     NotFound,
@@ -49,6 +51,7 @@ from shared.ports import (
     Chance,
     Clock,
     Ears,
+    Erasures,
     Hearing,
     Jobs,
     Meter,
@@ -105,6 +108,7 @@ class Work:
     retry_base_s: float = 2.0
     align: Align = field(default_factory=Align)
     spending: Spending | None = None  #: without it, nothing that costs is asked
+    erasures: Erasures | None = None  #: knows which content was erased on request
     max_seconds: float | None = None
     meter: Meter | None = None
     grips: dict[str, Grip] = field(default_factory=dict)  #: of the jobs in work now
@@ -196,6 +200,7 @@ class Work:
         limits = capped(tenant.limits, self.max_seconds)
         order = self._order(known, tenant)
         with self.uploads.fetch(known.name, known.generation) as fetched:
+            self._check_erased(known, fetched.sha256, begun)
             key = self._answer_key(known, fetched.sha256, order)
             if (answered := self._answered(known, key, limits)) is not None:
                 return self._reuse(grip, *answered, key)
@@ -247,6 +252,13 @@ class Work:
         engines = self._engines(known, profile.cascade(self.cascade))
         digested = None if tenant.profile is None else digest(tenant.profile)
         return Order(profile, engines, digested, known.wishes.questions, self.ask.key)
+
+    def _check_erased(self, known: Recording, sha256: str, now: datetime) -> None:
+        """Before a byte of it is decoded; intake knew no such digest of it."""
+        if self.erasures is None or known.wishes.again:
+            return
+        if self.erasures.erased_before(known.tenant, [f"sha256:{sha256}"], now):
+            raise ErasedBefore
 
     def _answer_key(self, known: Recording, sha256: str, order: Order) -> str:
         asked = sorted({name for names in order.engines.values() for name in names})
@@ -358,9 +370,19 @@ class Work:
         # Results first, under a name only this token has: a crash before `complete` leaves
         # files nobody points to, never a pointer to files that are not there.
         self.results.save(folder, {**felt, **rendered(result)})
-        self.jobs.complete(lease, outcome(result, folder, key), effects, now)
+        try:
+            self.jobs.complete(lease, outcome(result, folder, key), effects, now)
+        except StaleLease:
+            self._take_away(lease, folder)
+            raise
         self._publish(lease.recording.id)
         return Settled.DONE
+
+    def _take_away(self, lease: Lease, folder: str) -> None:
+        """What nobody points to: the recording may have been erased while it was heard."""
+        known = self.recordings.get(lease.recording.id)
+        if known is None or known.result != folder:
+            self.results.remove(folder)
 
     def _publish(self, recording_id: str) -> None:
         """Publish what the commit laid out; what cannot go now is drained by `reconcile`."""

@@ -18,6 +18,7 @@ from shared.adapters.embedded.sqlite_database import Database
 from shared.adapters.embedded.sqlite_erasures import SqliteErasures
 from shared.adapters.embedded.sqlite_jobs import SqliteJobs
 from shared.adapters.embedded.sqlite_outbox import SqliteOutbox
+from shared.adapters.embedded.sqlite_quotas import SqliteQuotas
 from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
 from shared.adapters.embedded.sqlite_retention import SqliteRetention
 from shared.adapters.embedded.sqlite_spending import SqliteSpending
@@ -32,6 +33,7 @@ from shared.adapters.gcp.firestore_corrections import FirestoreCorrections
 from shared.adapters.gcp.firestore_erasures import FirestoreErasures
 from shared.adapters.gcp.firestore_jobs import FirestoreJobs
 from shared.adapters.gcp.firestore_outbox import FirestoreOutbox
+from shared.adapters.gcp.firestore_quotas import FirestoreQuotas
 from shared.adapters.gcp.firestore_recordings import FirestoreRecordings
 from shared.adapters.gcp.firestore_retention import FirestoreRetention
 from shared.adapters.gcp.firestore_spending import FirestoreSpending
@@ -50,6 +52,7 @@ from shared.ports import (
     Inlet,
     Jobs,
     Outbox,
+    Quotas,
     Recordings,
     Results,
     Retention,
@@ -76,6 +79,7 @@ class Store:
     bookmarks: Bookmarks
     api_keys: ApiKeys
     spending: Spending
+    quotas: Quotas
     corrections: Corrections
     erasures: Erasures
     actions: Actions
@@ -107,6 +111,7 @@ def _sqlite(db: Database, home: Path) -> Store:
         SqliteBookmarks(db),
         SqliteApiKeys(db),
         SqliteSpending(db),
+        SqliteQuotas(db),
         SqliteCorrections(db),
         SqliteErasures(db),
         SqliteActions(db),
@@ -129,6 +134,7 @@ def firestore(client: Client, home: Path) -> Store:
         bookmarks=FirestoreBookmarks(client),
         api_keys=FirestoreApiKeys(client),
         spending=FirestoreSpending(client),
+        quotas=FirestoreQuotas(client),
         corrections=FirestoreCorrections(client),
         erasures=FirestoreErasures(client),
         webhooks=FirestoreWebhooks(client),

@@ -11,7 +11,7 @@ from shared.adapters.embedded.sqlite_spending import SqliteSpending
 from shared.adapters.gcp.firestore_spending import FirestoreSpending
 from shared.domain.answers import Task
 from shared.domain.lanes import Lane
-from shared.domain.placement import next_midnight
+from shared.domain.quotas import next_midnight
 from shared.domain.recording import Failure, Outcome
 from shared.domain.slices import SLICE, SLICE_S
 from shared.domain.spending import MICRO, Bought, DayOfMoney, Intent, PaidCall, Refusal

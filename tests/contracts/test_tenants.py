@@ -1,10 +1,9 @@
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from shared.domain.tenants import Tenant, Tier
+from shared.domain.tenants import OverQuotaPolicy, Tenant, Tier
 from tests.builders import NOW, placed, recording
 
 
@@ -47,7 +46,6 @@ def test_a_profile_is_kept_and_given_up_again(store):
 
     store.tenants.put(replace(before, profile='{"version":1}'))
     own = store.tenants.get("acme")
-    store.tenants.charge("acme", spend(1.0))
     store.tenants.put(before)
 
     assert (before.profile, own.profile) == (None, '{"version":1}')
@@ -77,48 +75,11 @@ def test_all_is_ordered_by_id(store):
     assert [t.id for t in store.tenants.all()] == ["aaa", "acme", "zzz"]
 
 
-def spend(seconds):
-    return lambda ledger: replace(ledger, seconds=ledger.seconds + seconds)
+@pytest.mark.parametrize("policy", OverQuotaPolicy)
+def test_what_becomes_of_too_many_uploads_is_remembered(store, policy):
+    known = store.tenants.get("acme")
 
+    store.tenants.put(replace(known, over_quota=policy))
 
-def used(store, tenant="acme"):
-    seen = []
-    store.tenants.charge(tenant, lambda ledger: seen.append(ledger) or ledger)
-    return seen[-1]
-
-
-def test_concurrent_charges_all_count(store):
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda n: store.tenants.charge("acme", spend(n)), range(1, 9)))
-
-    assert used(store).seconds == 36.0
-
-
-def test_intake_finds_what_was_charged_and_the_other_way_round(store):
-    store.tenants.charge("acme", spend(7.5))
-    seen = []
-
-    store.recordings.create_or_get(
-        recording(1), lambda ledger: seen.append(ledger) or placed(start_tag=77.0)
-    )
-
-    assert seen[-1].seconds == 7.5
-    assert used(store).next_tag == 77.0
-
-
-def test_a_charge_that_is_refused_changes_nothing(store):
-    store.tenants.charge("acme", spend(7.5))
-
-    def refuses(ledger):
-        raise ValueError("too much")
-
-    with pytest.raises(ValueError, match="too much"):
-        store.tenants.charge("acme", refuses)
-    assert used(store).seconds == 7.5
-
-
-def test_nobody_is_charged_for_an_unknown_tenant(store):
-    store.tenants.charge("nobody", spend(7.5))
-
-    assert store.tenants.get("nobody") is None
-    assert used(store, "nobody").seconds == 0.0
+    assert known.over_quota is OverQuotaPolicy.DEFER
+    assert store.tenants.get("acme").over_quota is policy

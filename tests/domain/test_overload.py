@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from shared.domain.lanes import Lane
 from shared.domain.overload import BEARABLE_S, FARTHEST_S, Backlog, shed
-from shared.domain.placement import next_midnight, place
+from shared.domain.placement import place
+from shared.domain.quotas import next_midnight
 from shared.domain.recording import Ledger
 from shared.domain.tenants import Tier
 from tests.builders import NOW, recording, tenant
@@ -90,7 +91,9 @@ def test_what_is_shed_is_charged_when_it_is_heard_and_says_by_which_rule() -> No
 def test_over_quota_and_overloaded_it_waits_for_its_quota() -> None:
     backlog = Backlog({Lane.LOW: 3_600.0}, 1.0)
 
-    placed = place(recording(), tenant(files_a_day=0), Ledger(), NOW, backlog)
+    used = Ledger(day=NOW.date().isoformat(), files=1)
+
+    placed = place(recording(), tenant(files_a_day=1), used, NOW, backlog)
 
     assert placed.deferred_until == next_midnight(NOW)
-    assert placed.reason == "over the day's quota"
+    assert placed.reason.startswith("deferred: Of the tenant's 1 files a day 1 are used.")

@@ -1,13 +1,15 @@
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from shared.domain.lanes import Lane
-from shared.domain.placement import check_limits, heard_now, next_midnight, place
-from shared.domain.recording import Ledger
+from shared.domain.placement import check_limits, place
+from shared.domain.quotas import next_midnight
+from shared.domain.recording import Failure, Ledger
 from shared.domain.sound import Limits
-from shared.domain.tenants import BURST_WINDOW_S, Tier
+from shared.domain.tenants import BURST_WINDOW_S, OverQuotaPolicy, Tier
 from shared.errors import AudioTooLarge, AudioTooLong, OverQuota
 from tests.builders import NOW, recording, tenant
 
@@ -66,24 +68,69 @@ def test_the_daily_quota_defers_to_midnight(ledger, seconds, late):
 
 
 @pytest.mark.parametrize(
-    ("ledger", "seconds", "after"),
+    ("sliced_ms", "late"),
+    [pytest.param(17_990_000, False, id="exactly 5 h"), pytest.param(17_990_001, True, id="over")],
+)
+def test_what_slices_hold_is_counted(sliced_ms, late):
+    ledger = Ledger(day=TODAY, sliced_ms=sliced_ms)
+
+    assert (place(recording(seconds=10.0), tenant(), ledger, NOW).over is not None) is late
+
+
+def test_yesterdays_slices_are_not():
+    ledger = Ledger(day="2026-02-28", sliced_ms=18_000_000)
+
+    placement = place(recording(seconds=10.0), tenant(), ledger, NOW)
+
+    assert (placement.over, placement.ledger.sliced_ms) == (None, 0)
+
+
+FULL = Ledger(day=TODAY, files=50, seconds=17_990.0)
+SECONDS = Ledger(day=TODAY, seconds=17_990.0)
+REFUSING = replace(tenant(), over_quota=OverQuotaPolicy.REFUSE)
+MIDNIGHT = "The next day begins at 2026-03-02 00:00 UTC."
+FILES_SAID = f"Of the tenant's 50 files a day 50 are used. {MIDNIGHT}"
+SECONDS_SAID = f"The sound has 10.1 s; of the tenant's 18,000 s a day 10.0 s are left. {MIDNIGHT}"
+
+
+@pytest.mark.parametrize(
+    ("ledger", "said"),
     [
-        pytest.param(Ledger(day=TODAY, seconds=17_990), 10.0, 18_000.0, id="exactly 5 h"),
-        pytest.param(Ledger(day=TODAY, seconds=17_990), 10.1, None, id="over 5 h"),
-        pytest.param(Ledger(day="2026-02-28", seconds=18_000), 10.0, 10.0, id="yesterday's"),
-        pytest.param(Ledger(day=TODAY, files=50), 10.0, 10.0, id="no file"),
+        pytest.param(FULL, FILES_SAID, id="both: files"),
+        pytest.param(SECONDS, SECONDS_SAID, id="seconds"),
     ],
 )
-def test_sound_that_is_waited_for_has_the_same_seconds_a_day(ledger, seconds, after):
-    if after is None:
-        with pytest.raises(OverQuota, match=r"10\.0 s are left") as refused:
-            heard_now(seconds, tenant(), ledger, NOW)
-        midnight = datetime(2026, 3, 2, tzinfo=UTC)
-        assert refused.value.context["retry_after_s"] == (midnight - NOW).total_seconds()
+def test_it_is_said_which_limit_defers_or_refuses(ledger, said):
+    deferred = place(recording(seconds=10.1), tenant(), ledger, NOW)
+    with pytest.raises(OverQuota) as refused:
+        place(recording(seconds=10.1), REFUSING, ledger, NOW)
+
+    assert deferred.over == Failure("over_quota", said)
+    assert deferred.reason == f"deferred: {said}"
+    assert str(refused.value) == f"{said} Upload it again then, or raise the limit."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fits"),
+    [pytest.param(18_000.0, True, id="5 h"), pytest.param(18_000.1, False, id="more")],
+)
+@pytest.mark.parametrize("who", [tenant(), REFUSING], ids=["deferring", "refusing"])
+def test_nobody_is_promised_a_day_that_is_too_short(who, seconds, fits):
+    def put():
+        return place(recording(seconds=seconds), who, Ledger(), NOW)
+
+    if fits:
+        assert put().deferred_until is None
     else:
-        charged = heard_now(seconds, tenant(), ledger, NOW)
-        assert (charged.seconds, charged.day) == (after, TODAY)
-        assert charged.files == (ledger.files if ledger.day == TODAY else 0)
+        with pytest.raises(OverQuota, match="no day has room for it"):
+            put()
+
+
+@pytest.mark.parametrize("seconds", [10.1, 18_000.1])
+def test_a_promise_is_put_off_and_never_taken_back(seconds):
+    placement = place(recording(seconds=seconds), REFUSING, FULL, NOW, promised=True)
+
+    assert placement.deferred_until == datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def test_the_burst_runs_out_and_comes_back():

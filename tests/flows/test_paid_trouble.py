@@ -8,7 +8,7 @@ import pytest
 
 from shared.domain.answers import Task
 from shared.domain.attempts import attempts
-from shared.domain.placement import next_midnight
+from shared.domain.quotas import next_midnight
 from shared.domain.prices import Price, Terms
 from shared.domain.recording import Lease
 from shared.domain.states import State

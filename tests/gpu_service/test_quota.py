@@ -1,12 +1,11 @@
 """Sound that its sender waits for counts against the tenant's day, as uploads do."""
 
-from datetime import UTC, datetime
+from itertools import count
 
 import httpx
 import openai
 import pytest
 
-from shared.domain.recording import Ledger
 from shared.domain.tenants import Tenant, Tier
 from tests.builders import NOW
 from tests.gpu_service.test_word_times import SOUND
@@ -26,27 +25,33 @@ def service(tmp_path_factory):
 
 
 @pytest.fixture
-def tenants(service):
-    return service.app.state.house.parts.tenants
+def parts(service):
+    return service.app.state.house.parts
 
 
 @pytest.fixture
-def acme(tenants):
-    """Has nothing used of its ten seconds today."""
-    tenants.put(Tenant("acme", Tier.FREE, NOW, (("seconds_a_day", LIMIT_S),)))
-    tenants.charge("acme", lambda _: Ledger())
-    return lambda: used(tenants, "acme")
+def acme(parts):
+    """Has nothing used of its ten seconds today; one a test, for a day's seconds never come back."""
+    tenant = f"acme-{next(NUMBERS)}"
+    parts.tenants.put(Tenant(tenant, Tier.FREE, NOW, (("seconds_a_day", LIMIT_S),)))
+    return tenant
 
 
-def used(tenants, tenant):
-    seen = []
-    tenants.charge(tenant, lambda ledger: seen.append(ledger) or ledger)
-    return seen[-1]
+NUMBERS = count(1)
 
 
 @pytest.fixture
-def hear(service):
-    headers = vouched(service.app.state.house.settings, "acme")
+def used(service, parts):
+    def told(tenant):
+        service.app.state.house.allowance.report()
+        return parts.quotas.day(tenant, parts.now())
+
+    return told
+
+
+@pytest.fixture
+def hear(service, acme):
+    headers = vouched(service.app.state.house.settings, acme)
 
     def ask(*sounds, path="audio/transcriptions", **wanted):
         return httpx.post(
@@ -60,15 +65,14 @@ def hear(service):
     return ask
 
 
-def test_its_seconds_are_counted_and_no_file(acme, hear):
+def test_its_seconds_are_counted_and_no_file(acme, hear, used):
     assert hear(tone_wav(4.0)).status_code == 200
 
-    assert (acme().seconds, acme().files) == (pytest.approx(4.0, abs=0.01), 0)
-    assert acme().day == datetime.now(UTC).date().isoformat()
+    assert (used(acme).used_s, used(acme).files) == (pytest.approx(4.0, abs=0.01), 0)
 
 
 @pytest.mark.parametrize("stream", ["false", "true"])
-def test_over_the_days_seconds_it_is_refused_with_the_time_to_come_back(acme, hear, stream):
+def test_over_the_days_seconds_it_is_refused_with_the_time_to_come_back(acme, hear, used, stream):
     assert hear(tone_wav(10.0)).status_code == 200
 
     answer = hear(tone_wav(0.5), model="echo", stream=stream)
@@ -81,13 +85,13 @@ def test_over_the_days_seconds_it_is_refused_with_the_time_to_come_back(acme, he
     )
     assert "00:00 UTC" in error["message"]
     assert 0 < int(answer.headers["retry-after"]) <= DAY_S
-    assert acme().seconds == pytest.approx(10.0, abs=0.01)
+    assert used(acme).used_s == pytest.approx(10.0, abs=0.01)
 
 
 def test_openais_client_takes_it_for_a_rate_limit(acme, hear, service):
     hear(tone_wav(10.0))
-    headers = vouched(service.app.state.house.settings, "acme")
-    named = {"x-earwitness-tenant": "acme"}
+    headers = vouched(service.app.state.house.settings, acme)
+    named = {"x-earwitness-tenant": acme}
     key = headers["authorization"].removeprefix("Bearer ")
     with (
         openai.OpenAI(
@@ -113,26 +117,26 @@ def test_nobody_hears_what_is_over_quota(acme, hear, service):
     assert figures.clips == before
 
 
-def test_each_file_of_an_analysis_counts_once(acme, hear):
+def test_each_file_of_an_analysis_counts_once(acme, hear, used):
     answer = hear(tone_wav(6.0), tone_wav(6.0), path="analyses", operations="transcribe")
 
     failed = [entry.get("error") for entry in answer.json()["data"] if entry.get("error")]
-    assert acme().seconds == pytest.approx(6.0, abs=0.01)
+    assert used(acme).used_s == pytest.approx(6.0, abs=0.01)
     assert [error["code"] for error in failed] == ["over_quota"]
 
 
-def test_what_cannot_be_heard_counts_nothing(acme, hear):
+def test_what_cannot_be_heard_counts_nothing(acme, hear, used):
     assert hear(b"no sound").status_code == 400
 
-    assert acme().seconds == 0.0
+    assert used(acme).used_s == 0.0
 
 
-def test_an_unlimited_tenant_is_counted_and_never_refused(service, tenants):
+def test_an_unlimited_tenant_is_counted_and_never_refused(service, used):
     headers = vouched(service.app.state.house.settings, "demo")
-    url, before = f"http://{service.address}/v1/audio/transcriptions", used(tenants, "demo").seconds
+    url, before = f"http://{service.address}/v1/audio/transcriptions", used("demo").used_s
 
     file = {"file": ("a.wav", tone_wav(2.0))}
     answer = httpx.post(url, files=file, data={"model": "echo"}, headers=headers, timeout=60)
 
     assert answer.status_code == 200
-    assert used(tenants, "demo").seconds - before == pytest.approx(2.0, abs=0.01)
+    assert used("demo").used_s - before == pytest.approx(2.0, abs=0.01)

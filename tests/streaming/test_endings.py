@@ -154,6 +154,7 @@ def conversation(line, session, workers, reader_s, now=time.monotonic):
         workers=workers,
         bounds=Bounds(stream_s=3600, idle_s=60, reader_s=reader_s),
         signed=lambda claim: "token",
+        charge=lambda seconds: None,
         now=now,
     )
 

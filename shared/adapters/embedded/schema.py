@@ -427,4 +427,29 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX storage_events_of_object ON storage_events (name, generation);
     CREATE INDEX arrivals_of_object ON arrivals (name, generation);
     """,
+    # Seconds of a day in slices, for sound that is waited for; what becomes of too many uploads.
+    """
+    ALTER TABLE tenants ADD COLUMN over_quota TEXT NOT NULL DEFAULT 'defer';
+
+    CREATE TABLE sound_slices (
+        tenant TEXT NOT NULL,
+        day TEXT NOT NULL,
+        holder TEXT NOT NULL,
+        granted INTEGER NOT NULL,
+        spent INTEGER NOT NULL,
+        until_us INTEGER NOT NULL,
+        PRIMARY KEY (tenant, day, holder)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    # Dropped files that are erased: no path, only what keeps the inbox from taking them again.
+    """
+    CREATE TABLE inbox_forgotten (
+        tenant TEXT NOT NULL,
+        path_hash TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        content_hash TEXT,
+        PRIMARY KEY (tenant, path_hash)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )

@@ -346,6 +346,10 @@ def _note_error(db: Connection, recording_id: str, cause: Failure) -> None:
     )
 
 
+def _told(cause: Failure | None) -> tuple[str | None, str | None]:
+    return (cause.code, cause.message) if cause else (None, None)
+
+
 def _let_go(
     db: Connection, recording_id: str, state: str, not_before: datetime, *, spent: bool
 ) -> None:
@@ -413,8 +417,9 @@ def _undefer(db: Connection, known: Recording, place: PlaceAgain, now: datetime)
     write_ledger(db, known.tenant, placed.ledger)
     until = placed.deferred_until
     db.execute(
-        "UPDATE recordings SET deferred_until_us = ? WHERE id = ?",
-        (until and to_us(until), known.id),
+        "UPDATE recordings SET deferred_until_us = ?, error_code = ?, error_message = ?,"
+        " error_engine = NULL WHERE id = ?",
+        (until and to_us(until), *_told(placed.over), known.id),
     )
     if until is not None:
         return False

@@ -1,11 +1,12 @@
 """Implements `Recordings` on SQLite."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from sqlite3 import Connection, Row
 
 from shared.adapters.embedded.sqlite_database import Database, to_us
+from shared.adapters.embedded.sqlite_erasures import erased_before, is_being_erased
 from shared.adapters.embedded.sqlite_rows import (
     INSERT_RECORDING,
     fetch_recording,
@@ -16,6 +17,7 @@ from shared.adapters.embedded.sqlite_rows import (
     remember,
 )
 from shared.adapters.embedded.sqlite_tenants import ledger, write_ledger
+from shared.domain.erasures import AGAIN, CONTENT_GONE, TENANT_GOES
 from shared.domain.hits import K1, ORDINARY_WORDS, B
 from shared.domain.messages import announcement, ticket
 from shared.domain.recording import Failure, Found, Moved, Passage, Placement, Recording
@@ -52,10 +54,20 @@ class SqliteRecordings:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def create_or_get(self, recording: Recording, place: Place) -> Recording:
+    def create_or_get(
+        self, recording: Recording, place: Place, digests: Collection[str] = ()
+    ) -> Recording:
         with self._db.write() as db:
             found = fetch_recording(db, recording.id)
-            return found or _create(db, recording, place(ledger(db, recording.tenant)))
+            if found is not None:
+                return found
+            if is_being_erased(db, recording.tenant):
+                return _refuse(db, recording, TENANT_GOES)
+            before = erased_before(db, recording.tenant, digests, recording.received_at)
+            if before and not recording.wishes.again:
+                return _refuse(db, recording, CONTENT_GONE)
+            placed = place(ledger(db, recording.tenant))
+            return _create(db, recording, placed, AGAIN if before else "")
 
     def refuse(self, recording: Recording, cause: Failure) -> Recording:
         with self._db.write() as db:
@@ -150,7 +162,7 @@ def _found(row: Row, snippet: str) -> Found:
     return Found(recording(row), passage, snippet)
 
 
-def _create(db: Connection, draft: Recording, placed: Placement) -> Recording:
+def _create(db: Connection, draft: Recording, placed: Placement, said: str) -> Recording:
     late = placed.deferred_until is not None
     made = replace(
         draft,
@@ -158,6 +170,7 @@ def _create(db: Connection, draft: Recording, placed: Placement) -> Recording:
         lane=placed.lane,
         rule=placed.rule,
         deferred_until=placed.deferred_until,
+        error=placed.over,
     )
     db.execute(INSERT_RECORDING, recording_row(made))
     db.execute(
@@ -168,7 +181,8 @@ def _create(db: Connection, draft: Recording, placed: Placement) -> Recording:
         ),
     )
     write_ledger(db, made.tenant, placed.ledger)
-    seq = remember(db, made.id, Moved(made.state, made.received_at, "intake", placed.reason))
+    line = Moved(made.state, made.received_at, "intake", placed.reason + said)
+    seq = remember(db, made.id, line)
     effects = [announcement(made, made.state.value, made.received_at, seq)] if late else []
     put_out(db, effects or [ticket(made.id, placed.lane, seq, made.trace)])
     return made

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from sqlite3 import Connection, Row
 
-from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
+from shared.adapters.embedded.sqlite_database import Database
 from shared.adapters.embedded.sqlite_jobs import held
+from shared.adapters.embedded.sqlite_slices import MONEY, Day, keep, one, slices
 from shared.domain.recording import Lease
 from shared.domain.slices import Paid, Slice, day_of_money, paid
 from shared.domain.spending import (
@@ -17,9 +18,6 @@ from shared.domain.spending import (
     micros,
     micros_at_most,
 )
-
-#: A tenant and a UTC day, ISO.
-Day = tuple[str, str]
 
 
 class SqliteSpending:
@@ -58,7 +56,7 @@ class SqliteSpending:
                 (micros(cost_usd), answer, made["id"]),
             )
             day = (intent.tenant, intent.day.isoformat())
-            [its] = [one for one in _slices(db, day) if one.holder == made["holder"]]
+            [its] = [s for s in _slices(db, day) if s.holder == made["holder"]]
             after = its.settled(made["micro_usd"], micros(cost_usd))
             _write(db, day, Paid(_taken(db, day) + after.granted - its.granted, after))
 
@@ -75,7 +73,7 @@ class SqliteSpending:
                 "SELECT * FROM slices WHERE holder = ? AND granted > spent", (self._holder,)
             ).fetchall()
             for row in mine:
-                day, its = (row["tenant"], row["day"]), _slice(row)
+                day, its = (row["tenant"], row["day"]), one(row)
                 _write(db, day, Paid(_taken(db, day) - its.rest, its.trimmed()))
 
     def _pay(self, db: Connection, day: Day, cost: int, cap: int | None, now: datetime) -> bool:
@@ -157,21 +155,9 @@ def _taken(db: Connection, day: Day) -> int:
 
 
 def _slices(db: Connection, day: Day) -> Sequence[Slice]:
-    rows = db.execute("SELECT * FROM slices WHERE tenant = ? AND day = ?", day)
-    return [_slice(row) for row in rows]
-
-
-def _slice(row: Row) -> Slice:
-    return Slice(row["holder"], from_us(row["until_us"]), row["granted"], row["spent"])
+    return slices(db, MONEY, day)
 
 
 def _write(db: Connection, day: Day, made: Paid) -> None:
     db.execute("INSERT OR REPLACE INTO money VALUES (?, ?, ?)", (*day, made.taken))
-    db.executemany(
-        "INSERT OR REPLACE INTO slices (tenant, day, holder, granted, spent, until_us)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        [
-            (*day, one.holder, one.granted, one.spent, to_us(one.until))
-            for one in (made.mine, *made.trimmed)
-        ],
-    )
+    keep(db, MONEY, day, (made.mine, *made.trimmed))

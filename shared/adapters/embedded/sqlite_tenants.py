@@ -1,18 +1,18 @@
 """Implements `Tenants` on SQLite."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from sqlite3 import Connection, Row
 
 from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
 from shared.domain.recording import Ledger
-from shared.domain.tenants import Tenant, Tier
+from shared.domain.tenants import OverQuotaPolicy, Tenant, Tier
 
 _INSERT = (
-    "INSERT INTO tenants (id, tier, overrides, created_us, fallback, profile, residency, ledger)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, '{}') ON CONFLICT (id)"
+    "INSERT INTO tenants"
+    " (id, tier, overrides, created_us, fallback, profile, residency, over_quota, ledger)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, '{}') ON CONFLICT (id)"
 )
 
 
@@ -34,7 +34,7 @@ class SqliteTenants:
             db.execute(
                 f"{_INSERT} DO UPDATE SET tier = excluded.tier, overrides = excluded.overrides,"
                 " fallback = excluded.fallback, profile = excluded.profile,"
-                " residency = excluded.residency",
+                " residency = excluded.residency, over_quota = excluded.over_quota",
                 _row(tenant),
             )
             if moved:
@@ -44,6 +44,9 @@ class SqliteTenants:
         if self.get(tenant) is not None:
             return False
         with self._db.write() as db:
+            gone = "SELECT 1 FROM erasures WHERE tenant = ? AND recording_id IS NULL LIMIT 1"
+            if db.execute(gone, (tenant,)).fetchone():
+                return False
             made = db.execute(
                 f"{_INSERT} DO NOTHING",
                 _row(Tenant(tenant, tier, at)),
@@ -54,23 +57,25 @@ class SqliteTenants:
         with self._db.read() as db:
             return [tenant_of(row) for row in db.execute("SELECT * FROM tenants ORDER BY id")]
 
-    def charge(self, tenant: str, charged: Callable[[Ledger], Ledger]) -> None:
-        with self._db.write() as db:
-            write_ledger(db, tenant, charged(ledger(db, tenant)))
 
-
-def _row(tenant: Tenant) -> tuple[str, str, str, int, int, str | None, int]:
+def _row(tenant: Tenant) -> tuple[str | int | None, ...]:
     overrides, created_us = json.dumps(dict(tenant.overrides)), to_us(tenant.created_at)
     fallback, profile = int(tenant.fallback), tenant.profile
     named = (tenant.id, tenant.tier.value, overrides, created_us)
-    return *named, fallback, profile, int(tenant.residency)
+    return *named, fallback, profile, int(tenant.residency), tenant.over_quota.value
 
 
 def tenant_of(row: Row) -> Tenant:
-    overrides = tuple(sorted(json.loads(row["overrides"]).items()))
-    created, fallback = from_us(row["created_us"]), bool(row["fallback"])
-    stays = bool(row["residency"])
-    return Tenant(row["id"], Tier(row["tier"]), created, overrides, fallback, row["profile"], stays)
+    return Tenant(
+        id=row["id"],
+        tier=Tier(row["tier"]),
+        created_at=from_us(row["created_us"]),
+        overrides=tuple(sorted(json.loads(row["overrides"]).items())),
+        fallback=bool(row["fallback"]),
+        profile=row["profile"],
+        residency=bool(row["residency"]),
+        over_quota=OverQuotaPolicy(row["over_quota"]),
+    )
 
 
 def ledger(db: Connection, tenant: str) -> Ledger:

@@ -345,12 +345,14 @@ class FirestoreJobs:
             placed = place(recording(row(known)), ledger(tenant))
             write_ledger(commit, tenant, placed.ledger)
             if placed.deferred_until is not None:
-                touch(commit, known, {"deferred_until_us": to_us(placed.deferred_until)})
+                due_us = to_us(placed.deferred_until)
+                touch(commit, known, {"deferred_until_us": due_us, **failed_with(placed.over)})
                 return False
             ready = {"state": "ready", "start_tag": placed.start_tag, "rung_us": to_us(now)}
             commit.change(job, ready)
             line = Moved(State.QUEUED, now, "reconcile", "the promised time has come")
-            after, seq = move(commit, known, line, {"deferred_until_us": None})
+            over = {"deferred_until_us": None, **failed_with(None)}
+            after, seq = move(commit, known, line, over)
             put_out(commit, [ticket(after.id, after.lane or Lane.LOW, seq, after.trace)])
             return True
 

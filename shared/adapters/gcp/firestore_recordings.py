@@ -1,6 +1,6 @@
 """Implements `Recordings` on Firestore."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -9,6 +9,7 @@ from google.cloud.firestore_v1 import Client, DocumentReference
 from google.cloud.firestore_v1.base_query import FieldFilter
 
 from shared.adapters.gcp.firestore_client import Commit, Documents, Snapshot, possible
+from shared.adapters.gcp.firestore_erasures import erased_before
 from shared.adapters.gcp.firestore_passages import Match, Passages
 from shared.adapters.gcp.firestore_rows import (
     HISTORY,
@@ -23,6 +24,7 @@ from shared.adapters.gcp.firestore_rows import (
     row,
     write_ledger,
 )
+from shared.domain.erasures import AGAIN, CONTENT_GONE, TENANT_GOES
 from shared.domain.hits import snippet, terms
 from shared.domain.messages import announcement, ticket
 from shared.domain.moments import to_us
@@ -46,14 +48,22 @@ class FirestoreRecordings:
         self._db = Documents(client)
         self._passages = Passages(self._db)
 
-    def create_or_get(self, recording: Recording, place: Place) -> Recording:
+    def create_or_get(
+        self, recording: Recording, place: Place, digests: Collection[str] = ()
+    ) -> Recording:
         def step(commit: Commit) -> Recording:
             found, tenant = self._db.get_all(
                 [self._at(recording.id), self._db.at(TENANTS, recording.tenant)]
             )
             if found.exists:
                 return _read(found)
-            return _create(commit, found, recording, tenant, place(ledger(tenant)))
+            if row(tenant).get("erasing"):
+                return _refuse(commit, found, recording, TENANT_GOES)
+            before = erased_before(self._db, recording.tenant, digests, recording.received_at)
+            if before and not recording.wishes.again:
+                return _refuse(commit, found, recording, CONTENT_GONE)
+            placed = place(ledger(tenant))
+            return _create(commit, found, recording, tenant, placed, AGAIN if before else "")
 
         return self._db.settle(step)
 
@@ -156,6 +166,7 @@ def _create(
     draft: Recording,
     tenant: Snapshot,
     placed: Placement,
+    said: str,
 ) -> Recording:
     late = placed.deferred_until is not None
     made = replace(
@@ -164,8 +175,9 @@ def _create(
         lane=placed.lane,
         rule=placed.rule,
         deferred_until=placed.deferred_until,
+        error=placed.over,
     )
-    line = Moved(made.state, made.received_at, "intake", placed.reason)
+    line = Moved(made.state, made.received_at, "intake", placed.reason + said)
     seq = begin(commit, found.reference, made, line)
     commit.create(commit.at(JOBS, made.id), _job(made, placed))
     write_ledger(commit, tenant, placed.ledger)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 from google.cloud.firestore_v1 import Client, DocumentReference
@@ -12,7 +11,16 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 from shared.adapters.gcp.firestore_client import Commit, Documents, Snapshot
 from shared.adapters.gcp.firestore_jobs import SEGMENT_DAYS, held
 from shared.adapters.gcp.firestore_rows import CALLS, DAYS, JOBS, SLICES, TENANTS, row
-from shared.domain.moments import from_us, to_us
+from shared.adapters.gcp.firestore_slices import (
+    begun,
+    digest,
+    expires,
+    lay,
+    slice_at,
+    slice_of,
+    slice_row,
+)
+from shared.domain.moments import to_us
 from shared.domain.recording import Lease
 from shared.domain.slices import Paid, Slice, day_of_money, paid
 from shared.domain.spending import (
@@ -24,9 +32,6 @@ from shared.domain.spending import (
     micros,
     micros_at_most,
 )
-
-#: Days a day's sum is kept: as long as a bill may be asked about.
-KEPT_DAYS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +79,15 @@ class FirestoreSpending:
 
             def others() -> Sequence[Slice]:
                 lapsed.extend(self._lapsed(seen, now))
-                return [_slice(one, self._holder, now) for one in lapsed]
+                return [slice_of(one, self._holder, now) for one in lapsed]
 
-            mine = _slice(seen.mine, self._holder, now)
+            mine = slice_of(seen.mine, self._holder, now)
             made = paid(_taken(seen.day), mine, others, cost, cap, now)
             if made is None:
                 return Refusal.OVER_BUDGET
             # The lease counts until the very commit: the job must still be as it was seen.
             commit.change(seen.job, {"intended_us": to_us(now)})
-            _write(commit, seen.calls, _with_call(seen.calls, intent, cost, now, self._holder))
+            lay(commit, seen.calls, _with_call(seen.calls, intent, cost, now, self._holder))
             _pay(commit, seen, made, lapsed, day)
             return intent
 
@@ -117,10 +122,10 @@ class FirestoreSpending:
 
     def _resettle(self, commit: Commit, intent: Intent, made: dict[str, Any], cost: int) -> None:
         where = self._day_at(intent.tenant, intent.day)
-        day, seen = self._db.get_all([where, _slice_at(where, made["holder"])])
-        its = _slice(seen, made["holder"], _begun(intent.day))
+        day, seen = self._db.get_all([where, slice_at(where, made["holder"])])
+        its = slice_of(seen, made["holder"], begun(intent.day))
         after = its.settled(made["micro_usd"], cost)
-        commit.change(seen, _slice_row(after, intent.day))
+        commit.change(seen, slice_row(after, intent.day))
         if after.granted != its.granted:
             commit.change(day, _day(_taken(day) + after.granted - its.granted, intent.day))
 
@@ -130,7 +135,7 @@ class FirestoreSpending:
     def day(self, tenant: str, now: datetime) -> DayOfMoney:
         where = self._day_at(tenant, now.astimezone(UTC).date())
         found = self._db.found(where.collection(SLICES)._query())
-        return day_of_money([_slice(one, one.id, now) for one in found], now)
+        return day_of_money([slice_of(one, one.id, now) for one in found], now)
 
     def give_back(self, now: datetime) -> None:
         for tenant, day in tuple(self._days):
@@ -141,11 +146,11 @@ class FirestoreSpending:
         where = self._day_at(tenant, day)
 
         def step(commit: Commit) -> None:
-            taken, seen = self._db.get_all([where, _slice_at(where, self._holder)])
-            mine = _slice(seen, self._holder, now)
+            taken, seen = self._db.get_all([where, slice_at(where, self._holder)])
+            mine = slice_of(seen, self._holder, now)
             if mine.rest:
                 commit.change(taken, _day(_taken(taken) - mine.rest, day))
-                commit.change(seen, _slice_row(mine.trimmed(), day))
+                commit.change(seen, slice_row(mine.trimmed(), day))
 
         self._db.settle(step)
 
@@ -158,7 +163,7 @@ class FirestoreSpending:
     def _seen(self, intent: Intent) -> _Seen:
         job, day = self._db.at(JOBS, intent.recording_id), self._day_at(intent.tenant, intent.day)
         calls = job.collection(CALLS).document(_id(intent))
-        return _Seen(*self._db.get_all([job, calls, day, _slice_at(day, self._holder)]))
+        return _Seen(*self._db.get_all([job, calls, day, slice_at(day, self._holder)]))
 
     def _day_at(self, tenant: str, day: date) -> DocumentReference:
         return self._db.at(TENANTS, tenant, DAYS, day.isoformat())
@@ -166,11 +171,7 @@ class FirestoreSpending:
 
 def _id(intent: Intent) -> str:
     """Engines may have any name; documents may not."""
-    return _digest(f"{intent.attempt}/{intent.call.task}/{intent.call.engine}")
-
-
-def _digest(told: str) -> str:
-    return sha256(told.encode()).hexdigest()[:32]
+    return digest(f"{intent.attempt}/{intent.call.task}/{intent.call.engine}")
 
 
 def _places(calls: Snapshot, call: PaidCall) -> set[int]:
@@ -205,55 +206,19 @@ def _with_call(
     }
 
 
-def _begun(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
 def _taken(day: Snapshot) -> int:
     return int(day.get("taken_micro_usd")) if day.exists else 0
 
 
 def _day(taken: int, day: date) -> dict[str, Any]:
-    """The sweep takes it when nobody asks about the bill any more."""
-    return {"taken_micro_usd": taken, "expires": _begun(day) + timedelta(days=KEPT_DAYS)}
-
-
-def _slice_at(day: DocumentReference, holder: str) -> DocumentReference:
-    """Workers may have any name; documents may not."""
-    at: DocumentReference = day.collection(SLICES).document(_digest(holder))
-    return at
-
-
-def _slice(seen: Snapshot, holder: str, now: datetime) -> Slice:
-    """The slice, or an empty one where none was taken."""
-    if not seen.exists:
-        return Slice(holder, now)
-    found = row(seen)
-    return Slice(found["holder"], from_us(found["until_us"]), found["granted"], found["spent"])
-
-
-def _slice_row(one: Slice, day: date) -> dict[str, Any]:
-    return {
-        "holder": one.holder,
-        "until_us": to_us(one.until),
-        "granted": one.granted,
-        "spent": one.spent,
-        "expires": _begun(day) + timedelta(days=KEPT_DAYS),
-    }
+    return {"taken_micro_usd": taken, "expires": expires(day)}
 
 
 def _pay(commit: Commit, seen: _Seen, made: Paid, lapsed: Sequence[Snapshot], day: date) -> None:
     """The worker's own slice, and only where more was taken the day that all share."""
-    _write(commit, seen.mine, _slice_row(made.mine, day))
+    lay(commit, seen.mine, slice_row(made.mine, day))
     for one in made.trimmed:
         [at] = [found for found in lapsed if found.get("holder") == one.holder]
-        commit.change(at, _slice_row(one, day))
+        commit.change(at, slice_row(one, day))
     if made.taken != _taken(seen.day) or not seen.day.exists:
-        _write(commit, seen.day, _day(made.taken, day))
-
-
-def _write(commit: Commit, seen: Snapshot, fields: dict[str, Any]) -> None:
-    if seen.exists:
-        commit.change(seen, fields)
-    else:
-        commit.create(seen.reference, fields)
+        lay(commit, seen.day, _day(made.taken, day))

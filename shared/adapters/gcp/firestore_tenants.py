@@ -1,16 +1,16 @@
 """Implements `Tenants` on Firestore."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 
 from google.cloud.firestore_v1 import Client
+from google.cloud.firestore_v1.base_query import FieldFilter
 
 from shared.adapters.gcp.firestore_client import Commit, Documents, possible
-from shared.adapters.gcp.firestore_rows import TENANTS, Row, ledger, row, write_ledger
+from shared.adapters.gcp.firestore_rows import ERASURES, TENANTS, Row, row
 from shared.domain.moments import from_us, to_us
 from shared.domain.recording import Ledger
-from shared.domain.tenants import Tenant, Tier
+from shared.domain.tenants import OverQuotaPolicy, Tenant, Tier
 
 
 class FirestoreTenants:
@@ -44,22 +44,22 @@ class FirestoreTenants:
     def ensure(self, tenant: str, tier: Tier, at: datetime) -> bool:
         def step(commit: Commit) -> bool:
             known = self._db.get(self._db.at(TENANTS, tenant))
-            if not known.exists:
-                commit.create(known.reference, _fields(Tenant(tenant, tier, at)))
-            return not known.exists
+            if known.exists or self._erased(tenant):
+                return False
+            commit.create(known.reference, _fields(Tenant(tenant, tier, at)))
+            return True
 
         return self._db.settle(step)
+
+    def _erased(self, tenant: str) -> bool:
+        query = self._db.all_of(ERASURES)
+        for field, value in (("tenant", tenant), ("recording_id", None)):
+            query = query.where(filter=FieldFilter(field, "==", value))
+        return bool(self._db.found(query.select([]).limit(1)))
 
     def all(self) -> list[Tenant]:
         found = self._db.found(self._db.all_of(TENANTS).order_by("__name__"))
         return [tenant_of(one.id, row(one)) for one in found]
-
-    def charge(self, tenant: str, charged: Callable[[Ledger], Ledger]) -> None:
-        def step(commit: Commit) -> None:
-            known = self._db.get(self._db.at(TENANTS, tenant))
-            write_ledger(commit, known, charged(ledger(known)))
-
-        self._db.settle(step)
 
 
 def _rules(tenant: Tenant) -> Row:
@@ -69,6 +69,7 @@ def _rules(tenant: Tenant) -> Row:
         "fallback": tenant.fallback,
         "profile": tenant.profile,
         "residency": tenant.residency,
+        "over_quota": tenant.over_quota.value,
     }
 
 
@@ -81,9 +82,14 @@ def _fields(tenant: Tenant) -> Row:
 
 
 def tenant_of(name: str, fields: Row) -> Tenant:
-    overrides = tuple(sorted(fields["overrides"].items()))
-    # Documents written before there were fallbacks, profiles or residency have no such field.
-    created, fallback = from_us(fields["created_us"]), bool(fields.get("fallback"))
-    profile: str | None = fields.get("profile")
-    stays = bool(fields.get("residency"))
-    return Tenant(name, Tier(fields["tier"]), created, overrides, fallback, profile, stays)
+    """Documents written before there were fallbacks, profiles, residency or policies lack those."""
+    return Tenant(
+        id=name,
+        tier=Tier(fields["tier"]),
+        created_at=from_us(fields["created_us"]),
+        overrides=tuple(sorted(fields["overrides"].items())),
+        fallback=bool(fields.get("fallback")),
+        profile=fields.get("profile"),
+        residency=bool(fields.get("residency")),
+        over_quota=OverQuotaPolicy(fields.get("over_quota", OverQuotaPolicy.DEFER)),
+    )
