@@ -279,5 +279,25 @@ def test_a_folder_is_removed_with_its_files_and_twice_is_once(store):
         store.results.load(FOLDER, "result.json")
 
 
+def test_files_below_a_folder_are_named_and_none_of_its_neighbours(store):
+    for folder in ("plans/acme/1", "plans/acme/1/a", "plans/acme/10", "plans/acme2/1"):
+        store.results.save(folder, {"b.json": b"{}", "a.json": b"{}"})
+
+    assert store.results.names("plans/acme2/1") == ["a.json", "b.json"]
+    assert store.results.names("plans/acme") == [
+        *("1/a.json", "1/a/a.json", "1/a/b.json", "1/b.json", "10/a.json", "10/b.json")
+    ]
+    assert store.results.names("plans/nobody") == []
+
+
+def test_a_folder_is_removed_with_all_below_it(store):
+    for folder in ("plans/acme/1", "plans/acme/2", "plans/acme2/1"):
+        store.results.save(folder, {"a.json": b"{}"})
+
+    store.results.remove("plans/acme")
+
+    assert store.results.names("plans") == ["acme2/1/a.json"]
+
+
 def test_no_results_no_folders(store):
     assert store.results.folders() == []

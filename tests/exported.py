@@ -1,0 +1,66 @@
+"""An export as its parts make it, and the world it is imported into."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from shared.adapters.embedded.file_seals import FileSeals
+from shared.domain.exports import Asked, Index, Stage
+from shared.flows import paper_chapters as papers
+from shared.flows.archive import Archive
+from shared.flows.export_plans import ExportPlans
+from shared.flows.plan_export import PlanExport
+from shared.flows.recording_chapters import RecordingChapters
+from shared.ports import Results, Seals
+
+ULIDS = (f"01ARZ3NDEKTSV4RRFFQ69G5{n:03}" for n in count())
+LATER = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+@dataclass
+class Exports:
+    """Exports of any store that has the ports."""
+
+    store: Any
+    seals: Seals
+    temporary: Results
+    at: datetime = LATER
+    plan: PlanExport = field(init=False)
+
+    def __post_init__(self):
+        s = self.store
+        chapters = {
+            Stage.PAPERS: papers.TenantPapers(s.tenants, s.api_keys, s.webhooks),
+            Stage.SEALS: papers.SealChapters(self.seals),
+            Stage.ACTIONS: papers.ActionChapters(s.actions),
+            Stage.CHAINS: papers.ChainChapters(s.chains),
+            Stage.RECORDINGS: RecordingChapters(s.recordings, s.corrections, s.uploads, s.results),
+        }
+        self.plan = PlanExport(s.tenants, chapters, ExportPlans(self.temporary), lambda: self.at)
+
+    def ask(self, tenant="acme", originals=True) -> Asked:
+        asked = Asked(f"{tenant}-{next(ULIDS)}", tenant, originals, self.at, {"earwitness": "0"})
+        self.plan.ask(asked)
+        return asked
+
+    def planned(self, asked: Asked) -> Index:
+        while (index := self.plan.go_on(asked)) is None:
+            pass
+        return index
+
+    def archive(self, asked: Asked, index: Index) -> Archive:
+        s = self.store
+        return Archive(s.recordings, s.results, s.uploads, self.plan.plans, asked, index)
+
+    def whole(self, tenant="acme", originals=True) -> bytes:
+        asked = self.ask(tenant, originals)
+        index = self.planned(asked)
+        return b"".join(self.archive(asked, index).read(0, index.size_bytes))
+
+
+def exports(store, folder) -> Exports:
+    """`folder`: an empty one, for seals and plans."""
+    from shared.adapters.embedded.file_results import FileResults
+
+    return Exports(store, FileSeals(folder / "sealed"), FileResults(folder / "plans"))
