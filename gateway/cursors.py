@@ -13,7 +13,12 @@ MAX_LENGTH = 200
 
 def cursor_after(last: Recording) -> str:
     """The cursor that continues after `last`."""
-    text = f"{last.received_at.isoformat()} {last.id}"
+    return cursor_behind(last.received_at, last.id)
+
+
+def cursor_behind(at: datetime, row_id: str) -> str:
+    """The cursor that continues after the row of this moment and id."""
+    text = f"{at.isoformat()} {row_id}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

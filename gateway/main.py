@@ -29,6 +29,7 @@ from gateway import (
     page,
     recordings,
     rendering,
+    retention,
     search,
     static,
     stream,
@@ -53,7 +54,7 @@ GRACE_S = 5
 ROUTERS = (
     *(recordings, transcripts, deliberations, corrections, audio, uploads, search, dead_letters),
     *(audit, events, erasures, exports, keys, openai_api, analyses, stream, metrics, health, page),
-    *(keeping, tenants),
+    *(keeping, retention, tenants),
 )
 SUMMARY = "Recordings in, testimony out."
 

@@ -24,7 +24,7 @@ router = APIRouter()
 #: First parts of paths with figures of their own; all others are one. Ids never get here.
 ROOMS = (
     *("recordings", "uploads", "search", "events", "dead-letters", "audio", "models", "analyses"),
-    "keys",
+    *("keys", "audit"),
 )
 #: Seconds. Accepting a recording is to take under 1 s; an audio call waits for its answer.
 BUCKETS = (0.01, 0.05, 0.2, 1.0, 3.0, 10.0, 60.0)

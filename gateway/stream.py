@@ -56,7 +56,7 @@ async def stream(line: WebSocket) -> None:
     """Sound in, hypotheses out; `docs/streaming.md` describes the messages."""
     try:
         check_origin(line.scope)
-        caller = await run_in_threadpool(_admitted, line)
+        caller = line.state.caller = await run_in_threadpool(_admitted, line)
         upstream = await _connected(line.app.state.upstream, caller.tenant or DEMO)
     except EarwitnessError as error:
         say(log, error)

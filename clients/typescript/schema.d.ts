@@ -341,6 +341,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Actions
+         * @description Actions of people and keys, newest first, with the last seal of the tenant.
+         *
+         *     Who did it, by which route, about which recording, and how it ended; never what was said.
+         */
+        get: operations["list_actions_v1_audit_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/events": {
         parameters: {
             query?: never;
@@ -666,6 +688,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/recordings/{recording_id}/extension": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Extension
+         * @description How long it is kept, why, and how far it may be extended.
+         */
+        get: operations["get_extension_v1_recordings__recording_id__extension_get"];
+        put?: never;
+        /**
+         * Extend
+         * @description Keep it at least until then, where the tenant's tier allows it.
+         *
+         *     An extension is never shortened, and asking twice is asking once.
+         */
+        post: operations["extend_v1_recordings__recording_id__extension_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recordings/{recording_id}/hold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Hold
+         * @description Let nothing of it be erased, whatever its time and whoever asks, until it is released.
+         *
+         *     The hold is on its object when this answers. One that stands stays, with its reason.
+         */
+        put: operations["hold_v1_recordings__recording_id__hold_put"];
+        post?: never;
+        /**
+         * Release
+         * @description End its hold. What is due, and an erasure that waited for this, goes within minutes.
+         */
+        delete: operations["release_v1_recordings__recording_id__hold_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -835,6 +909,21 @@ export interface components {
              * @description Estimated noise floor, dB of full scale; null for digital silence.
              */
             noise_dbfs: number | null;
+        };
+        /** AuditPage */
+        AuditPage: {
+            /**
+             * Actions
+             * @description Newest first.
+             */
+            actions: components["schemas"]["DoneAction"][];
+            /** @description The tenant's last one; null where there is none so far, and over all tenants. */
+            seal: components["schemas"]["LastSeal"] | null;
+            /**
+             * Next
+             * @description Give this as `before` for the page after this one; null on the last page.
+             */
+            next: string | null;
         };
         /**
          * By
@@ -1072,6 +1161,55 @@ export interface components {
             confidence: number | null;
         };
         /**
+         * DoneAction
+         * @description Somebody did something, or looked at something.
+         */
+        DoneAction: {
+            /** Id */
+            id: string;
+            /**
+             * Tenant
+             * @description Whose log it stands in; `_everybody` where it was about no single tenant.
+             */
+            tenant: string;
+            /**
+             * At
+             * Format: date-time
+             * @description When it was asked for.
+             */
+            at: string;
+            /**
+             * Actor
+             * @description `key:ID`, `viewer:DIGEST`, `page`, `api`, `permit` (an address for uploads) or `cli`.
+             */
+            actor: string;
+            /**
+             * Method
+             * @description GET, POST ... as asked; CLI for a command.
+             */
+            method: string;
+            /**
+             * Route
+             * @description The route's template, or the command's words: never what was filled in.
+             */
+            route: string;
+            /**
+             * Recording Id
+             * @description The recording it was about, where it was about one.
+             */
+            recording_id: string | null;
+            /**
+             * Status
+             * @description How it ended: the answer's status, or the command's exit status.
+             */
+            status: number;
+            /**
+             * Commitment
+             * @description What seals hold of it; SHA-256.
+             */
+            commitment: string;
+        };
+        /**
          * Erasure
          * @description What is erased for good, and how far that has come.
          */
@@ -1262,6 +1400,28 @@ export interface components {
              */
             status: "ok";
         };
+        /**
+         * Held
+         * @description A hold: until it is released nothing of the recording is erased.
+         */
+        Held: {
+            /**
+             * Reason
+             * @description Why it is held.
+             */
+            reason: string;
+            /**
+             * Actor
+             * @description Who said so.
+             */
+            actor: string;
+            /**
+             * At
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+        };
         /** History */
         History: {
             /**
@@ -1329,6 +1489,55 @@ export interface components {
              * @description Best first.
              */
             hits: components["schemas"]["Hit"][];
+        };
+        /**
+         * Keeping
+         * @description How long a recording is kept, and what keeps it.
+         */
+        Keeping: {
+            /**
+             * Recording Id
+             * @description Names it.
+             */
+            recording_id: string;
+            /**
+             * Tenant
+             * @description Whose it is.
+             */
+            tenant: string;
+            /**
+             * Kept Until
+             * Format: date-time
+             * @description When it may be erased: 7 days after that was announced at the soonest, never while held.
+             */
+            kept_until: string;
+            /**
+             * Announced At
+             * @description When `recording.expiring` was announced; null: not yet.
+             */
+            announced_at: string | null;
+            /**
+             * Extended Until
+             * @description What somebody asked for; `kept_until` counts it in.
+             */
+            extended_until: string | null;
+            /**
+             * May Extend
+             * @description Whether the tenant's tier allows an extension.
+             */
+            may_extend: boolean;
+            /**
+             * Latest Extension
+             * @description How far; null: without limit, or not at all.
+             */
+            latest_extension: string | null;
+            /** @description What keeps it whatever its time, or null. */
+            hold: components["schemas"]["Held"] | null;
+            /**
+             * Why
+             * @description All of it in a sentence or two.
+             */
+            why: string;
         };
         /**
          * Key
@@ -1403,6 +1612,49 @@ export interface components {
          * @enum {string}
          */
         Lane: "high" | "low";
+        /**
+         * LastSeal
+         * @description What was there at a moment, signed.
+         */
+        LastSeal: {
+            /**
+             * Number
+             * @description From 1, without gaps.
+             */
+            number: number;
+            /**
+             * At
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /**
+             * Root
+             * @description Merkle root of what was new then.
+             */
+            root: string;
+            /**
+             * Histories
+             * @description Recordings whose history went on.
+             */
+            histories: number;
+            /**
+             * Actions
+             * @description Actions that were new.
+             */
+            actions: number;
+            /**
+             * Key Id
+             * @description The key that signed.
+             */
+            key_id: string;
+            /**
+             * Digest
+             * @description SHA-256 of the whole seal, as the next one names it: keep it, and nobody can take the seal
+             *     away unseen.
+             */
+            digest: string;
+        };
         /**
          * Listed
          * @description What is known of a recording without opening its result.
@@ -2298,6 +2550,29 @@ export interface components {
             originals?: boolean;
         };
         /**
+         * WantedExtension
+         * @description Until when a recording shall be kept at least.
+         */
+        WantedExtension: {
+            /**
+             * Until
+             * Format: date-time
+             * @description Its end, if that is not later anyhow.
+             */
+            until: string;
+        };
+        /**
+         * WantedHold
+         * @description Why nothing of a recording may be erased.
+         */
+        WantedHold: {
+            /**
+             * Reason
+             * @description For whoever is to release it.
+             */
+            reason: string;
+        };
+        /**
          * Warned
          * @description Something the reader must know: what was cut, skipped or degraded.
          */
@@ -3032,6 +3307,42 @@ export interface operations {
             };
         };
     };
+    list_actions_v1_audit_get: {
+        parameters: {
+            query?: {
+                /** @description `next` of a page. */
+                before?: string | null;
+                /** @description Rows of the page. */
+                limit?: number;
+                /** @description Only this tenant's; all that the key opens if left out. */
+                tenant?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     events_v1_events_get: {
         parameters: {
             query?: never;
@@ -3617,6 +3928,142 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_extension_v1_recordings__recording_id__extension_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The recording's id. */
+                recording_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Keeping"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    extend_v1_recordings__recording_id__extension_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The recording's id. */
+                recording_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WantedExtension"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Keeping"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    hold_v1_recordings__recording_id__hold_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The recording's id. */
+                recording_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WantedHold"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Keeping"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    release_v1_recordings__recording_id__hold_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The recording's id. */
+                recording_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Keeping"];
                 };
             };
             /** @description Why the request failed. */

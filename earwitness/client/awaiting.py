@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -24,6 +25,7 @@ from earwitness.client.steps import Flow, Pause, Send
 from earwitness.client.uploading import Uploaded, upload
 from earwitness.client.wanted import wanted
 from shared.domain.api import (
+    AuditPage,
     Cause,
     CorrectedStretch,
     Corrections,
@@ -32,6 +34,7 @@ from shared.domain.api import (
     Erasure,
     HistoryLine,
     Hit,
+    Keeping,
     Key,
     Listed,
     MadeCorrection,
@@ -40,6 +43,8 @@ from shared.domain.api import (
     NewKey,
     RotatedKey,
     Rotation,
+    WantedExtension,
+    WantedHold,
 )
 from shared.domain.api_keys import Role, Scope
 from shared.domain.deliberations import Deliberations
@@ -240,6 +245,12 @@ class AsyncEarwitness:
             calls.decide(self._door, recording_id, "discard", Discarding(why=why))
         )
 
+    async def audit(
+        self, *, tenant: str | None = None, before: str | None = None, page_size: int = 50
+    ) -> AuditPage:
+        """Who did what, the newest first, with the last seal; `before` is a page's `next`."""
+        return await self._run(calls.audit(self._door, tenant, before, page_size))
+
     async def keys(self, *, tenant: str | None = None) -> list[Key]:
         """API keys, the newest first, revoked ones too."""
         return await self._run(calls.keys(self._door, tenant))
@@ -285,6 +296,40 @@ class AsyncEarwitness:
             NotFound: no key has this id.
         """
         return await self._run(calls.revoke_key(self._door, key_id))
+
+    async def keeping(self, recording_id: str) -> Keeping:
+        """How long it is kept, why, and how far it may be extended.
+
+        Raises:
+            NotFound: there is no such recording.
+        """
+        return await self._run(calls.keeping(self._door, recording_id))
+
+    async def extend(self, recording_id: str, until: datetime) -> Keeping:
+        """Keep it at least until then (with a time zone), where its tenant's tier allows that.
+
+        An extension is never shortened, and asking twice is asking once.
+
+        Raises:
+            ExtensionRefused: the tier does not keep it so long. NotFound: no such recording.
+        """
+        return await self._run(calls.extend(self._door, recording_id, WantedExtension(until=until)))
+
+    async def hold(self, recording_id: str, reason: str) -> Keeping:
+        """Let nothing of it be erased until it is released; a hold that stands stays.
+
+        Raises:
+            NotFound: there is no such recording.
+        """
+        return await self._run(calls.hold(self._door, recording_id, WantedHold(reason=reason)))
+
+    async def release(self, recording_id: str) -> Keeping:
+        """End its hold. What is due goes within minutes.
+
+        Raises:
+            NotFound: there is no such recording.
+        """
+        return await self._run(calls.release(self._door, recording_id))
 
     async def erase(self, recording_id: str) -> Erasure:
         """Erase a recording for good, with every other generation of its object.

@@ -13,6 +13,7 @@ from earwitness.client.errors import NotUnderstood, WaitedTooLong, failure, was_
 from earwitness.client.patience import Patience, Tries
 from earwitness.client.steps import Flow, Pause, Send, sent
 from shared.domain.api import (
+    AuditPage,
     Cause,
     Causes,
     Corrections,
@@ -23,6 +24,7 @@ from shared.domain.api import (
     HistoryLine,
     Hit,
     Hits,
+    Keeping,
     Key,
     Keys,
     Listed,
@@ -33,6 +35,8 @@ from shared.domain.api import (
     RecordingPage,
     RotatedKey,
     Rotation,
+    WantedExtension,
+    WantedHold,
 )
 from shared.domain.deliberations import Deliberations
 from shared.domain.result import Result
@@ -193,6 +197,11 @@ def decide(door: Door, recording_id: str, verb: str, told: BaseModel | None = No
     return understood(Listed, answer)
 
 
+def audit(door: Door, tenant: str | None, before: str | None, limit: int) -> Flow[AuditPage]:
+    asked = {"tenant": tenant, "before": before, "limit": limit}
+    return understood(AuditPage, (yield from door.ask("GET", "/v1/audit", params=asked)))
+
+
 def keys(door: Door, tenant: str | None) -> Flow[list[Key]]:
     answer = yield from door.ask("GET", "/v1/keys", params={"tenant": tenant})
     return understood(Keys, answer).keys
@@ -214,6 +223,24 @@ def rotate_key(door: Door, key_id: str, told: Rotation) -> Flow[RotatedKey]:
 def revoke_key(door: Door, key_id: str) -> Flow[Key]:
     path = f"/v1/keys/{quote(key_id, safe='')}"
     return understood(Key, (yield from door.ask("DELETE", path)))
+
+
+def keeping(door: Door, recording_id: str) -> Flow[Keeping]:
+    return understood(Keeping, (yield from door.ask("GET", _path(recording_id, "/extension"))))
+
+
+def extend(door: Door, recording_id: str, told: WantedExtension) -> Flow[Keeping]:
+    path = _path(recording_id, "/extension")
+    return understood(Keeping, (yield from door.ask("POST", path, told=told)))
+
+
+def hold(door: Door, recording_id: str, told: WantedHold) -> Flow[Keeping]:
+    path = _path(recording_id, "/hold")
+    return understood(Keeping, (yield from door.ask("PUT", path, told=told)))
+
+
+def release(door: Door, recording_id: str) -> Flow[Keeping]:
+    return understood(Keeping, (yield from door.ask("DELETE", _path(recording_id, "/hold"))))
 
 
 def erase(door: Door, recording_id: str) -> Flow[Erasure]:

@@ -29,6 +29,7 @@ from shared.domain.lanes import Lane
 from shared.domain.names import MAX_NAME_BYTES, TENANT
 from shared.domain.questions import MAX_QUESTIONS, checked
 from shared.domain.result import Fault, Subject
+from shared.domain.retention import MAX_REASON
 from shared.domain.states import State
 from shared.domain.tenants import DEMO, Tier
 from shared.errors import InvalidWish
@@ -421,6 +422,57 @@ class CorrectedStretch(BaseModel):
         return self
 
 
+class DoneAction(_Described):
+    """Somebody did something, or looked at something."""
+
+    id: str
+    tenant: str
+    """Whose log it stands in; `_everybody` where it was about no single tenant."""
+    at: AwareDatetime
+    """When it was asked for."""
+    actor: str
+    """`key:ID`, `viewer:DIGEST`, `page`, `api`, `permit` (an address for uploads) or `cli`."""
+    method: str
+    """GET, POST ... as asked; CLI for a command."""
+    route: str
+    """The route's template, or the command's words: never what was filled in."""
+    recording_id: str | None
+    """The recording it was about, where it was about one."""
+    status: int
+    """How it ended: the answer's status, or the command's exit status."""
+    commitment: str
+    """What seals hold of it; SHA-256."""
+
+
+class LastSeal(_Described):
+    """What was there at a moment, signed."""
+
+    number: int = Field(ge=1)
+    """From 1, without gaps."""
+    at: AwareDatetime
+    """When."""
+    root: str
+    """Merkle root of what was new then."""
+    histories: int
+    """Recordings whose history went on."""
+    actions: int
+    """Actions that were new."""
+    key_id: str
+    """The key that signed."""
+    digest: str
+    """SHA-256 of the whole seal, as the next one names it: keep it, and nobody can take the seal
+    away unseen."""
+
+
+class AuditPage(_Described):
+    actions: list[DoneAction]
+    """Newest first."""
+    seal: LastSeal | None
+    """The tenant's last one; null where there is none so far, and over all tenants."""
+    next: str | None
+    """Give this as `before` for the page after this one; null on the last page."""
+
+
 class NewCorrection(BaseModel):
     """What a person says was said: either some stretches, or the whole text."""
 
@@ -521,6 +573,58 @@ class Erasure(_Described):
     """When every store was listed and had nothing of it any more."""
     receipt: dict[str, Any] | None
     """The signed receipt, once it is done; `earwitness receipt verify` checks it."""
+
+
+class WantedExtension(BaseModel):
+    """Until when a recording shall be kept at least."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    until: AwareDatetime
+    """Its end, if that is not later anyhow."""
+
+
+class WantedHold(BaseModel):
+    """Why nothing of a recording may be erased."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    reason: str = Field(min_length=1, max_length=MAX_REASON)
+    """For whoever is to release it."""
+
+
+class Held(_Described):
+    """A hold: until it is released nothing of the recording is erased."""
+
+    reason: str
+    """Why it is held."""
+    actor: str
+    """Who said so."""
+    at: AwareDatetime
+    """When."""
+
+
+class Keeping(_Described):
+    """How long a recording is kept, and what keeps it."""
+
+    recording_id: str
+    """Names it."""
+    tenant: str
+    """Whose it is."""
+    kept_until: AwareDatetime
+    """When it may be erased: 7 days after that was announced at the soonest, never while held."""
+    announced_at: AwareDatetime | None
+    """When `recording.expiring` was announced; null: not yet."""
+    extended_until: AwareDatetime | None
+    """What somebody asked for; `kept_until` counts it in."""
+    may_extend: bool
+    """Whether the tenant's tier allows an extension."""
+    latest_extension: AwareDatetime | None
+    """How far; null: without limit, or not at all."""
+    hold: Held | None
+    """What keeps it whatever its time, or null."""
+    why: str
+    """All of it in a sentence or two."""
 
 
 class WantedExport(BaseModel):

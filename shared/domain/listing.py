@@ -10,9 +10,13 @@ from shared.domain.api import Attempt as AttemptLine
 from shared.domain.api import Cause, Causes, DeadLetter, History, HistoryLine, Key, Listed
 from shared.domain.api_keys import OPERATOR, WRITER, ApiKey, Grant
 from shared.domain.attempts import Attempt, attempts, discarding
+from shared.domain.audit import Action, Kind, Seal
 from shared.domain.recording import Deaths, Moved, Recording
 from shared.domain.result import Fault
+from shared.domain.retention import latest_extension, reason_kept
+from shared.domain.tenants import Tenant
 from shared.domain.testimony import subject
+from shared.errors import ExtensionRefused
 
 
 def listed(known: Recording) -> Listed:
@@ -110,4 +114,53 @@ def erasure_told(erasure: erasures.Erasure) -> api.Erasure:
         asked_at=erasure.asked_at,
         erased_at=erasure.erased_at,
         receipt=json.loads(erasure.receipt) if erasure.receipt else None,
+    )
+
+
+def kept_told(known: Recording, tenant: Tenant) -> api.Keeping:
+    """How long it is kept, as the API tells it."""
+    may_extend, latest = True, None
+    try:
+        latest = latest_extension(known, tenant.rules)
+    except ExtensionRefused:
+        may_extend = False
+    hold = known.hold
+    return api.Keeping(
+        recording_id=known.id,
+        tenant=known.tenant,
+        kept_until=known.kept_until,
+        announced_at=known.announced_at,
+        extended_until=known.extended_until,
+        may_extend=may_extend,
+        latest_extension=latest,
+        hold=api.Held(reason=hold.reason, actor=hold.actor, at=hold.at) if hold else None,
+        why=reason_kept(known, tenant),
+    )
+
+
+def acted(action: Action) -> api.DoneAction:
+    """An action as the API tells it; its salt stays here."""
+    return api.DoneAction(
+        id=action.id,
+        tenant=action.tenant,
+        at=action.at,
+        actor=action.actor,
+        method=action.method,
+        route=action.route,
+        recording_id=action.recording_id,
+        status=action.status,
+        commitment=action.commitment,
+    )
+
+
+def sealed(seal: Seal, digest: str) -> api.LastSeal:
+    """A seal as the API tells it; `digest` is that of the whole."""
+    return api.LastSeal(
+        number=seal.number,
+        at=seal.at,
+        root=seal.root,
+        histories=seal.count(Kind.HISTORY),
+        actions=seal.count(Kind.ACTION),
+        key_id=seal.key_id,
+        digest=digest,
     )

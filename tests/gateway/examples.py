@@ -66,11 +66,20 @@ EXAMPLES: dict[str, Example] = {
         W, 201, ONE, body={"base": 0, "text": "So it was."}
     ),
     "get /v1/recordings/{recording_id}/audio": Example(R, names=ONE),
+    "get /v1/recordings/{recording_id}/extension": Example(R, names=ONE),
+    "post /v1/recordings/{recording_id}/extension": Example(
+        W, names=ONE, body={"until": "2027-01-31T00:00:00Z"}
+    ),
+    "put /v1/recordings/{recording_id}/hold": Example(
+        Scope.HOLD, names=ONE, body={"reason": "a lawsuit"}
+    ),
+    "delete /v1/recordings/{recording_id}/hold": Example(Scope.HOLD, names=ONE),
     "post /v1/uploads": Example(W, 201, body={"name": "a", "size": 1}),
     "get /v1/uploads/{tenant}/{key}": Example(R, 404, KEY_OF_UPLOAD),
     "post /v1/uploads/{tenant}/{key}": Example(None, 403, KEY_OF_UPLOAD),
     "put /v1/uploads/{tenant}/{key}": Example(None, 403, KEY_OF_UPLOAD),
     "get /v1/search": Example(R, query="q=witness"),
+    "get /v1/audit": Example(Scope.AUDIT),
     "get /v1/dead-letters": Example(R),
     "get /v1/dead-letters/causes": Example(Scope.EVERYBODY),
     "get /v1/dead-letters/{recording_id}": Example(R, names=LETTER),

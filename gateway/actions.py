@@ -1,0 +1,121 @@
+"""Who did what, and who looked at what: kept after each answer, and shown at `/v1/audit`.
+
+An action says who, when, by which route, about which recording, and how it ended. It never says
+what was asked or answered: no names, no words searched for, no bodies. Requests that nobody was let
+in with are not here: whoever has no key could fill the log.
+"""
+
+import logging
+import secrets
+from datetime import datetime
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.callers import API, Caller
+from gateway.erasures import actor
+from shared.domain.audit import EVERYBODY, SALT_BYTES, Action, acted
+from shared.domain.names import TENANT
+from shared.domain.recording import Recording
+from shared.errors import EarwitnessError
+from shared.logs import say
+from shared.wiring import Parts
+
+log = logging.getLogger("earwitness.gateway")
+
+#: Looks at what holds nothing that was said: lists, counts, states of our own machinery. They come
+#: again and again while a page is open. Every other look is kept, and every change.
+PLAIN = frozenset(
+    {
+        "/",
+        "/dead-letters",
+        "/fragments/recordings",
+        "/healthz",
+        "/metrics",
+        "/openapi.json",
+        "/v1/audit",
+        "/v1/dead-letters",
+        "/v1/dead-letters/causes",
+        "/v1/events",
+        "/v1/keys",
+        "/v1/models",
+        "/v1/models/{model}",
+        "/v1/recordings",
+        "/v1/uploads/{tenant}/{key}",
+    }
+)
+LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
+#: Who sends an upload: the address itself is the right to.
+PERMIT = "permit"
+FAILED, SWITCHED = 500, 101
+_STATUS = {"http.response.start", "websocket.http.response.start"}
+
+
+class Logged:
+    """Middleware, behind the one that finds out who asks.
+
+    The answer does not wait for it, and a log that cannot be written takes none back: then the
+    error is said, with its route. It costs one small commit a request.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        status = FAILED
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] in _STATUS:
+                status = int(message["status"])
+            if message["type"] == "websocket.accept":
+                status = SWITCHED
+            await send(message)
+
+        begun = scope["app"].state.parts.now()
+        try:
+            await self._app(scope, receive, sent)
+        finally:
+            action = _action(scope, begun, status)
+            if action is not None:
+                await run_in_threadpool(_keep, scope["app"].state.parts, action)
+
+
+def _keep(parts: Parts, action: Action) -> None:
+    try:
+        parts.actions.append(action)
+    except EarwitnessError as error:
+        say(log, error, unlogged=f"{action.method} {action.route}")
+
+
+def _action(scope: Scope, at: datetime, status: int) -> Action | None:
+    """What is kept of an exchange; None of one that nobody was let in with, or that is PLAIN."""
+    state: dict[str, Any] = scope.get("state", {})
+    route, method = getattr(scope.get("route"), "path", None), scope.get("method", "WEBSOCKET")
+    who: Caller | None = state.get("caller")
+    if route is None or who is None or (method in LOOKING and route in PLAIN):
+        return None
+    known: Recording | None = state.get("about")
+    tenant, one = (known.tenant, known.id) if known else (_tenant(scope, who), None)
+    entropy = secrets.token_bytes(2 * SALT_BYTES)
+    return acted(tenant, at, _actor(scope, who), (method, route), one, status, entropy)
+
+
+def _tenant(scope: Scope, who: Caller) -> str:
+    """Whose log it belongs in: the key's, the one that was asked for, or everybody's."""
+    asked = scope["path_params"].get("tenant") or HTTPConnection(scope).query_params.get("tenant")
+    named = asked if asked and TENANT.fullmatch(asked) else None
+    return who.tenant or named or EVERYBODY
+
+
+def _actor(scope: Scope, who: Caller) -> str:
+    if who.key is None and "key" in scope["path_params"] and scope.get("method") != "GET":
+        return PERMIT
+    if who.key is None and who.viewer is None and not scope["path"].startswith(API):
+        return "page"
+    return actor(who)
