@@ -1,30 +1,27 @@
 """The page: server-rendered, kept fresh by fragments, the same data as the API."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.templating import Jinja2Templates
 
 from gateway import wording
 from gateway.dead_letters import DEFAULT_DAYS
 from gateway.dependencies import OneRecording, Wired
+from gateway.keeping import keeping
 from gateway.recordings import DEFAULT_LIMIT, Before, page_of
+from gateway.rendering import render
 from gateway.search import Words, passages
 from gateway.timeline import lanes, ticks
-from shared.domain.attempts import LETTERS_KEPT_DAYS, MAX_WHY, attempts, discarding
+from shared.domain.attempts import attempts, discarding
 from shared.domain.corrected import Passage, corrected
-from shared.domain.corrections import MAX_TEXT, Correction
+from shared.domain.corrections import Correction
 from shared.domain.listing import days_back
 from shared.domain.names import TENANT
 from shared.domain.recording import Recording
 from shared.domain.result import Result, read
-from shared.domain.retry import MAX_ATTEMPTS
 from shared.domain.states import State
 from shared.flows.correct import length_s
-from shared.settings import Settings
 from shared.wiring import Parts
 
 router = APIRouter(include_in_schema=False)
@@ -36,30 +33,6 @@ StateFilter = Annotated[State | Literal[""], Query()]
 #: Which passage is being corrected, where no script opens the form in place.
 Nth = Annotated[int | None, Query(ge=0)]
 TenantFilter = Annotated[str, Query(pattern=f"^({TENANT.pattern})?$")]
-
-
-def templates(settings: Settings, token: str) -> Jinja2Templates:
-    """The templates, everything in them escaped, with the words they use."""
-    env = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    env.filters.update(wording.FILTERS)
-    env.globals.update(
-        page_token=token,
-        unsandboxed=settings.allow_unsandboxed,
-        looks=wording.LOOKS,
-        phases=wording.PHASES,
-        max_attempts=MAX_ATTEMPTS,
-        max_why=MAX_WHY,
-        max_text=MAX_TEXT,
-        letters_kept_days=LETTERS_KEPT_DAYS,
-        State=State,
-    )
-    return Jinja2Templates(env=env)
 
 
 @router.get("/")
@@ -75,7 +48,7 @@ def home(
     shown = _list(parts, state, tenant, before)
     found = passages(parts, tenant or None, q, MAX_HITS) if q else []
     tenants = [t.id for t in parts.tenants.all()]
-    return _render(request, "home.html", {**shown, "q": q, "found": found, "tenants": tenants})
+    return render(request, "home.html", {**shown, "q": q, "found": found, "tenants": tenants})
 
 
 @router.get("/fragments/recordings")
@@ -87,7 +60,7 @@ def list_fragment(
     before: Before = None,
 ) -> Response:
     """The list alone, to be put in place of an older one."""
-    return _render(request, "_list.html", _list(parts, state, tenant, before))
+    return render(request, "_list.html", _list(parts, state, tenant, before))
 
 
 def _list(
@@ -111,7 +84,7 @@ def dead_letters_page(request: Request, parts: Wired, tenant: TenantFilter = "")
     """What waits for a decision, and what jobs have died of."""
     shown = {"letters": parts.jobs.dead(tenant or None), "tenant": tenant, "days": DEFAULT_DAYS}
     causes = parts.jobs.causes(days_back(DEFAULT_DAYS, parts.now()))
-    return _render(request, "dead_letters.html", {**shown, "causes": causes})
+    return render(request, "dead_letters.html", {**shown, "causes": causes})
 
 
 @router.get("/recordings/{recording_id}")
@@ -119,13 +92,13 @@ def recording_page(
     request: Request, known: OneRecording, parts: Wired, correcting: Nth = None
 ) -> Response:
     """One recording: player, transcript, sounds, decisions, history."""
-    return _render(request, "recording.html", _one(parts, known) | {"correcting": correcting})
+    return render(request, "recording.html", _one(parts, known) | {"correcting": correcting})
 
 
 @router.get("/fragments/recordings/{recording_id}")
 def recording_fragment(request: Request, known: OneRecording, parts: Wired) -> Response:
     """What changes on a recording's page while it is worked on."""
-    return _render(request, "_recording.html", _one(parts, known) | {"correcting": None})
+    return render(request, "_recording.html", _one(parts, known) | {"correcting": None})
 
 
 def _one(parts: Parts, known: Recording) -> dict[str, Any]:
@@ -135,6 +108,7 @@ def _one(parts: Parts, known: Recording) -> dict[str, Any]:
     made = parts.corrections.of(known.id) if result and result.transcript else []
     return {
         "known": known,
+        "kept": keeping(parts, known),
         "result": result,
         "passages": _passages(known, result, made),
         "version": len(made),
@@ -158,8 +132,3 @@ def _result(parts: Parts, known: Recording) -> Result | None:
     if known.result is None:
         return None
     return read(parts.results.load(known.result, "result.json"))
-
-
-def _render(request: Request, name: str, context: dict[str, Any]) -> Response:
-    rendered: Jinja2Templates = request.app.state.templates
-    return rendered.TemplateResponse(request, name, context)

@@ -79,9 +79,8 @@ class Filled:
             content_type=content_type,
             received_at=self.at,
             updated_at=self.at,
-            kept_until=self.at + timedelta(days=30),
             path=path if shown is None else shown,
-            **changes,
+            **{"kept_until": self.at + timedelta(days=30)} | changes,
         )
 
     def rejected(self, path="note.txt", code="not_audio", message="The file holds no audio.", **c):
