@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from shared.domain.permits import kept
 from shared.domain.recording import UploadedObject
+from shared.domain.webhooks import Happening
 from shared.errors import InvalidEvent
 
 #: int64 in the protocol.
@@ -69,6 +70,35 @@ def published_message(event: CloudEvent) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise InvalidEvent("The message is no JSON object.")
     return body
+
+
+#: What may stand in a header and before a full stop. Source: Standard Webhooks 1.0.0, "Signature
+#: scheme": an id has no full stop.
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+
+
+class Announcement(Struct):
+    """A message of `recording-events` (`shared.domain.messages`), as far as it is passed on."""
+
+    event_id: Name
+    type: Annotated[str, Meta(pattern=r"^recording\.[a-z_]{1,40}$")]
+    recording_id: Name
+    tenant: Name
+    at: Annotated[datetime, Meta(tz=True)]
+    seq: Count
+
+
+def happening(event: CloudEvent) -> Happening:
+    """The announcement of a `messagePublished` event of `recording-events`.
+
+    Raises:
+        InvalidEvent: not such an event. Repeating will not help.
+    """
+    try:
+        told = msgspec.convert(published_message(event), Announcement)
+    except msgspec.ValidationError as error:
+        raise InvalidEvent("This is no announcement: a field is missing or odd.") from error
+    return Happening(**msgspec.structs.asdict(told))
 
 
 def ticks_for(event: CloudEvent, function: str) -> bool:

@@ -5,7 +5,9 @@ import gc
 # Next to nothing of what a start makes is garbage, and looking for it is a tenth of the start (P8).
 gc.disable()
 
+from functions.deliver import deliver
 from functions.envelope import settle_refusals
+from functions.on_announcement import on_announcement
 from functions.on_audio_uploaded import on_audio_uploaded
 from functions.on_job_dead import on_job_dead
 from functions.reconcile import reconcile
@@ -13,7 +15,15 @@ from functions.retire import retire
 from functions.seal import seal
 from shared import logs, wiring
 
-__all__ = ["on_audio_uploaded", "on_job_dead", "reconcile", "retire", "seal"]
+__all__ = [
+    "deliver",
+    "on_announcement",
+    "on_audio_uploaded",
+    "on_job_dead",
+    "reconcile",
+    "retire",
+    "seal",
+]
 
 logs.set_up()
 settle_refusals()

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("earwitness.child")
 
 HOST = "127.0.0.1"
-#: As many events as `local/storage_events.py` has on their way, and two for ticks and letters.
-FUNCTION_THREADS = 10
+#: As many events as `local/storage_events.py` (8) and `local/announcements.py` (4) have on their
+#: way, one for letters, and one for each function that listens to ticks.
+FUNCTION_THREADS = 18
 
 
 def functions(port: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from local.announcements import AnnouncementEvents, announcement_push
 from local.broker import PUSH_TIMEOUT_S, Broker, Subscription, event_push, ticket_push
 from local.herald import News, Unread
 from local.inbox import SeenDrops
@@ -39,6 +40,7 @@ class Embedded:
         self._events = StorageEvents(
             SqliteUploads(self._db, settings.home), self._db, upload_push(self._event_posts)
         )
+        self._announced = AnnouncementEvents(self._db, announcement_push(self._event_posts, clock))
         self._ticks = Ticks(into_broker(self._broker, listeners()))
 
     @property
@@ -53,6 +55,7 @@ class Embedded:
 
     def carry(self) -> None:
         self._events.start()
+        self._announced.start()
         self._ticks.start()
 
     def news(self) -> News:
@@ -67,13 +70,16 @@ class Embedded:
         if name == FUNCTIONS:
             self._broker.hurry(Topic.JOBS_DEAD.value, *map(topic_of, listeners()))
             self._events.hurry()
+            self._announced.hurry()
 
     def halt(self) -> None:
         self._ticks.stop()
+        self._announced.ask_to_stop()
         self._events.stop()
         self._broker.stop()
         self._ticket_posts.close()
         self._event_posts.close()
+        self._announced.stop()
 
     def close(self) -> None:
         """Everything stays where it is."""

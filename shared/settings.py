@@ -415,6 +415,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             " refused, and with any of them keys are asked for."
         ),
     ] = field(default_factory=list)
+    webhooks_private: Annotated[
+        bool,
+        Meta(
+            description="Webhooks may be at this machine's own and its network's private addresses,"
+            " and there over http. For trying things out on one machine; refused in the cloud."
+        ),
+    ] = False
     push_keys: Annotated[
         str,
         Meta(description="JSON Web Key Set that verifies push tokens: an https URL or a file."),
@@ -483,7 +490,7 @@ def _unfit(values: Mapping[str, Any]) -> list[str]:
     if backend is Backend.GCP:
         missing = [name for name in NEEDED_IN_CLOUD if not values.get(name)]
         unset = [f"{PREFIX}{name.upper()} is not set; the backend gcp needs it" for name in missing]
-        return unset + _open_to_all(values)
+        return unset + _open_to_all(values) + _open_inside(values)
     if "K_SERVICE" in os.environ and backend is Backend.EMBEDDED:
         # It would silently write into the container's memory.
         return [f"{PREFIX}BACKEND is not gcp and this is Cloud Run; set it to gcp"]
@@ -505,6 +512,13 @@ def _open_to_all(values: Mapping[str, Any]) -> list[str]:
     """A gateway on Cloud Run has no loopback address that keeps strangers out."""
     if "K_SERVICE" in os.environ and values.get("keys_required") is False:
         return [f"{PREFIX}KEYS_REQUIRED is false and this is Cloud Run; leave it unset"]
+    return []
+
+
+def _open_inside(values: Mapping[str, Any]) -> list[str]:
+    """In the cloud a tenant's URL would lead to what only our own identity may reach."""
+    if values.get("webhooks_private"):
+        return [f"{PREFIX}WEBHOOKS_PRIVATE is true and the backend is gcp; leave it unset"]
     return []
 
 

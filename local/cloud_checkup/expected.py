@@ -14,9 +14,19 @@ PUBSUB = "pubsub agent"  #: service-NUMBER@gcp-sa-pubsub, Google's own
 STORAGE = "storage agent"  #: service-NUMBER@gs-project-accounts
 IAP = "iap agent"  #: service-NUMBER@gcp-sa-iap
 
-FUNCTIONS = ("on_audio_uploaded", "on_job_dead", "reconcile", "retire")
+FUNCTIONS = (
+    "deliver",
+    "on_announcement",
+    "on_audio_uploaded",
+    "on_job_dead",
+    "reconcile",
+    "retire",
+    "seal",
+)
 #: What drains an outbox: after an intake, a mending, an announcement, a hearing, a replay.
 PUBLISHERS = ("gateway", "on_audio_uploaded", "reconcile", "retire", "service")
+#: What reads and writes the store: those, whoever tells webhooks, and who seals.
+KEEPERS = (*PUBLISHERS, "deliver", "on_announcement", "seal")
 
 
 class On(StrEnum):
@@ -44,7 +54,7 @@ class Grant:
 
 
 def _on_project() -> Iterator[Grant]:
-    for who in PUBLISHERS:
+    for who in KEEPERS:
         yield Grant(who, "roles/datastore.user", On.PROJECT)
     # The gateway sends no spans of its own.
     for who in ("service", *FUNCTIONS):
@@ -62,6 +72,10 @@ def _on_buckets() -> Iterator[Grant]:
         yield Grant(who, "roles/storage.objectUser", On.BUCKET, "results")
     yield Grant("gateway", "roles/storage.objectViewer", On.BUCKET, "results")
     yield Grant("service", "roles/storage.objectViewer", On.BUCKET, "weights")
+    # Who seals can neither replace nor delete a seal, and nobody else writes there at all.
+    yield Grant("seal", "roles/storage.objectCreator", On.BUCKET, "audit")
+    for who in ("gateway", "seal"):
+        yield Grant(who, "roles/storage.objectViewer", On.BUCKET, "audit")
 
 
 def _on_messages() -> Iterator[Grant]:

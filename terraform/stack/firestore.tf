@@ -101,7 +101,7 @@ resource "google_firestore_field" "field" {
 
 # Firestore's roles are the project's; the condition makes each the right to this one database.
 resource "google_project_iam_member" "firestore" {
-  for_each = toset(["gateway", "on_audio_uploaded", "reconcile", "retire", "service"])
+  for_each = toset(["deliver", "gateway", "on_announcement", "on_audio_uploaded", "reconcile", "retire", "seal", "service"])
 
   project = var.project
   role    = "roles/datastore.user"

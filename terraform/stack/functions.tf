@@ -9,9 +9,14 @@ locals {
     # A burst of uploads wants many, one file each.
     on_audio_uploaded = { max_instances = 20, memory_mb = 512, timeout_s = 60 }
     on_job_dead       = { max_instances = 2, memory_mb = 512, timeout_s = 60 }
+    # Each waits up to 20 s for somebody else's server.
+    on_announcement = { max_instances = 10, memory_mb = 512, timeout_s = 60 }
+    # A tick takes no new batch after 40 s, and a batch at most 50.
+    deliver = { max_instances = 1, memory_mb = 512, timeout_s = 120 }
     # Ticks come one after the other; what a tick may look at is bounded so that it ends before the next.
     reconcile = { max_instances = 1, memory_mb = 512, timeout_s = 300 }
     retire    = { max_instances = 1, memory_mb = 512, timeout_s = 300 }
+    seal      = { max_instances = 1, memory_mb = 512, timeout_s = 300 }
   }
 
   # What one is told beside what all are.

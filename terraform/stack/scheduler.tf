@@ -2,7 +2,7 @@
 
 locals {
   # In the syntax of cron, in UTC. A function that listens and is not here ends the plan.
-  schedules = { reconcile = "* * * * *", retire = "* * * * *" }
+  schedules = { deliver = "* * * * *", reconcile = "* * * * *", retire = "* * * * *", seal = "* * * * *" }
   scheduled = { for name, one in local.listed : name => one if try(one.trigger.topic, "") == "ticks" }
 }
 

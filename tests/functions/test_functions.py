@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 from functions_framework import create_app
+from standardwebhooks import Webhook
 
 import functions.main as source
 from shared import wiring
 from shared.domain.states import State
 from shared.domain.tenants import Tier
 from tests.broker import RecordingBroker
+from tests.builders import NOW, webhook
+from tests.endpoints import Endpoint, answers
 from tests.sounds import silence_wav
 
 
@@ -300,6 +303,101 @@ def test_a_dead_letter_is_one_error_in_the_log(function, parts, caplog):
     assert answer.status_code == 200
     [record] = [r for r in caplog.records if r.name == "earwitness.dead"]
     assert (record.levelname, record.recording_id) == ("ERROR", "r1")
+
+
+def announced(n=1, **changes):
+    body = {
+        "v": 1,
+        "event_id": f"{n:032x}",
+        "type": "recording.done",
+        "recording_id": f"rec{n:05d}",
+        "tenant": "acme",
+        "at": NOW.isoformat(),
+        "seq": 3,
+        "path": "a name that is nobody's business",
+    }
+    return published(body | changes)
+
+
+def told_to(parts, endpoint):
+    hook = webhook(url=endpoint.url())
+    parts.webhooks.add(hook)
+    return hook
+
+
+@pytest.fixture
+def house(parts, monkeypatch):
+    """Endpoints on this machine may be told."""
+    monkeypatch.setenv("EARWITNESS_WEBHOOKS_PRIVATE", "true")
+    wiring.from_environment.cache_clear()
+    wiring.deliver_from_environment.cache_clear()
+    yield
+    wiring.deliver_from_environment.cache_clear()
+
+
+def test_what_is_announced_arrives_signed_and_once(function, parts, house):
+    with Endpoint() as endpoint:
+        hook = told_to(parts, endpoint)
+        post = function("on_announcement").post
+
+        codes = [post("/", **announced()).status_code for _ in range(3)]
+
+        _, headers, body = endpoint.take()
+        assert endpoint.requests.empty()
+    told = Webhook(hook.secret).verify(body, headers)
+    assert codes == [200] * 3
+    assert told["data"]["recording_id"] == "rec00001"
+    assert b"nobody's business" not in body
+
+
+def test_what_did_not_arrive_arrives_by_a_tick(function, parts, house):
+    with Endpoint(said=[answers(500)]) as endpoint:
+        hook = told_to(parts, endpoint)
+        told = function("on_announcement").post("/", **announced())
+        parts.deliveries.replay(hook.id, f"{1:032x}", parts.now())  # it is due now
+
+        other = function("deliver").post("/", **published({}, function="reconcile"))
+        tick = function("deliver").post("/", **published({}, function="deliver"))
+
+        ids = {endpoint.take()[1]["webhook-id"] for _ in range(2)}
+    [kept] = parts.deliveries.page(tenant="acme")
+    assert [a.status_code for a in (told, other, tick)] == [200] * 3
+    assert (ids, [a.status for a in kept.attempts]) == ({f"{1:032x}"}, [500, 204])
+
+
+def test_nobody_inside_is_told_unless_it_is_wished(function, parts):
+    wiring.deliver_from_environment.cache_clear()
+    with Endpoint() as endpoint:
+        hook = told_to(parts, endpoint)
+
+        answer = function("on_announcement").post("/", **announced())
+
+        assert endpoint.requests.empty()
+    [attempt] = parts.deliveries.get(hook.id, f"{1:032x}").attempts
+    assert (answer.status_code, attempt.fault) == (200, "address_refused")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"event_id": "a.b"},
+        {"event_id": ""},
+        {"event_id": 5},
+        {"type": "recording."},
+        {"type": "other.done"},
+        {"tenant": "a/b"},
+        {"recording_id": None},
+        {"at": "2026-03-01T12:00:00"},
+        {"seq": -1},
+        {"seq": "3"},
+    ],
+    ids=ascii,
+)
+def test_an_announcement_that_is_none_is_settled(function, parts, caplog, changes):
+    answer = function("on_announcement").post("/", **announced(**changes))
+
+    assert answer.status_code == 200
+    assert complaints(caplog) == ["invalid_event"]
 
 
 def coded(text):

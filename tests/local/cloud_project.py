@@ -32,7 +32,15 @@ TOPICS = (
     *("lane-high", "lane-low", "jobs-dead", "recording-events", "inference-metrics"),
     *("ticks", "undelivered", "upload-arrivals"),
 )
-FUNCTIONS = ("on_audio_uploaded", "on_job_dead", "reconcile", "retire")
+FUNCTIONS = (
+    "deliver",
+    "on_announcement",
+    "on_audio_uploaded",
+    "on_job_dead",
+    "reconcile",
+    "retire",
+    "seal",
+)
 #: Entries on a page of a list; every list here has more.
 PAGE = 2
 APIS = (
@@ -45,6 +53,7 @@ SETTINGS = {
     "project": PROJECT,
     "uploads_bucket": f"{PROJECT}-ew-uploads",
     "results_bucket": f"{PROJECT}-ew-results",
+    "audit_bucket": f"{PROJECT}-ew-audit",
     "firestore_database": "ew-store",
     "topic_prefix": "ew-",
     "arrivals_subscription": "ew-upload-arrivals",
@@ -321,7 +330,9 @@ def pushed(status):
 
 def who_may_what():
     """As terraform/ grants it, beside what Google grants itself."""
-    at_work = [member(who) for who in ("gateway", "on_audio_uploaded", "reconcile", "retire", "service")]
+    publishers = ("gateway", "on_audio_uploaded", "reconcile", "retire", "service")
+    at_work = [member(who) for who in publishers]
+    keepers = [*at_work, *(member(who) for who in ("deliver", "on_announcement", "seal"))]
     traced = [member(who) for who in ("service", *FUNCTIONS)]
     only = {"title": "ew-store only", "expression": f'resource.name == "{STORE}"'}
     project = policy(
@@ -331,7 +342,7 @@ def who_may_what():
         ("roles/owner", ["user:somebody@example.com"]),
         ("roles/editor", [f"serviceAccount:{NUMBER}-compute@developer.gserviceaccount.com"]),
     )
-    project["bindings"] += policy(("roles/datastore.user", at_work), condition=only)["bindings"]
+    project["bindings"] += policy(("roles/datastore.user", keepers), condition=only)["bindings"]
     tables = f"projects/{PROJECT}/datasets/ew_measurements/tables/inference_metrics"
     return {
         f"cloudresourcemanager/v3/{PARENT}:getIamPolicy": project,
@@ -379,6 +390,10 @@ def _of_buckets():
         f"{path}uploads/iam": policy((viewer, read), (user, erase)),
         f"{path}results/iam": policy((viewer, [member("gateway")]), (user, write)),
         f"{path}weights/iam": policy((viewer, [member("service")])),
+        f"{path}audit/iam": policy(
+            (viewer, [member("gateway"), member("seal")]),
+            ("roles/storage.objectCreator", [member("seal")]),
+        ),
     }
 
 

@@ -13,7 +13,7 @@ from gpu_service.tickets import parse
 from local.cloud_checkup import checkup
 from local.cloud_checkup.builders import GIVES
 from local.cloud_checkup.deployment import Deployment
-from local.cloud_checkup.expected import PUBLISHERS
+from local.cloud_checkup.expected import KEEPERS
 from local.cloud_checkup.firestore import written
 from local.cloud_checkup.keys import AGENTS, ENCRYPTS
 from local.cloud_checkup.push import LOOKS, Ring
@@ -495,7 +495,7 @@ def test_a_grant_on_another_database_is_none(project):
     [held] = [b for b in whole["bindings"] if b["role"] == "roles/datastore.user"]
     held["condition"]["expression"] = f'resource.name == "{STORE}-of-another"'
 
-    assert len(problems(project)) == len(PUBLISHERS)
+    assert len(problems(project)) == len(KEEPERS)
 
 
 @pytest.fixture

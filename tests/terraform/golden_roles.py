@@ -40,6 +40,7 @@ OF_STACK: Roles = {
         **ANNOUNCES,
         "bucket uploads": {"storage.objectUser"},  # storage_uploads.py, storage_permits.py
         "bucket results": {"storage.objectViewer"},  # storage_results.py
+        "bucket audit": {"storage.objectViewer"},  # storage_seals.py
         "identity gateway": {"iam.serviceAccountTokenCreator"},  # storage_permits.py: itself
         **CALLS,
     },
@@ -72,6 +73,16 @@ OF_STACK: Roles = {
         "bucket results": {"storage.objectUser"},  # storage_results.py
         "run retire": {"run.invoker"},
     },
+    "seal": {
+        **STATE,
+        **TRACES,
+        # storage_seals.py: it can neither replace nor delete what it wrote.
+        "bucket audit": {"storage.objectCreator", "storage.objectViewer"},
+        "run seal": {"run.invoker"},
+    },
+    # Both only read and write the store, and call out (firestore_webhooks.py).
+    "on-announcement": {**STATE, **TRACES, "run on-announcement": {"run.invoker"}},
+    "deliver": {**STATE, **TRACES, "run deliver": {"run.invoker"}},
     # Pub/Sub calls as this one; the service takes tickets from nobody else.
     "push": CALLS,
     # People who load and unload engines.

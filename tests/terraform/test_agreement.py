@@ -28,7 +28,8 @@ BUCKETS_OF_OTHERS = {"archive", "functions", "temp", "weights"}
 COLLECTIONS = {
     *(rows.RECORDINGS, rows.JOBS, rows.TENANTS, rows.OUTBOX, rows.PASSAGES, rows.API_KEYS),
     *(rows.BOOKMARKS, rows.HISTORY, rows.SEGMENTS, rows.CALLS, rows.DAYS, rows.SLICES),
-    rows.CORRECTIONS,
+    *(rows.CORRECTIONS, rows.ACTIONS, rows.UNSEALED),
+    *(rows.WEBHOOKS, rows.DELIVERIES),
 }
 #: Searched by likeness, always within one tenant (DESIGN section 5).
 VECTORS = "vectors"
@@ -139,7 +140,7 @@ def test_the_buckets_are_those_of_the_settings(every):
     for stack in stacks(every):
         found = nouns(every, stack, "google_storage_bucket")
 
-        assert found == {"uploads", "results", *BUCKETS_OF_OTHERS}
+        assert found == {"uploads", "results", "audit", *BUCKETS_OF_OTHERS}
 
 
 def test_the_second_notification_tells_reconcile_of_every_upload(every):

@@ -12,6 +12,7 @@ class Announced:
     seq: int  #: grows; not every number is an announcement
     kind: str  #: recording.done, recording.rejected, recording.dead, recording.deferred
     recording_id: str
+    body: str  #: the message as it was published, JSON
 
 
 class SqliteAnnouncements:
@@ -32,4 +33,7 @@ class SqliteAnnouncements:
                 " ORDER BY seq LIMIT ?",
                 (seq, Topic.EVENTS.value, limit),
             ).fetchall()
-        return [Announced(r["seq"], json.loads(r["body"])["type"], r["recording_id"]) for r in rows]
+        return [
+            Announced(r["seq"], json.loads(r["body"])["type"], r["recording_id"], r["body"])
+            for r in rows
+        ]
