@@ -43,6 +43,7 @@ from shared.domain.api import (
     NewKey,
     RotatedKey,
     Rotation,
+    Usage,
     WantedExtension,
     WantedHold,
 )
@@ -250,6 +251,10 @@ class AsyncEarwitness:
     ) -> AuditPage:
         """Who did what, the newest first, with the last seal; `before` is a page's `next`."""
         return await self._run(calls.audit(self._door, tenant, before, page_size))
+
+    async def usage(self, *, tenant: str | None = None) -> Usage:
+        """What the tenant used of its UTC day, of how much, and when the next one begins."""
+        return await self._run(calls.usage(self._door, tenant))
 
     async def keys(self, *, tenant: str | None = None) -> list[Key]:
         """API keys, the newest first, revoked ones too."""

@@ -40,6 +40,7 @@ from shared.domain.api import (
     NewKey,
     RotatedKey,
     Rotation,
+    Usage,
     WantedExtension,
     WantedHold,
 )
@@ -255,6 +256,10 @@ class Earwitness:
     ) -> AuditPage:
         """Who did what, the newest first, with the last seal; `before` is a page's `next`."""
         return self._run(calls.audit(self._door, tenant, before, page_size))
+
+    def usage(self, *, tenant: str | None = None) -> Usage:
+        """What the tenant used of its UTC day, of how much, and when the next one begins."""
+        return self._run(calls.usage(self._door, tenant))
 
     def keys(self, *, tenant: str | None = None) -> list[Key]:
         """API keys, the newest first, revoked ones too."""

@@ -35,6 +35,7 @@ from shared.domain.api import (
     RecordingPage,
     RotatedKey,
     Rotation,
+    Usage,
     WantedExtension,
     WantedHold,
 )
@@ -200,6 +201,11 @@ def decide(door: Door, recording_id: str, verb: str, told: BaseModel | None = No
 def audit(door: Door, tenant: str | None, before: str | None, limit: int) -> Flow[AuditPage]:
     asked = {"tenant": tenant, "before": before, "limit": limit}
     return understood(AuditPage, (yield from door.ask("GET", "/v1/audit", params=asked)))
+
+
+def usage(door: Door, tenant: str | None) -> Flow[Usage]:
+    answer = yield from door.ask("GET", "/v1/usage", params={"tenant": tenant})
+    return understood(Usage, answer)
 
 
 def keys(door: Door, tenant: str | None) -> Flow[list[Key]]:

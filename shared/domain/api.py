@@ -31,7 +31,7 @@ from shared.domain.questions import MAX_QUESTIONS, checked
 from shared.domain.result import Fault, Subject
 from shared.domain.retention import MAX_REASON
 from shared.domain.states import State
-from shared.domain.tenants import DEMO, Tier
+from shared.domain.tenants import DEMO, OverQuotaPolicy, Tier
 from shared.errors import InvalidWish
 
 #: The metadata key under which the uploader's own name travels.
@@ -230,6 +230,8 @@ class HistoryLine(_Described):
     """Who: a worker, reconcile, page, api."""
     reason: str
     """Why, in a word or a code."""
+    error: Fault | None = None
+    """Why it was refused, or an attempt ended without a result; null for every other line."""
 
 
 class History(_Described):
@@ -392,6 +394,56 @@ class RotatedKey(MadeKey):
 class Keys(_Described):
     keys: list[Key]
     """The newest first; revoked ones too."""
+
+
+class FilesUsed(_Described):
+    used: int = Field(ge=0)
+    """Uploads heard, or waiting to be, that count on this day."""
+    limit: int | None
+    """How many a day; null: any."""
+
+
+class SecondsUsed(_Described):
+    used: float = Field(ge=0)
+    """Seconds of sound: of uploads, and of what was heard while its sender waited."""
+    reserved: float
+    """Held by processes that hear now, and partly heard; told within fifteen seconds."""
+    stranded: float
+    """Held by processes that are gone; nobody gets them on this day."""
+    limit: float | None
+    """How many a day; null: any."""
+
+
+class MoneyUsed(_Described):
+    spent: float = Field(ge=0)
+    """US dollars that paid engines cost, calls under way at their most."""
+    reserved: float
+    """Held by workers at work."""
+    stranded: float
+    """Held by workers that are gone; it comes back within five minutes."""
+    limit: float | None
+    """How many a day; null: any."""
+    agreed: bool
+    """Whether the tenant has agreed to paid engines at all."""
+
+
+class Usage(_Described):
+    """What a tenant used of its UTC day."""
+
+    tenant: str
+    """Whose."""
+    tier: Tier
+    """What its limits come from, where it has none of its own."""
+    files: FilesUsed
+    """Uploads."""
+    seconds: SecondsUsed
+    """Sound."""
+    usd: MoneyUsed
+    """Money for paid engines."""
+    over_quota: OverQuotaPolicy
+    """What becomes of an upload over a limit: it waits for the next day, or is refused."""
+    next_day_at: AwareDatetime
+    """When all of this begins anew: 00:00 UTC."""
 
 
 class CorrectedStretch(BaseModel):

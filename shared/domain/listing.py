@@ -7,13 +7,27 @@ from typing import Literal
 
 from shared.domain import api, erasures
 from shared.domain.api import Attempt as AttemptLine
-from shared.domain.api import Cause, Causes, DeadLetter, History, HistoryLine, Key, Listed
+from shared.domain.api import (
+    Cause,
+    Causes,
+    DeadLetter,
+    FilesUsed,
+    History,
+    HistoryLine,
+    Key,
+    Listed,
+    MoneyUsed,
+    SecondsUsed,
+    Usage,
+)
 from shared.domain.api_keys import OPERATOR, WRITER, ApiKey, Grant
 from shared.domain.attempts import Attempt, attempts, discarding
 from shared.domain.audit import Action, Kind, Seal
+from shared.domain.quotas import DayOfSound, next_midnight
 from shared.domain.recording import Deaths, Moved, Recording
 from shared.domain.result import Fault
 from shared.domain.retention import latest_extension, reason_kept
+from shared.domain.spending import DayOfMoney
 from shared.domain.tenants import Tenant
 from shared.domain.testimony import subject
 from shared.errors import ExtensionRefused
@@ -45,7 +59,10 @@ def told(moves: list[Moved]) -> History:
 
 
 def _line(move: Moved) -> HistoryLine:
-    return HistoryLine(state=move.state, at=move.at, actor=move.actor, reason=move.reason)
+    error = move.error and Fault(code=move.error.code, message=move.error.message)
+    return HistoryLine(
+        state=move.state, at=move.at, actor=move.actor, reason=move.reason, error=error
+    )
 
 
 def letter(known: Recording, moves: list[Moved]) -> DeadLetter:
@@ -91,6 +108,31 @@ def _nearest(grant: Grant) -> Literal["read", "write", "operator"]:
     if grant.covers(OPERATOR):
         return "operator"
     return "write" if grant.covers(WRITER) else "read"
+
+
+def used(tenant: Tenant, sound: DayOfSound, money: DayOfMoney, now: datetime) -> Usage:
+    """What the tenant used of its day."""
+    rules = tenant.rules
+    return Usage(
+        tenant=tenant.id,
+        tier=tenant.tier,
+        files=FilesUsed(used=sound.files, limit=rules.files_a_day),
+        seconds=SecondsUsed(
+            used=sound.used_s,
+            reserved=sound.reserved_s,
+            stranded=sound.stranded_s,
+            limit=rules.seconds_a_day,
+        ),
+        usd=MoneyUsed(
+            spent=money.spent_usd,
+            reserved=money.reserved_usd,
+            stranded=money.stranded_usd,
+            limit=rules.fallback_usd_a_day,
+            agreed=tenant.fallback,
+        ),
+        over_quota=tenant.over_quota,
+        next_day_at=next_midnight(now),
+    )
 
 
 def caused(deaths: Sequence[Deaths]) -> Causes:

@@ -33,6 +33,7 @@ from shared import errors
 from shared.domain.answers import Task
 from shared.domain.api_keys import Role, Scope, id_of
 from shared.domain.recording import Failure
+from shared.domain.tenants import Tenant, Tier
 from shared.errors import (
     CorrectionOutdated,
     Forbidden,
@@ -149,6 +150,18 @@ def test_key_is_made_told_once_and_revoked(ears):
     assert ears.revoke_key(made.id) == ended
     with pytest.raises(NotFound):
         ears.revoke_key("none")
+
+
+def test_usage_is_told_with_its_limits(store, ears):
+    store.parts.tenants.put(Tenant("metered", Tier.FREE, store.at, (("files_a_day", 3),)))
+
+    told = ears.usage(tenant="metered")
+
+    assert (told.tenant, told.files.used, told.files.limit) == ("metered", 0, 3)
+    assert (told.seconds.limit, told.usd.agreed) == (18_000.0, False)
+    assert told.next_day_at > store.parts.now()
+    with pytest.raises(NotFound):
+        ears.usage(tenant="nobody-here")
 
 
 def test_key_is_rotated_once_and_both_are_listed(ears):
@@ -455,6 +468,7 @@ CALLED = {
     "post /v1/dead-letters/{recording_id}/replay": "replay",
     "post /v1/dead-letters/{recording_id}/discard": "discard",
     "get /v1/audit": "audit",
+    "get /v1/usage": "usage",
     "get /v1/keys": "keys",
     "post /v1/keys": "make_key",
     "post /v1/keys/{key_id}/rotation": "rotate_key",

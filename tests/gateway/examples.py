@@ -87,6 +87,7 @@ EXAMPLES: dict[str, Example] = {
     "post /v1/dead-letters/{recording_id}/discard": Example(W, names=LETTER, body={"why": "noise"}),
     "delete /v1/recordings/{recording_id}": Example(Scope.ERASE, 202, ONE),
     "get /v1/erasures/{erasure_id}": Example(Scope.ERASE, names={"erasure_id": an_erasure}),
+    "get /v1/usage": Example(R),
     "get /v1/events": Example(R, endless=True),
     "get /v1/keys": Example(Scope.KEYS),
     "post /v1/keys": Example(Scope.KEYS, 201, body={"scope": "read"}),
