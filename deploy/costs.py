@@ -18,7 +18,10 @@ PAGE = ROOT / "docs" / "deploy.md"
 #: A sitting of P15: how long the default engine needed on two CPU cores.
 MEASURED = ROOT / "bench" / "results" / "whisper_overhead.txt"
 BEGIN, END = "<!-- costs: python -m deploy.costs docs -->", "<!-- end of costs -->"
-MINUTES_A_MONTH, SECONDS_A_MONTH = 730 * 60, 730 * 3600
+HOURS_A_MONTH = 730
+SECONDS_A_MONTH = HOURS_A_MONTH * 3600
+#: Which functions have a clock, and how often it ticks.
+CLOCKS = ROOT / "terraform" / "stack" / "scheduler.tf"
 HOURS = 1_000
 #: What an instance has (terraform/stack/gpu_service.tf: machines; functions.tf: memory).
 L4_CPUS, L4_GIB = 4, 16
@@ -53,7 +56,8 @@ class Prices:
         return price
 
     def amount(self, name: str) -> float:
-        return self._amounts[name]
+        """What is not in the file was looked for and is nothing: a test counts each."""
+        return self._amounts.get(name, 0.0) if name.startswith("idle_") else self._amounts[name]
 
     def l4_second(self) -> float:
         return self.known("l4_second") + self._instance_second(L4_CPUS, L4_GIB)
@@ -91,19 +95,48 @@ def measured_pace(text: str) -> float:
     return float(ours[1]) / float(sound[1])
 
 
-def idle(p: Prices) -> list[Line]:
-    """A month in which nothing arrives."""
-    ticks = MINUTES_A_MONTH
-    reads = p.amount("idle_tick_reads") * ticks
+def ticks(text: str) -> dict[str, int]:
+    """How often a month each function is called by its clock, by the file that `text` is."""
+    [schedules] = re.findall(r"^  schedules = \{(.*?)\}", text, re.MULTILINE | re.DOTALL)
+    return {name: calls(cron) for name, cron in re.findall(r'(\w+)\s*= "(.+?)"', schedules)}
+
+
+def calls(cron: str) -> int:
+    """A month's calls of a schedule that is the same every day. Source: crontab(5)."""
+    minute, hour, *days = cron.split()
+    if days != ["*", "*", "*"]:
+        raise ValueError(f"{cron} is not the same every day")
+    return round(_times(minute, 60) * _times(hour, 24) * HOURS_A_MONTH / 24)
+
+
+def _times(field: str, most: int) -> float:
+    """How many of the `most` minutes or hours a field of crontab(5) means."""
+    if field.startswith("*"):
+        return most / int(field.removeprefix("*").removeprefix("/") or 1)
+    return len(field.split(","))
+
+
+def idle(p: Prices, called: Mapping[str, int]) -> list[Line]:
+    """A month in which nothing arrives. `called`: how often each function with a clock is."""
+    reads, writes = (_of_ticks(p, called, kind) for kind in ("reads", "writes"))
+    count, jobs = sum(called.values()), len(called)
+    names = ", ".join(f"`{name}`" for name in called)
     return [
         Line("GPU service, gateway", "no instance runs", 0.0),
-        Line("`reconcile`", f"{ticks:,} calls of an assumed second", p.calls(ticks)),
-        Line("Firestore", f"{reads:,.0f} reads of those ticks", p.of("read", reads)),
-        Line("Scheduler", "1 job", p.of("scheduler_job_month", 1)),
+        Line(names, f"{count:,} calls of an assumed second", p.calls(count)),
+        Line("Firestore reads", f"{reads:,.0f} of those calls", p.of("read", reads)),
+        Line("Firestore writes", f"{writes:,.0f} of those calls", p.of("write", writes)),
+        Line("Scheduler", f"{jobs} job{'s' * (jobs > 1)}", p.of("scheduler_job_month", jobs)),
+        Line("DNS between the services", "1 zone", p.of("dns_zone_month", 1)),
         Line("weights", f"{p.amount('weights_gb')} GB", p.of("gb_month", p.amount("weights_gb"))),
         Line("Firestore's storage and its past", "what metadata takes", None),
         Line("images in Artifact Registry", "their size was not measured", None),
     ]
+
+
+def _of_ticks(p: Prices, called: Mapping[str, int], kind: str) -> float:
+    """Documents read or written in a month in which no tick finds anything to do."""
+    return sum(p.amount(f"idle_{name}_{kind}") * count for name, count in called.items())
 
 
 def on_request(p: Prices) -> list[Line]:
@@ -156,9 +189,10 @@ def hearing(p: Prices, pace: float) -> list[Line]:
 
 def page(p: Prices, pace: float) -> str:
     """The tables, between their marks."""
+    idling = idle(p, ticks(CLOCKS.read_text(encoding="utf-8")))
     parts = [
-        "**Idle, a month.** " + _total(idle(p)),
-        _table(idle(p)),
+        "**Idle, a month.** " + _total(idling),
+        _table(idling),
         "**Besides, a month, or each time.**",
         _table(on_request(p)),
         f"**{HOURS:,} hours of sound, without the hearing.** " + _total(thousand_hours(p)),

@@ -183,7 +183,7 @@ resource "google_service_account" "apply" {
 
 locals {
   # What the kinds of resources in terraform/ demand of whoever makes, changes and unmakes them.
-  # tests/deploy/test_identities.py has each kind with its role: a kind that is new there, or a role
+  # tests/terraform/test_build.py has each kind with its role: a kind that is new there, or a role
   # that nothing needs any more, is a failed test.
   applying = toset([
     "roles/artifactregistry.admin",               # repositories and who reads them

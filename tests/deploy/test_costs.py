@@ -127,14 +127,44 @@ def at_one_moment(parts):
     return replace(parts, now=lambda: moment)
 
 
-def test_an_idle_tick_reads_as_much_as_the_costs_say(cloud, billed):  # noqa: F811
-    reconcile = wiring.reconcile(at_one_moment(cloud.parts))
-    reconcile()  # the first one of a day also lists uploads and results
+TICKS = {
+    "deliver": wiring.deliver,
+    "reconcile": wiring.reconcile,
+    "retire": wiring.retire,
+    "seal": wiring.sealing,
+}
+
+
+@pytest.mark.parametrize("function", TICKS)
+def test_an_idle_tick_reads_as_much_as_the_costs_say(cloud, billed, function):  # noqa: F811
+    tick = TICKS[function](at_one_moment(cloud.parts))
+    tick()  # the first one of a day also lists uploads and results
 
     billed.clear()
-    reconcile()
+    tick()
 
-    assert billed == {"reads": USAGE["idle_tick_reads"]["value"]}
+    kinds = ("reads", "writes", "deletes")
+    said = {kind: USAGE.get(f"idle_{function}_{kind}", {"value": 0})["value"] for kind in kinds}
+    assert billed == Counter(said)
+
+
+def test_every_function_with_a_clock_is_in_the_costs():
+    assert costs.ticks(costs.CLOCKS.read_text(encoding="utf-8")).keys() <= TICKS.keys()
+
+
+@pytest.mark.parametrize(
+    ("cron", "calls"),
+    [("* * * * *", 43_800), ("*/5 * * * *", 8_760), ("7 * * * *", 730), ("0 3,15 * * *", 61)],
+)
+def test_a_clock_is_read_as_cron_reads_it(cron, calls):
+    text = f'locals {{\n  schedules = {{ a = "{cron}", b = "* * * * *" }}\n}}'
+
+    assert costs.ticks(text) == {"a": calls, "b": 43_800}
+
+
+def test_a_clock_of_some_days_is_refused():
+    with pytest.raises(ValueError, match="not the same every day"):
+        costs.calls("0 3 * * 1")
 
 
 def test_a_recording_takes_as_much_as_the_costs_say(cloud, billed):  # noqa: F811
