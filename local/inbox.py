@@ -20,6 +20,7 @@ from typing import BinaryIO, cast
 
 from local.drops import Drop, Link, content_type, is_ignored, look, object_path
 from shared.adapters.embedded.sqlite_database import Database
+from shared.domain.erasures import keyed
 from shared.domain.names import ROOT, TENANT, display
 from shared.domain.recording import UploadedObject
 from shared.domain.tenants import DEMO, Tier
@@ -75,6 +76,31 @@ class SeenDrops:
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (key, seen.size_bytes, seen.mtime_ns, seen.sha256, name, generation),
             )
+
+    def forgetting(self, tenant: str) -> bool:
+        """Whether any drop of the tenant was erased on request."""
+        query = (
+            "SELECT 1 FROM inbox_forgotten WHERE tenant = ? AND content_hash IS NOT NULL LIMIT 1"
+        )
+        with self._db.read() as db:
+            return db.execute(query, (tenant,)).fetchone() is not None
+
+    def forgotten(self, tenant: str, drop: Drop, digest: str | None = None) -> bool:
+        """Whether this very file, or with `digest` its content under this path, was erased."""
+        with self._db.read() as db:
+            row = db.execute("SELECT key FROM tenant_keys WHERE tenant = ?", (tenant,)).fetchone()
+            if row is None:
+                return False
+            key = row["key"]
+            its = db.execute(
+                "SELECT * FROM inbox_forgotten WHERE tenant = ? AND path_hash = ?",
+                (tenant, keyed(key, f"path:{drop.key}")),
+            ).fetchone()
+        if its is None:
+            return False
+        if digest is not None and its["content_hash"] == keyed(key, f"sha256:{digest}"):
+            return True
+        return (its["size_bytes"], its["mtime_ns"]) == (drop.size_bytes, drop.mtime_ns)
 
     def newest(self, name: str) -> tuple[int, str] | None:
         """Generation and sha256 of the newest object of that name."""
@@ -199,6 +225,12 @@ class Inbox:
             return
         if self._tenants.ensure(folder, Tier.FREE, self._now()):
             self._say(f"New folder {folder}/: tenant {folder} was made, tier free.")
+        elif self._tenants.get(folder) is None:
+            self._say_once(
+                f"{display(folder)}/ is left alone: its tenant was erased. `earwitness tenants set"
+                f" {folder} --tier free` makes it anew."
+            )
+            return
         self._admitted.add(folder)
 
     def _is_known(self, drop: Drop) -> bool:
@@ -250,6 +282,8 @@ class Inbox:
 
     def _is_same(self, drop: Drop, name: str, file: BufferedReader) -> bool:
         """Whether this very content was taken already; notes the new size and time then."""
+        if self._is_erased(drop, file):
+            return True
         seen, newest = self._seen.get(drop.key), self._db.newest(name)
         if seen is None and newest is None:
             return False
@@ -264,6 +298,22 @@ class Inbox:
             return False
         self._note(drop, digest, name, newest[0] if newest else 0)
         return True
+
+    def _is_erased(self, drop: Drop, file: BufferedReader) -> bool:
+        """Whether what lies there was erased; remembered here only, for its path is not kept."""
+        owner = _owner(drop.inside)
+        found = self._db.forgotten(owner, drop)
+        if not found and self._db.forgetting(owner):
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            found = self._db.forgotten(owner, drop, digest)
+        if found:
+            self._seen[drop.key] = Seen(drop.size_bytes, drop.mtime_ns, "")
+            self._say_once(
+                f"{display(drop.inside)} was erased and is not heard again. It still lies in the"
+                " inbox: remove it there, or hand it over with `earwitness add --again`."
+            )
+        return found
 
     def _note(self, drop: Drop, sha256: str, name: str, generation: int) -> None:
         seen = Seen(drop.size_bytes, drop.mtime_ns, sha256)

@@ -1036,6 +1036,18 @@ class Seals(Protocol):
         ...
 
 
+class Leftovers(Protocol):
+    """Copies of uploads that killed processes left where only we look."""
+
+    def remove(self, size_bytes: int, read: Callable[[int, int], bytes], before: datetime) -> int:
+        """Remove what the upload of that size begins with, whole or in part; how many were.
+
+        `read` gives bytes of the upload from a place on. What somebody still writes stays, as
+        far as can be told at `before`.
+        """
+        ...
+
+
 class Erasures(Protocol):
     """What is erased, how far that has come, and the metadata store's own part of it."""
 

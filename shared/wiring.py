@@ -38,6 +38,7 @@ from shared.ports import (
     Imports,
     Inlet,
     Jobs,
+    Leftovers,
     Outbox,
     Permits,
     Publisher,
@@ -99,6 +100,7 @@ class Parts:
     imports: Imports | None  #: None where nothing can be brought in
     signer: Signer
     erasures: Erasures
+    leftovers: Leftovers
     actions: Actions
     chains: Chains
     seals: Seals
@@ -136,6 +138,7 @@ def parts(settings: Settings) -> Parts:
 
 def _embedded(settings: Settings) -> Parts:
     """Imported late like Google's parts: whoever runs on one need not wait for the other."""
+    from shared.adapters.embedded.file_leftovers import FileLeftovers
     from shared.adapters.embedded.file_results import FileResults
     from shared.adapters.embedded.file_seals import FileSeals
     from shared.adapters.embedded.file_sweeper import FileSweeper
@@ -185,6 +188,7 @@ def _embedded(settings: Settings) -> Parts:
         imports=SqliteImports(db, uploads),
         signer=HomeSigner(settings.home / "keys"),
         erasures=SqliteErasures(db),
+        leftovers=FileLeftovers(settings.home),
         actions=SqliteActions(db),
         chains=SqliteChains(db),
         seals=FileSeals(settings.home),
@@ -217,7 +221,7 @@ def _google(settings: Settings) -> Parts:
     from shared.adapters.gcp.firestore_spending import FirestoreSpending
     from shared.adapters.gcp.firestore_tenants import FirestoreTenants
     from shared.adapters.gcp.firestore_webhooks import FirestoreDeliveries, FirestoreWebhooks
-    from shared.adapters.gcp.kms_signer import KmsSigner
+    from shared.adapters.gcp.no_leftovers import NoLeftovers
     from shared.adapters.gcp.pubsub_arrivals import PubSubArrivals
     from shared.adapters.gcp.pubsub_publisher import PubSubPublisher
     from shared.adapters.gcp.storage_results import StorageResults
@@ -247,8 +251,9 @@ def _google(settings: Settings) -> Parts:
         api_keys=FirestoreApiKeys(store),
         corrections=FirestoreCorrections(store),
         imports=None,
-        signer=KmsSigner(s.signing_kms_key),
+        signer=_google_signer(s),
         erasures=FirestoreErasures(store),
+        leftovers=NoLeftovers(),
         actions=FirestoreActions(store),
         chains=FirestoreChains(store),
         seals=StorageSeals(files, s.audit_bucket),
@@ -258,6 +263,17 @@ def _google(settings: Settings) -> Parts:
         deliveries=FirestoreDeliveries(store),
         now=clock,
     )
+
+
+def _google_signer(settings: Settings) -> Signer:
+    """Cloud KMS has no emulator: over those of its neighbours HOME's own key signs."""
+    if os.environ.get("FIRESTORE_EMULATOR_HOST") and not settings.signing_kms_key:
+        from shared.adapters.embedded.home_signer import HomeSigner
+
+        return HomeSigner(settings.home / "keys")
+    from shared.adapters.gcp.kms_signer import KmsSigner
+
+    return KmsSigner(settings.signing_kms_key)
 
 
 def _holder(settings: Settings) -> str:
@@ -412,6 +428,7 @@ def erase(p: Parts) -> "Erase":
         uploads=p.uploads,
         results=p.results,
         temporary=p.temporary,
+        leftovers=p.leftovers,
         erasures=p.erasures,
         signer=p.signer,
         processors=processors(p.settings),

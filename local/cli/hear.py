@@ -88,6 +88,7 @@ def hear(
 @language_option
 @engine_option
 @question_option
+@click.option("--again", is_flag=True, help="Also what was erased on request.")
 @click.option("--wait", "waits", is_flag=True, help="Until all are heard.")
 @json_option
 def add(
@@ -98,6 +99,7 @@ def add(
     language: str | None,
     engine: str | None,
     questions: tuple[str, ...],
+    again: bool,
     waits: bool,
     as_json: bool,
 ) -> None:
@@ -106,7 +108,13 @@ def add(
     opened = parts(settings)
     bulk = "bulk" if lane == "bulk" else None
     asked = _listed(questions)
-    wishes = _metadata(language=language, engine=engine, lane=bulk, questions=asked)
+    wishes = _metadata(
+        language=language,
+        engine=engine,
+        lane=bulk,
+        questions=asked,
+        again="yes" if again else None,
+    )
     uploads = _bring_in(opened, files, tenant, wishes)
     if waits:
         heard = waited(settings, opened, uploads)

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from shared.domain.recording import Recording, UploadedObject
+from shared.domain.recording import Failure, Recording, UploadedObject
+from shared.errors import ErasedBefore, UnknownTenant
 
 #: Hexadecimal digits of an erasure's id, 128 bit.
 ID_DIGITS = 32
@@ -176,6 +177,13 @@ def tombstones(
     until = erasure.asked_at + timedelta(days=outer_bound_days + TOMBSTONE_DAYS)
     hashes = sorted({keyed(key, digest) for digest in digests})
     return [Tombstone(erasure.tenant, one, until) for one in hashes]
+
+
+#: Why an upload is refused in the very commit that would have recorded it.
+CONTENT_GONE = Failure(ErasedBefore.code, str(ErasedBefore()))
+TENANT_GOES = Failure(UnknownTenant.code, str(UnknownTenant()))
+#: What the history says where content is heard although it was erased before.
+AGAIN = "; heard again though it was erased before"
 
 
 def digests(uploads: Iterable[UploadedObject]) -> set[str]:

@@ -26,6 +26,7 @@ class Wishes:
     prompt: str | None = None  #: earlier text or names, for engines that take any
     temperature: float = 0.0  #: 0 = the same sound always gives the same words
     questions: tuple[str, ...] = ()  #: asked of the sound, in this order
+    again: bool = False  #: heard although the same content was erased on request
 
 
 #: Whom a recording is about: a customer's number, say, better than a name.
@@ -59,6 +60,7 @@ def wishes(metadata: Mapping[str, str]) -> Wishes:
         separate=_one_of("channels", metadata.get("channels"), ("mix", "separate")) == "separate",
         bulk=_one_of("lane", metadata.get("lane"), ("bulk", "auto")) == "bulk",
         questions=questions(metadata.get("question"), metadata.get("questions")),
+        again=_one_of("again", metadata.get("again"), ("yes", "no")) == "yes",
     )
 
 

@@ -4,12 +4,13 @@ delete results and generations -> list again -> receipt."""
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain import erasures, retention
 from shared.domain.erasures import Cause, Erasure, Listing, Part, Step
-from shared.domain.names import EXPORTS
+from shared.domain.names import EXPORTS, ROOT
 from shared.domain.names import recording_id as id_of
 from shared.domain.recording import Recording, UploadedObject
 from shared.domain.result import Result
@@ -17,13 +18,17 @@ from shared.domain.result import read as read_result
 from shared.domain.states import State
 from shared.errors import EarwitnessError, NotErased, NotFound
 from shared.logs import about, say
-from shared.ports import Erasures, Recordings, Results, Signer, Uploads
+from shared.ports import Erasures, Leftovers, Recordings, Results, Signer, Uploads
 
 log = logging.getLogger("earwitness.erase")
 
 #: Who erases what is due, in histories.
 EXPIRED_BY = "retention"
-#: Whoever signs makes a text of it, and what the signature is called there.
+#: Recordings, and their erasures, of a tenant looked at together.
+PAGE = 100
+#: Takes an erasure one step on.
+Going = Callable[[Erasure, datetime], Erasure]
+#: What a signature is called in a receipt.
 ALGORITHM = "Ed25519"
 
 
@@ -40,6 +45,7 @@ class Erase:
     uploads: Uploads
     results: Results
     temporary: Results  #: where plans of exports lie
+    leftovers: Leftovers
     erasures: Erasures
     signer: Signer
     processors: Mapping[str, str]  #: who runs an engine elsewhere, by its name
@@ -81,6 +87,14 @@ class Erase:
         """Begin to erase every recording that is about `subject`; none is no error."""
         found = self.recordings.about(tenant, subject)
         return [self.ask(one, actor, now, Cause.SUBJECT) for one in found]
+
+    def ask_tenant(self, tenant: str, actor: str, now: datetime) -> Erasure:
+        """Begin to erase all that is a tenant's, and the tenant; what is held makes it wait.
+
+        Raises:
+            NotFound: there is no such tenant.
+        """
+        return self.erasures.ask_tenant(erasures.of_tenant(tenant, actor, now))
 
     def expire(self, recording_id: str, now: datetime) -> Erasure | None:
         """Begin to erase what is due, announced and not held; None where it is none of it.
@@ -130,7 +144,17 @@ class Erase:
             NotErased: a store still lists what was deleted; repeating may help.
             StoreUnavailable, SignerUnavailable: repeating will help.
         """
-        steps: dict[Step, Callable[[Erasure, datetime], Erasure]] = {
+        steps = self._steps() if erasure.recording_id else self._steps_of_tenant()
+        with about(erasure.recording_id or erasure.id):
+            while (step := steps.get(erasure.step)) is not None:
+                after = step(erasure, now)
+                if after.step is erasure.step:
+                    break  # something of the tenant is under hold
+                erasure = after
+        return erasure
+
+    def _steps(self) -> dict[Step, Going]:
+        return {
             Step.FENCED: self._list,
             Step.LISTED: self._forgetting(Part.PASSAGES, Step.PASSAGES),
             Step.PASSAGES: self._forget_copies,
@@ -139,10 +163,14 @@ class Erase:
             Step.GENERATIONS: self._verify,
             Step.VERIFIED: self._receipt,
         }
-        with about(erasure.recording_id or erasure.id):
-            while (step := steps.get(erasure.step)) is not None:
-                erasure = step(erasure, now)
-        return erasure
+
+    def _steps_of_tenant(self) -> dict[Step, Going]:
+        return {
+            Step.FENCED: self._list_tenant,
+            Step.LISTED: self._delete_of_tenant,
+            Step.GENERATIONS: self._verify_tenant,
+            Step.VERIFIED: self._receipt,
+        }
 
     def _list(self, erasure: Erasure, now: datetime) -> Erasure:
         """Write down all there is, before any of it is deleted."""
@@ -158,7 +186,7 @@ class Erase:
         listed = erasure.at(Step.LISTED, before=before, engines=engines)
         return self.erasures.go_on(erasure, listed, left)
 
-    def _forgetting(self, part: Part, step: Step) -> Callable[[Erasure, datetime], Erasure]:
+    def _forgetting(self, part: Part, step: Step) -> Going:
         def forget(erasure: Erasure, now: datetime) -> Erasure:
             self.erasures.forget(part, erasure)
             return self.erasures.go_on(erasure, erasure.at(step))
@@ -175,8 +203,18 @@ class Erase:
         for folder in {*erasure.before.results, *self._folders(erasure)}:
             self.results.remove(folder)
         for one in self._generations(erasure):
+            self._remove_leftovers(one, now)
             self.uploads.delete(one.name, one.generation)
         return self.erasures.go_on(erasure, erasure.at(Step.GENERATIONS))
+
+    def _remove_leftovers(self, one: UploadedObject, now: datetime) -> None:
+        """While there is something to compare them with."""
+
+        def read(start: int, length: int) -> bytes:
+            return self.uploads.read(one.name, one.generation, start, length)
+
+        with suppress(NotFound):  # its bytes are gone: it was killed before its row went
+            self.leftovers.remove(one.size_bytes, read, now)
 
     def _verify(self, erasure: Erasure, now: datetime) -> Erasure:
         """List every store anew. What came after the first listing is deleted here, once."""
@@ -208,6 +246,75 @@ class Erase:
         signed = said | {"signature": {"algorithm": ALGORITHM, "hex": signature}}
         done = erasure.at(Step.DONE, receipt=json.dumps(signed, indent=2))
         return self.erasures.go_on(erasure, done)
+
+    # --- of a whole tenant ------------------------------------------------------------------------
+
+    def _list_tenant(self, erasure: Erasure, now: datetime) -> Erasure:
+        before = Listing(counts=self.erasures.tenant_counts(erasure.tenant))
+        return self.erasures.go_on(erasure, erasure.at(Step.LISTED, before=before))
+
+    def _delete_of_tenant(self, erasure: Erasure, now: datetime) -> Erasure:
+        """Its recordings one by one, each with its receipt; then what is left of it."""
+        held = 0
+        for known in self._recordings(erasure.tenant):
+            begun = self._begin(known.id, Cause.TENANT, erasure.actor, now)
+            held += self.run(begun, now).step is Step.WAITING
+        for begun in self.erasures.running(limit=PAGE, tenant=erasure.tenant):
+            if begun.recording_id:
+                self.run(begun, now)
+        if held:
+            log.info("waits for releases", extra={"held": held})
+            return erasure
+        self._sweep_tenant(erasure.tenant)
+        self.erasures.forget_tenant(erasure.tenant)
+        return self.erasures.go_on(erasure, erasure.at(Step.GENERATIONS))
+
+    def _recordings(self, tenant: str) -> Iterator[Recording]:
+        before: tuple[datetime, str] | None = None
+        while page := self.recordings.page(tenant, before=before, limit=PAGE):
+            before = page[-1].received_at, page[-1].id
+            yield from page
+
+    def _sweep_tenant(self, tenant: str) -> None:
+        """What nobody recorded, no commit points to, or was planned to be exported."""
+        self.temporary.remove(f"{EXPORTS}/{tenant}")
+        for folder in self._folders_of_tenant(tenant):
+            self.results.remove(folder)
+        for one in self._objects_of_tenant(tenant):
+            self.uploads.delete(one.name, one.generation)
+
+    def _objects_of_tenant(self, tenant: str) -> Iterator[UploadedObject]:
+        folder = f"{ROOT}/{tenant}/"
+        after = (folder, 0)
+        while page := self.uploads.page(after):
+            its = [one for one in page if one.name.startswith(folder)]
+            yield from its
+            if len(its) < len(page):
+                return
+            after = page[-1].name, page[-1].generation
+
+    def _folders_of_tenant(self, tenant: str) -> Iterator[str]:
+        root = f"results/{tenant}/"
+        after: str | None = f"results/{tenant}"
+        while page := self.results.folders(after):
+            its = [kept.folder for kept in page if kept.folder.startswith(root)]
+            yield from its
+            if len(its) < len(page):
+                return
+            after = page[-1].folder
+
+    def _verify_tenant(self, erasure: Erasure, now: datetime) -> Erasure:
+        tenant = erasure.tenant
+        left = next(self._objects_of_tenant(tenant), None) or next(self._recordings(tenant), None)
+        after = Listing(
+            results=tuple(self._folders_of_tenant(tenant)),
+            counts=self.erasures.tenant_counts(tenant),
+        )
+        if left is not None or not after.empty or self.erasures.running(2, tenant) != [erasure]:
+            self._delete_of_tenant(erasure.at(Step.LISTED), now)
+            raise NotErased(erasure_id=erasure.id)
+        self.erasures.purge()
+        return self.erasures.go_on(erasure, erasure.at(Step.VERIFIED, after=after, erased_at=now))
 
     # --- what there is ----------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from io import BytesIO
 
 import pytest
 
+from shared.adapters.embedded.file_leftovers import FileLeftovers
 from shared.adapters.embedded.file_results import FileResults
 from shared.adapters.embedded.home_signer import HomeSigner
 from shared.adapters.signatures import holds
@@ -40,6 +41,7 @@ def erase(store, tmp_path):
         uploads=store.uploads,
         results=store.results,
         temporary=FileResults(tmp_path / "tmp"),
+        leftovers=FileLeftovers(tmp_path),
         erasures=store.erasures,
         signer=HomeSigner(tmp_path / "keys"),
         processors={"openai": "OpenAI"},

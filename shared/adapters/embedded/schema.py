@@ -451,5 +451,6 @@ MIGRATIONS: tuple[str, ...] = (
         content_hash TEXT,
         PRIMARY KEY (tenant, path_hash)
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX published_letters ON published (recording_id) WHERE topic = 'jobs-dead';
     """,
 )

@@ -16,6 +16,7 @@ from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
 from shared.adapters.embedded.sqlite_rows import fetch_recording, put_out, remember
 from shared.domain.erasures import (
     KEY_BYTES,
+    REQUESTED,
     Cause,
     Erasure,
     Part,
@@ -49,7 +50,8 @@ COUNTS: dict[Part, dict[str, str]] = {
         "history": "SELECT count(*) FROM history WHERE recording_id = :id AND state <> 'erased'"
         " AND (actor <> '' OR reason <> '' OR error_message IS NOT NULL)",
         "corrections": "SELECT count(*) FROM corrections WHERE recording_id = :id",
-        "messages": "SELECT count(*) FROM outbox WHERE recording_id = :id",
+        "messages": "SELECT (SELECT count(*) FROM outbox WHERE recording_id = :id)"
+        " + (SELECT count(*) FROM published WHERE recording_id = :id AND topic = 'jobs-dead')",
         "events": "SELECT (SELECT count(*) FROM storage_events"
         " WHERE name = :name AND generation = :generation) + (SELECT count(*) FROM arrivals"
         " WHERE name = :name AND generation = :generation)",
@@ -79,10 +81,25 @@ _FORGET: dict[Part, tuple[str, ...]] = {
         " error_engine = NULL, salt = NULL WHERE recording_id = :id AND state <> 'erased'",
         "DELETE FROM corrections WHERE recording_id = :id",
         "DELETE FROM outbox WHERE recording_id = :id",
+        # Other announcements and the measurements are ids and numbers.
+        "DELETE FROM published WHERE recording_id = :id AND topic = 'jobs-dead'",
         "DELETE FROM storage_events WHERE name = :name AND generation = :generation",
         "DELETE FROM arrivals WHERE name = :name AND generation = :generation",
-        "DELETE FROM inbox_seen WHERE name = :name AND generation = :generation",
     ),
+}
+#: What is a tenant's own, beside its recordings. What calls did cost stays, for bills.
+_OF_TENANTS = {
+    "corrections": "corrections WHERE tenant = ?",
+    "keys": "api_keys WHERE tenant = ?",
+    "deliveries": "deliveries WHERE tenant = ?",
+    "webhooks": "webhooks WHERE tenant = ?",
+    "money": "money WHERE tenant = ?",
+    "slices_of_money": "slices WHERE tenant = ?",
+    "slices_of_sound": "sound_slices WHERE tenant = ?",
+    "inbox": "inbox_forgotten WHERE tenant = ?",
+    "tombstones": "tombstones WHERE tenant = ?",
+    "tombstone_keys": "tenant_keys WHERE tenant = ?",
+    "tenants": "tenants WHERE id = ?",
 }
 #: The note in `bookmarks` that search has words to be merged away.
 UNMERGED = "erasures/unmerged"
@@ -129,8 +146,24 @@ class SqliteErasures:
         with self._db.read() as db:
             return _of(db, recording_id)
 
-    def running(self, limit: int = 100) -> list[Erasure]:
-        return self._page("step NOT IN ('waiting', 'done')", (), limit)
+    def ask_tenant(self, erasure: Erasure) -> Erasure:
+        with self._db.write() as db:
+            row = db.execute(
+                "SELECT * FROM erasures WHERE tenant = ? AND recording_id IS NULL"
+                " AND step <> 'done'",
+                (erasure.tenant,),
+            ).fetchone()
+            if row is not None:
+                return _erasure(row)
+            known = "SELECT 1 FROM tenants WHERE id = ?"
+            if db.execute(known, (erasure.tenant,)).fetchone() is None:
+                raise NotFound(f"There is no tenant {erasure.tenant}.")
+            _keep(db, erasure)
+            return erasure
+
+    def running(self, limit: int = 100, tenant: str | None = None) -> list[Erasure]:
+        which = "step NOT IN ('waiting', 'done') AND (?1 IS NULL OR tenant = ?1)"
+        return self._page(which, (tenant,), limit)
 
     def waiting(self, after: str = "", limit: int = 500) -> list[Erasure]:
         return self._page("step = 'waiting' AND id > ?", (after,), limit, "id")
@@ -185,6 +218,19 @@ class SqliteErasures:
                 db.execute(statement, given)
             if part is Part.METADATA and erasure.name:
                 _forget_marks(db, erasure.name)
+                _forget_drops(db, erasure, given)
+
+    def tenant_counts(self, tenant: str) -> tuple[tuple[str, int], ...]:
+        with self._db.read() as db:
+            return tuple(
+                (what, db.execute(f"SELECT count(*) FROM {where}", (tenant,)).fetchone()[0])  # noqa: S608
+                for what, where in _OF_TENANTS.items()
+            )
+
+    def forget_tenant(self, tenant: str) -> None:
+        with self._db.write() as db:
+            for where in _OF_TENANTS.values():
+                db.execute(f"DELETE FROM {where}", (tenant,))  # noqa: S608  # fixed names
 
     def purge(self) -> None:
         with self._db.write() as db:
@@ -195,13 +241,7 @@ class SqliteErasures:
 
     def key(self, tenant: str) -> bytes:
         with self._db.write() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO tenant_keys (tenant, key) VALUES (?, ?)",
-                (tenant, secrets.token_bytes(KEY_BYTES)),
-            )
-            row = db.execute("SELECT key FROM tenant_keys WHERE tenant = ?", (tenant,)).fetchone()
-        found: bytes = row["key"]
-        return found
+            return _key(db, tenant)
 
     def erased_before(self, tenant: str, digests: Collection[str], now: datetime) -> bool:
         with self._db.read() as db:
@@ -233,6 +273,15 @@ def erased_before(db: Connection, tenant: str, digests: Collection[str], now: da
     return found is not None
 
 
+def is_being_erased(db: Connection, tenant: str) -> bool:
+    row = db.execute(
+        "SELECT 1 FROM erasures WHERE tenant = ? AND recording_id IS NULL AND step <> 'done'"
+        " LIMIT 1",
+        (tenant,),
+    ).fetchone()
+    return row is not None
+
+
 def _fence(db: Connection, known: Recording, erasure: Erasure, now: datetime) -> None:
     """The tombstone and the raised token, together: no older token writes from here on."""
     check(known.state, State.ERASED)
@@ -261,6 +310,34 @@ def _forget_marks(db: Connection, name: str) -> None:
     for row in db.execute("SELECT name, note FROM bookmarks").fetchall():
         if json.dumps(name)[1:-1] in row["note"]:
             db.execute("DELETE FROM bookmarks WHERE name = ?", (row["name"],))
+
+
+def _forget_drops(db: Connection, erasure: Erasure, given: dict[str, object]) -> None:
+    """The file lies in the inbox all the same: a keyed hash of its path keeps it from being taken
+    again. Of content that was erased on request it keeps another, should somebody touch it."""
+    of = "inbox_seen WHERE name = :name AND generation = :generation"
+    for row in db.execute(f"SELECT * FROM {of}", given).fetchall():  # noqa: S608  # fixed words
+        key = _key(db, erasure.tenant)
+        content = keyed(key, f"sha256:{row['sha256']}") if erasure.cause in REQUESTED else None
+        db.execute(
+            "INSERT OR REPLACE INTO inbox_forgotten VALUES (?, ?, ?, ?, ?)",
+            (
+                *(erasure.tenant, keyed(key, f"path:{row['path']}")),
+                *(row["size_bytes"], row["mtime_ns"], content),
+            ),
+        )
+    db.execute(f"DELETE FROM {of}", given)  # noqa: S608  # fixed words
+
+
+def _key(db: Connection, tenant: str) -> bytes:
+    """Made at its first need."""
+    db.execute(
+        "INSERT OR IGNORE INTO tenant_keys (tenant, key) VALUES (?, ?)",
+        (tenant, secrets.token_bytes(KEY_BYTES)),
+    )
+    row = db.execute("SELECT key FROM tenant_keys WHERE tenant = ?", (tenant,)).fetchone()
+    found: bytes = row["key"]
+    return found
 
 
 def _given(db: Connection, erasure: Erasure) -> dict[str, object]:

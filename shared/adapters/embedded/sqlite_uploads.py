@@ -147,7 +147,11 @@ class SqliteUploads:
         row = self._row(name, generation)
         if row is None:
             raise NotFound("The upload is gone.")
-        with self._place(row["sha256"]).open("rb") as file:
+        try:
+            file = self._place(row["sha256"]).open("rb")
+        except FileNotFoundError as error:  # it is being erased
+            raise NotFound("The upload is gone.") from error
+        with file:
             yield Fetched(file, row["sha256"])
 
     def hold(self, name: str, generation: int) -> None:

@@ -1,7 +1,7 @@
 """Implements `Erasures` on Firestore.
 
 erasures/{id}
-tombstones/{tenant}-{hash}
+tombstones/{tenant}.{hash}
 tenant_keys/{tenant}
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from google.cloud.firestore_v1 import Client, DocumentReference
+from google.cloud.firestore_v1 import SERVER_TIMESTAMP, Client, DocumentReference
 from google.cloud.firestore_v1.base_query import FieldFilter
 from google.cloud.firestore_v1.query import Query
 
@@ -24,9 +24,11 @@ from shared.adapters.gcp.firestore_client import (
     possible,
 )
 from shared.adapters.gcp.firestore_rows import (
+    API_KEYS,
     BOOKMARKS,
     CALLS,
     CORRECTIONS,
+    DELIVERIES,
     ERASURES,
     HISTORY,
     JOBS,
@@ -35,7 +37,9 @@ from shared.adapters.gcp.firestore_rows import (
     RECORDINGS,
     SEGMENTS,
     TENANT_KEYS,
+    TENANTS,
     TOMBSTONES,
+    WEBHOOKS,
     failed_with,
     move,
     put_out,
@@ -138,8 +142,26 @@ class FirestoreErasures:
         query = query.where(filter=FieldFilter("recording_id", "==", recording_id))
         return next(iter(self._db.found(query.limit(1))), None)
 
-    def running(self, limit: int = 100) -> list[Erasure]:
+    def ask_tenant(self, erasure: Erasure) -> Erasure:
+        def step(commit: Commit) -> Erasure:
+            tenant = self._db.get(self._db.at(TENANTS, erasure.tenant))
+            if not tenant.exists:
+                raise NotFound(f"There is no tenant {erasure.tenant}.")
+            begun = row(tenant).get("erasing")
+            if begun:
+                return _erasure(self._db.get(self._db.at(ERASURES, begun)))
+            commit.change(tenant, {"erasing": erasure.id})
+            commit.create(self._db.at(ERASURES, erasure.id), _fields(erasure))
+            return erasure
+
+        if not possible(erasure.tenant):
+            raise NotFound(f"There is no tenant {erasure.tenant}.")
+        return self._db.settle(step)
+
+    def running(self, limit: int = 100, tenant: str | None = None) -> list[Erasure]:
         query = self._db.all_of(ERASURES).where(filter=FieldFilter("running", "==", True))
+        if tenant is not None:
+            query = query.where(filter=FieldFilter("tenant", "==", tenant))
         found = self._db.found(query.order_by("asked_us").limit(limit))
         return sorted((_erasure(one) for one in found), key=lambda e: (e.asked_at, e.id))
 
@@ -166,6 +188,8 @@ class FirestoreErasures:
                 raise NotFound(erasure_id=seen.id)
             if found.get("step") != seen.step.value:
                 return _erasure(found)
+            if left:
+                self._touch_tenant(commit, to.tenant)
             commit.change(found, _fields(to))
             if to.step is Step.DONE and to.recording_id and to.erased_at:
                 known = self._db.get(self._db.at(RECORDINGS, to.recording_id))
@@ -174,6 +198,13 @@ class FirestoreErasures:
             return to
 
         return self._db.settle(step)
+
+    def _touch_tenant(self, commit: Commit, name: str) -> None:
+        """Whoever records an upload meanwhile read the tombstones before these were laid: its
+        commit is on condition that the tenant is as it was, and is tried again."""
+        tenant = self._db.get(self._db.at(TENANTS, name))
+        if tenant.exists:
+            commit.change(tenant, {"touched": SERVER_TIMESTAMP})
 
     def counts(self, erasure: Erasure) -> tuple[tuple[str, int], ...]:
         rid = str(erasure.recording_id)
@@ -233,6 +264,31 @@ class FirestoreErasures:
             if standing in str(row(one).get("note", "")):
                 self._drop([one.reference])
 
+    def tenant_counts(self, tenant: str) -> tuple[tuple[str, int], ...]:
+        queries = self._of_tenant(tenant).items()
+        counted = [(what, self._db.count(query)[0]) for what, query in queries]
+        alone = [TENANT_KEYS, TENANTS]
+        known = self._db.get_all([self._db.at(one, tenant) for one in alone])
+        return (
+            *counted,
+            ("tombstone_keys", int(known[0].exists)),
+            ("tenants", int(known[1].exists)),
+        )
+
+    def forget_tenant(self, tenant: str) -> None:
+        for query in self._of_tenant(tenant).values():
+            self._drop_all(query)
+        self._drop([self._db.at(TENANT_KEYS, tenant)])
+        self._drop([self._db.at(TENANTS, tenant)])
+
+    def _of_tenant(self, tenant: str) -> dict[str, Query]:
+        """What is a tenant's own, beside its recordings. What calls did cost stays, for bills."""
+        its = FieldFilter("tenant", "==", tenant)
+        return {
+            what: self._db.all_of(what).where(filter=its)
+            for what in (API_KEYS, DELIVERIES, WEBHOOKS, TOMBSTONES)
+        }
+
     def purge(self) -> None:
         """Nothing is left in Firestore's hands that a query or a read finds."""
 
@@ -249,16 +305,7 @@ class FirestoreErasures:
         return self._db.settle(step)
 
     def erased_before(self, tenant: str, digests: Collection[str], now: datetime) -> bool:
-        return any(self.stones(tenant, digests, now))
-
-    def stones(self, tenant: str, digests: Collection[str], now: datetime) -> list[Snapshot]:
-        """Tombstones that match."""
-        key = self._db.get(self._db.at(TENANT_KEYS, tenant)) if digests else None
-        if key is None or not key.exists:
-            return []
-        where = [self._tombstone(tenant, keyed(key.get("key"), one)) for one in sorted(digests)]
-        found = self._db.get_all(where)
-        return [one for one in found if one.exists and one.get("until_us") > to_us(now)]
+        return erased_before(self._db, tenant, digests, now)
 
     def sweep(self, now: datetime, limit: int = 500) -> int:
         query = self._db.all_of(TOMBSTONES)
@@ -270,7 +317,7 @@ class FirestoreErasures:
     # --- where things lie -------------------------------------------------------------------------
 
     def _tombstone(self, tenant: str, hash: str) -> DocumentReference:
-        return self._db.at(TOMBSTONES, f"{tenant}-{hash}")
+        return self._db.at(TOMBSTONES, stone(tenant, hash))
 
     def _passages(self, rid: str) -> Query:
         return self._db.all_of(PASSAGES).where(filter=FieldFilter("recording_id", "==", rid))
@@ -298,6 +345,21 @@ class FirestoreErasures:
             for one in part:
                 commit.drop(one)
             self._db.try_to(commit)
+
+
+def erased_before(db: Documents, tenant: str, digests: Collection[str], now: datetime) -> bool:
+    """Whether this content of the tenant was erased on request and is still remembered."""
+    key = db.get(db.at(TENANT_KEYS, tenant)) if digests else None
+    if key is None or not key.exists:
+        return False
+    hashes = [keyed(key.get("key"), one) for one in sorted(digests)]
+    found = db.get_all([db.at(TOMBSTONES, stone(tenant, one)) for one in hashes])
+    return any(one.exists and one.get("until_us") > to_us(now) for one in found)
+
+
+def stone(tenant: str, hash: str) -> str:
+    """A tombstone's id; no tenant's name has a dot."""
+    return f"{tenant}.{hash}"
 
 
 def _parts(many: Sequence[Any]) -> list[Sequence[Any]]:

@@ -1,5 +1,6 @@
 """Cloud Storage's answers and errors in our words, and how long we wait for them."""
 
+import base64
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -62,6 +63,7 @@ def of_blob(blob: Blob) -> UploadedObject:
         content_type=blob.content_type or "application/octet-stream",
         metadata=tuple(sorted(kept(blob.metadata or {}).items())),
         created_at=blob.time_created,
+        digests=_md5(blob.md5_hash),
     )
 
 
@@ -82,4 +84,10 @@ def of_resource(resource: Mapping[str, Any]) -> UploadedObject:
         content_type=resource.get("contentType") or "application/octet-stream",
         metadata=tuple(sorted(kept(resource.get("metadata") or {}).items())),
         created_at=datetime.fromisoformat(resource["timeCreated"]),
+        digests=_md5(resource.get("md5Hash")),
     )
+
+
+def _md5(base64_md5: str | None) -> tuple[str, ...]:
+    """What the bucket knows of the content; of one that was composed it knows none."""
+    return (f"md5:{base64.b64decode(base64_md5).hex()}",) if base64_md5 else ()

@@ -1,0 +1,46 @@
+"""Implements `Leftovers` in HOME/tmp: what a killed process had copied of an upload.
+
+A copy under way is written to all the time, a block after the other; what nobody has touched for
+IDLE is nobody's.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+IDLE = timedelta(minutes=1)
+#: Bytes compared at a time.
+BLOCK = 1 << 20
+
+
+class FileLeftovers:
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "tmp"
+
+    def remove(self, size_bytes: int, read: Callable[[int, int], bytes], before: datetime) -> int:
+        idle_s = (before - IDLE).timestamp()
+        found = [one for one in self._folder.glob("upload-*") if _idle(one, idle_s, size_bytes)]
+        gone = [one for one in found if _begins(one, read)]
+        for one in gone:
+            one.unlink(missing_ok=True)
+        return len(gone)
+
+
+def _idle(path: Path, idle_s: float, size_bytes: int) -> bool:
+    with suppress(OSError):  # renamed into its place meanwhile
+        seen = path.stat()
+        return path.is_file() and seen.st_mtime < idle_s and 0 < seen.st_size <= size_bytes
+    return False
+
+
+def _begins(path: Path, read: Callable[[int, int], bytes]) -> bool:
+    """Whether the upload begins with all that is in the file."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        at = 0
+        while block := file.read(BLOCK):
+            if read(at, len(block)) != block:
+                return False
+            at += len(block)
+        return True
+    return False
