@@ -34,6 +34,8 @@ _OF_RECORDING = re.compile(
 _OF_TENANT = re.compile(r"[a-z_]{1,40}\.jsonl?|audit/[a-z0-9_-]{1,64}\.jsonl?")
 #: The bit of a file that is encrypted. Source: PKWARE's specification, section 4.4.4.
 _ENCRYPTED = 1
+#: What the library says of damaged headers, besides that they are.
+_DAMAGED = (BadZipFile, NotImplementedError, UnicodeDecodeError, EOFError, OverflowError)
 AGAIN = "Fetch the export again, and import the file as it came."
 
 
@@ -70,7 +72,7 @@ def opened(file: BinaryIO) -> Iterator[Parcel]:
     """
     try:
         archive = ZipFile(file)
-    except BadZipFile as error:
+    except _DAMAGED as error:
         raise ImportRefused(f"The file is no whole zip archive. {AGAIN}") from error
     with archive:
         yield _verified(archive)
@@ -85,7 +87,7 @@ def _verified(archive: ZipFile) -> Parcel:
         tenant = tenant_of(archive.read(TENANT_JSON))
         parcel = Parcel(archive, digest, tenant, _parts(listed))
         _check_tenant(tenant, parcel)
-    except BadZipFile as error:
+    except _DAMAGED as error:
         raise ImportRefused(f"A file of the archive is damaged. {AGAIN}") from error
     except ValidationError as error:
         raise ImportRefused(
