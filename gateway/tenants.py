@@ -1,5 +1,6 @@
 """The page of one tenant: what it used today, what ends soon, its keys, its webhooks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from starlette.responses import RedirectResponse
 from gateway.dependencies import MAX_ID, Wired
 from gateway.rendering import render
 from gateway.security import TOKEN_CHECKED
+from gateway.wording import clock
 from shared.domain.api_keys import ApiKey
 from shared.domain.names import TENANT
 from shared.domain.quotas import next_midnight
@@ -23,7 +25,6 @@ router = APIRouter(include_in_schema=False)
 DAYS_AHEAD = 30
 #: Rows of each of the page's lists.
 MOST_ENDING, MOST_DELIVERIES = 50, 25
-HOUR_S = 3600.0
 OVER_QUOTA = {
     OverQuotaPolicy.DEFER: "What comes over a limit waits for it.",
     OverQuotaPolicy.REFUSE: "What comes over a limit is refused.",
@@ -96,22 +97,19 @@ def used_today(parts: Parts, owner: Tenant, now: datetime) -> list[Used]:
     rules, sound = owner.rules, parts.quotas.day(owner.id, now)
     heard_s = sound.used_s + sound.reserved_s + sound.stranded_s
     rows = [
-        _used("Files", sound.files, rules.files_a_day, "{:,.0f}"),
-        _used("Hours of sound", heard_s / HOUR_S, _hours(rules.seconds_a_day), "{:,.1f}"),
+        _used("Files", sound.files, rules.files_a_day, "{:,.0f}".format),
+        _used("Sound", heard_s, rules.seconds_a_day, clock),
     ]
     if owner.fallback:
         spent = parts.spending.day(owner.id, now).spent_usd
-        rows.append(_used("US dollars for paid engines", spent, rules.fallback_usd_a_day, "{:.2f}"))
+        most = rules.fallback_usd_a_day
+        rows.append(_used("US dollars for paid engines", spent, most, "{:.2f}".format))
     return rows
 
 
-def _hours(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds / HOUR_S
-
-
-def _used(what: str, used: float, most: float | None, form: str) -> Used:
+def _used(what: str, used: float, most: float | None, said: Callable[[float], str]) -> Used:
     share = min(1.0, used / most) if most else None
-    return Used(what, form.format(used), None if most is None else form.format(most), share)
+    return Used(what, said(used), None if most is None else said(most), share)
 
 
 def key_row(key: ApiKey, now: datetime) -> KeyRow:

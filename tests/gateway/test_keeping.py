@@ -201,7 +201,7 @@ class TestTheTenantsPage:
         page = client.get("/tenants/acme").text
 
         assert "0 of 50" in page
-        assert "0.0 of 5.0" in page
+        assert "0:00 of 5:00:00" in page
         assert "What comes over a limit waits for it." in page
 
     def test_no_limit_is_said_and_so_is_refusal(self, client, store):
