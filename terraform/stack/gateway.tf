@@ -31,8 +31,8 @@ module "gateway" {
   region               = var.region
   timeout_s            = 3600 # streams pass through
 
-  # Nothing is the instance's own: uploads go to the bucket, and the page's token lies in the store.
-  # What is counted for /metrics is, and a scrape meets one of them. Five hold 1,250 requests.
+  # Nothing is the instance's own but its counters: uploads go to the bucket, and the page's token
+  # lies in the store. Five hold 1,250 requests.
   max_instances = 5
 
   # The port alone: a probe's Host is none of ours, and every path asks for that first.

@@ -145,6 +145,20 @@ async def test_the_page_may_send_to_the_bucket_and_to_no_other(cloud, gateway):
     ]
 
 
+async def test_a_browser_that_asks_the_bucket_first_is_let_in(gateway, demo):
+    """By the emulator; terraform/stack/storage.tf names the same headers for the real bucket."""
+    minted = offered(gateway, b"12345")
+    asked = {
+        "Origin": "http://127.0.0.1:8080",
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": ",".join(sorted(map(str.lower, minted["headers"]))),
+    }
+
+    answer = httpx.options(minted["url"], headers=asked)
+
+    assert (answer.status_code, answer.headers["access-control-allow-methods"]) == (200, "PUT")
+
+
 async def test_a_page_of_one_instance_is_known_to_the_next(settings, gateway, tmp_path):
     other = msgspec.structs.replace(settings, home=tmp_path / "other", keys_required=False)
 
