@@ -36,6 +36,7 @@ from gateway import (
     tenants,
     transcripts,
     uploads,
+    usage,
 )
 from gateway.headers import headers
 from gateway.secrets import agreed, secret
@@ -54,7 +55,7 @@ GRACE_S = 5
 ROUTERS = (
     *(recordings, transcripts, deliberations, corrections, audio, uploads, search, dead_letters),
     *(audit, events, erasures, exports, keys, openai_api, analyses, stream, metrics, health, page),
-    *(keeping, retention, tenants),
+    *(keeping, retention, tenants, usage),
 )
 SUMMARY = "Recordings in, testimony out."
 

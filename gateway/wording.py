@@ -27,7 +27,7 @@ LOOKS: dict[State, Look] = {
     State.RECEIVED: Look("clock", "Received", "It is here and will be queued in a moment."),
     State.QUEUED: Look("clock", "Waiting", "It waits for a free place. There is nothing to do."),
     State.PROCESSING: Look("wave", "Listening", "It is being heard right now."),
-    State.DEFERRED: Look("pause", "Deferred", "A day's limit is used up. It comes by itself."),
+    State.DEFERRED: Look("pause", "Deferred", "It waits for a promised time and comes by itself."),
     State.DONE: Look("check", "Done", "It was heard."),
     State.DEAD: Look("cross", "Failed", "Every attempt failed. It waits for you to decide."),
     State.REJECTED: Look("stop", "Rejected", "It was refused for good. The upload is untouched."),

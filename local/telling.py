@@ -52,7 +52,7 @@ def verdict(recording: Recording) -> str:
         at = recording.deferred_until.astimezone().strftime("%Y-%m-%d %H:%M")
         if recording.error is not None:
             return f"{name}: deferred: {safe(recording.error.message)} It is heard from {at} on."
-        return f"{name}: over the day's quota; it is heard from {at} on"
+        return f"{name}: deferred; it is heard from {at} on"
     if recording.error is not None:
         return f"{name}: {recording.state}: {safe(recording.error.message)}"
     return f"{name}: {recording.state}"

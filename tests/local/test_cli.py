@@ -16,9 +16,9 @@ from shared.domain.lanes import Lane
 from shared.domain.result import read
 from shared.domain.spending import PaidCall
 from shared.domain.states import State
-from shared.domain.tenants import Tier
+from shared.domain.tenants import OverQuotaPolicy, Tier
 from shared.errors import DiskFull
-from shared.wiring import clock
+from shared.wiring import allowance_of, clock
 from tests.builders import placed, recording
 
 
@@ -333,6 +333,84 @@ def test_tenants_say_what_they_spent_today_and_what_workers_hold(earwitness, wor
     assert "today 0.0500 USD spent, 0.0125 reserved, 0.0000 stranded" in said
     [acme] = [t for t in document["tenants"] if t["id"] == "acme"]
     assert acme["today"] == {"spent_usd": 0.05, "reserved_usd": 0.0125, "stranded_usd": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("words", "days", "months", "told"),
+    [
+        (["--keep", "400d"], 400, None, "kept 400 days*"),
+        (["--keep", "6mo"], None, 6, "kept 6 months*"),
+        (["--keep", "2y"], None, 24, "kept 2 years*"),
+        (["--keep-days", "400"], 400, None, "kept 400 days*"),
+        (["--tier", "pro"], None, 6, "kept 6 months,"),
+    ],
+)
+def test_how_long_a_tenant_keeps_is_set_and_listed(earwitness, world, words, days, months, told):
+    earwitness("tenants", "set", "acme", "--keep", "18mo")
+    earwitness("tenants", "set", "acme", "--defaults", *words)
+    earwitness("tenants", "set", "acme", "--tier", "pro")
+
+    rules = world.parts.tenants.get("acme").rules
+    assert (rules.keep_days, rules.keep_months) == (days, months)
+    assert told in earwitness("tenants", "ls").stdout
+
+
+def test_of_days_and_months_the_last_said_holds(earwitness, world):
+    for kept in ("400d", "6mo", "30d", "2y"):
+        earwitness("tenants", "set", "acme", "--keep", kept)
+
+    assert world.parts.tenants.get("acme").overrides == (("keep_months", 24),)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--keep", "0d"],
+        ["--keep", "101y"],
+        ["--keep", "6m"],
+        ["--keep", "400d", "--keep-days", "400"],
+        ["--keep-days", "0.5"],
+        ["--over-quota", "drop"],
+    ],
+)
+def test_what_makes_no_sense_is_wrong_usage(earwitness, world, words):
+    answer = earwitness("tenants", "set", "acme", *words)
+
+    assert answer.exit_code == 2
+    assert world.parts.tenants.get("acme") is None
+
+
+def test_what_becomes_of_too_many_uploads_is_set_and_stays(earwitness, world):
+    first = earwitness("tenants", "set", "acme", "--over-quota", "refuse")
+    earwitness("tenants", "set", "acme", "--tier", "pro")
+
+    assert "refused over quota" in first.stderr
+    assert world.parts.tenants.get("acme").over_quota is OverQuotaPolicy.REFUSE
+    assert "an upload over a limit is refused" in earwitness("tenants", "show", "acme").stdout
+    earwitness("tenants", "set", "acme", "--over-quota", "defer")
+    assert "heard on the next day" in earwitness("tenants", "show", "acme").stdout
+
+
+def test_a_tenants_day_is_shown_with_its_limits(earwitness, world):
+    parts = world.parts
+    earwitness("tenants", "set", "acme", "--seconds-a-day", "1000")
+    tenant, process = parts.tenants.get("acme"), allowance_of(parts)
+    process.charge(tenant, 5.0)
+    process.report()
+
+    shown, listed = earwitness("tenants", "show", "acme").stdout, earwitness("tenants", "ls").stdout
+    document = json.loads(earwitness("tenants", "show", "acme", "--json").stdout)
+
+    assert "files    0 of 50" in shown
+    assert "seconds  5.0 of 1,000 (57.5 reserved, 0.0 stranded)" in shown
+    assert "none, fallback is off" in shown
+    assert "today 5.0 s heard, 57.5 reserved, 0.0 stranded" in listed
+    assert document["usage"]["seconds"] == {
+        "used": 5.0,
+        "reserved": 57.5,
+        "stranded": 0.0,
+        "limit": 1000.0,
+    }
 
 
 def test_tenants_own_rules_are_marked_and_forgotten(earwitness, world):

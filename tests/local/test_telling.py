@@ -48,7 +48,7 @@ def test_verdict_is_one_line(changes, sentence):
 def test_put_off_recording_says_until_when():
     late = recording(state=State.DEFERRED, deferred_until=NOW + timedelta(days=1))
 
-    assert "over the day's quota; it is heard from 2026-03-0" in verdict(late)
+    assert "deferred; it is heard from 2026-03-0" in verdict(late)
 
 
 def test_what_was_put_off_by_its_work_says_why_and_until_when():
