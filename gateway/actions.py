@@ -1,4 +1,4 @@
-"""Who did what, and who looked at what: kept after each answer, and shown at `/v1/audit`.
+"""Who did what, and who looked at what: kept with each answer, and shown at `/v1/audit`.
 
 An action says who, when, by which route, about which recording, and how it ended. It never says
 what was asked or answered: no names, no words searched for, no bodies. Requests that nobody was let
@@ -51,13 +51,15 @@ LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 PERMIT = "permit"
 FAILED, SWITCHED = 500, 101
 _STATUS = {"http.response.start", "websocket.http.response.start"}
+_BODY = {"http.response.body", "websocket.http.response.body"}
 
 
 class Logged:
     """Middleware, behind the one that finds out who asks.
 
-    The answer does not wait for it, and a log that cannot be written takes none back: then the
-    error is said, with its route. It costs one small commit a request.
+    The last bytes of an answer wait for its action, one small commit: between two requests the
+    platform gives an instance no time, and a reader who was told everything stands in the log. A
+    log that cannot be written takes no answer back: then the error is said, with its route.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -67,23 +69,39 @@ class Logged:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        status = FAILED
+        exchange = _Exchange(scope)
 
         async def sent(message: Message) -> None:
-            nonlocal status
-            if message["type"] in _STATUS:
-                status = int(message["status"])
-            if message["type"] == "websocket.accept":
-                status = SWITCHED
+            if exchange.ends_with(message):
+                await exchange.keep()
             await send(message)
 
-        begun = scope["app"].state.parts.now()
         try:
             await self._app(scope, receive, sent)
         finally:
-            action = _action(scope, begun, status)
-            if action is not None:
-                await run_in_threadpool(_keep, scope["app"].state.parts, action)
+            await exchange.keep()  # a line that broke off, or a live stream
+
+
+class _Exchange:
+    """One request and how it is answered, kept once."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope, self._parts = scope, scope["app"].state.parts
+        self._begun, self._status, self._kept = self._parts.now(), FAILED, False
+
+    def ends_with(self, message: Message) -> bool:
+        """Whether this is the last of the answer."""
+        if message["type"] in _STATUS:
+            self._status = int(message["status"])
+        if message["type"] == "websocket.accept":
+            self._status = SWITCHED
+        return message["type"] in _BODY and not message.get("more_body", False)
+
+    async def keep(self) -> None:
+        action = None if self._kept else _action(self._scope, self._begun, self._status)
+        self._kept = True
+        if action is not None:
+            await run_in_threadpool(_keep, self._parts, action)
 
 
 def _keep(parts: Parts, action: Action) -> None:

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from fastapi.testclient import TestClient
 
 from gateway.actions import PLAIN
 from gateway.main import ROUTERS
@@ -113,6 +114,25 @@ def test_a_foreign_recording_is_told_by_its_answer_alone(client, store, kept, ke
     client.get(f"/v1/recordings/{other}", headers=key[0])
 
     assert kept() == [(DEMO, key[1], "GET", "/v1/recordings/{recording_id}", None, 404)]
+
+
+def test_an_answer_ends_after_its_action_was_kept(app, client, store, kept):
+    """Between two requests Cloud Run gives an instance no time for what is left to do."""
+    one, seen = store.done("talk.wav").id, []
+
+    async def watched(scope, receive, send):
+        async def sent(message):
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                seen.append(len(kept()))
+            await send(message)
+
+        await app(scope, receive, sent)
+
+    with TestClient(watched, base_url=str(client.base_url)) as outside:
+        for path in ("", "/audio"):
+            assert outside.get(f"/v1/recordings/{one}{path}").status_code == 200
+
+    assert seen == [1, 2]
 
 
 class Refusing:
