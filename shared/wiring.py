@@ -2,6 +2,7 @@
 
 import os
 import random
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from shared.flows.load import Load
 from shared.flows.publish import PublishOutbox
 from shared.flows.reconcile import Reconcile
 from shared.flows.retire import Retire
+from shared.flows.subscribe import Subscribe
 from shared.flows.seal import Sealing
 from shared.flows.verify import Verify, trusting
 from shared.flows.welcome import Welcome
@@ -465,7 +467,6 @@ def retire(p: Parts) -> Retire:
         erasing=erase(p),
         erasures=p.erasures,
         sweeper=p.sweeper,
-        publish=publish(p),
         now=p.now,
     )
 
@@ -569,6 +570,11 @@ def deliver(p: Parts) -> "Deliver":
     posts = PinnedPosts(private=p.settings.webhooks_private)
     courier = StandardWebhooks(posts.post)
     return Deliver(p.webhooks, p.deliveries, courier, p.now, random.random)
+
+
+def subscribe(p: Parts) -> Subscribe:
+    private = p.settings.webhooks_private
+    return Subscribe(p.tenants, p.webhooks, p.now, secrets.token_bytes, private)
 
 
 def changes(settings: Settings) -> Callable[[], int]:

@@ -16,12 +16,14 @@ from local.cli.audit import audit
 from local.cli.calibrate import calibrate
 from local.cli.corrections import corrections
 from local.cli.dead import dead
+from local.cli.erase import erase, receipt
 from local.cli.exports import export, import_
 from local.cli.hear import add, hear
 from local.cli.keys import keys
 from local.cli.models import models
 from local.cli.output import say
 from local.cli.recordings import find, ls, show
+from local.cli.retention import extend, hold, release, retention
 from local.cli.tenants import tenants
 from local.cli.up import up
 from local.cli.upkeep import backup, config, doctor, restore
@@ -110,7 +112,13 @@ for command in (
     corrections,
     calibrate,
     tenants,
+    retention,
+    extend,
+    hold,
+    release,
     audit,
+    erase,
+    receipt,
     keys,
     models,
     export,

@@ -1,5 +1,5 @@
 """tick -> settle whose rules have changed -> announce what ends soon -> erase what is due ->
-finish erasures -> sweep tombstones and temporary files -> publish."""
+finish erasures -> sweep tombstones and temporary files."""
 
 import json
 import logging
@@ -15,7 +15,6 @@ from shared.domain.retention import ANNOUNCED_AHEAD, expires, settled
 from shared.domain.tenants import Rules, Tenant, Tier
 from shared.domain.timekeeping import Times
 from shared.errors import EarwitnessError
-from shared.flows.publish import PublishOutbox
 from shared.logs import about, say
 from shared.ports import Bookmarks, Clock, Erasures, Retention, Sweeper, Tenants
 
@@ -23,8 +22,8 @@ log = logging.getLogger("earwitness.retire")
 
 #: The most of each that one tick looks at, so that it is over before the next; and at a time.
 MOST, PAGE = 500, 100
-#: Unfinished erasures and messages of one tick.
-MOST_RESUMED, MOST_MESSAGES = 100, 1_000
+#: Unfinished erasures of one tick.
+MOST_RESUMED = 100
 #: How long a recording may be on its way through intake under rules that were just replaced.
 ON_ITS_WAY = timedelta(minutes=10)
 #: Temporary files die at this age (issue 7, point 2).
@@ -64,7 +63,8 @@ class Retire:
     """Safe to repeat, and safe beside itself: each announcement and each erasure is one
     conditional commit that decides again, and how far a walk came is noted after it.
 
-    A recording that fails holds up no other; it comes again with the next tick.
+    A recording that fails holds up no other; it comes again with the next tick. Announcements
+    lie in the outbox, which `reconcile` drains.
     """
 
     tenants: Tenants
@@ -73,7 +73,6 @@ class Retire:
     erasing: Erasing
     erasures: Erasures
     sweeper: Sweeper
-    publish: PublishOutbox
     now: Clock
 
     def __call__(self, at: Times | None = None) -> Counter[str]:
@@ -83,7 +82,7 @@ class Retire:
             at: for drills, another time than the store tells.
 
         Raises:
-            StoreUnavailable, BrokerUnavailable: the next tick goes on.
+            StoreUnavailable: the next tick goes on.
         """
         times, found = at or self.retention.time(self.now()), Counter[str]()
         try:
@@ -118,7 +117,6 @@ class Retire:
         found["erasures_resumed"] += self.erasing.resume(times.earliest, MOST_RESUMED)
         found["tombstones_swept"] += self.erasures.sweep(times.earliest, MOST)
         found["temporary_swept"] += self.sweeper.sweep(times.earliest - TEMPORARY)
-        found["messages_published"] += self.publish(most=MOST_MESSAGES)
 
     def _announce(self, times: Times, found: Counter[str]) -> int:
         soon = times.earliest + ANNOUNCED_AHEAD

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from shared.adapters.embedded.file_leftovers import FileLeftovers
 from shared.adapters.embedded.file_results import FileResults
 from shared.adapters.embedded.file_sweeper import FileSweeper
 from shared.adapters.embedded.home_signer import HomeSigner
@@ -26,19 +27,8 @@ from shared.domain.timekeeping import Times, Uptime
 from shared.errors import StoreUnavailable
 from shared.flows.erase import Erase
 from shared.flows.keep import Keep
-from shared.flows.publish import PublishOutbox
 from shared.flows.retire import Due, Retire
 from tests.builders import NOW, placed, recording
-
-
-class Kept:
-    """A broker that keeps what it was given."""
-
-    def __init__(self) -> None:
-        self.messages: list[Any] = []
-
-    def publish(self, messages: Any) -> None:
-        self.messages += messages
 
 
 class Dying(SqliteRetention):
@@ -73,15 +63,21 @@ class Retiring:
 
     def __init__(self, db: Database, home: Path) -> None:
         self._db, self._home = db, home
-        self.at, self.up, self.broker = NOW, 0.0, Kept()
+        self.at, self.up, self.outbox = NOW, 0.0, SqliteOutbox(db)
         self._names: dict[str, str] = {}
         self.tenants, self.recordings = SqliteTenants(db), SqliteRecordings(db)
         self.uploads = SqliteUploads(db, home)
         self.retention = Dying(db, lambda: Uptime("boot", self.up))
         erasures = SqliteErasures(db)
-        signer = HomeSigner(home / "keys")
         self.erase = Failing(
-            self.recordings, self.uploads, FileResults(home), erasures, signer, processors={}
+            recordings=self.recordings,
+            uploads=self.uploads,
+            results=FileResults(home),
+            temporary=FileResults(home / "tmp"),
+            leftovers=FileLeftovers(home),
+            erasures=erasures,
+            signer=HomeSigner(home / "keys"),
+            processors={},
         )
         self.retire = Retire(
             self.tenants,
@@ -90,7 +86,6 @@ class Retiring:
             self.erase,
             erasures,
             FileSweeper(home),
-            PublishOutbox(SqliteOutbox(db), self.broker, lambda: self.at),
             lambda: self.at,
         )
         self.keep = Keep(self.tenants, self.retention, self.uploads, lambda: self.at)
@@ -169,8 +164,8 @@ class Retiring:
         return bool(found[0])
 
     def announced(self, known: str) -> list[tuple[str, datetime]]:
-        """What was published of it: what, and when."""
-        said = [m.body for m in self.broker.messages if m.recording_id == known]
+        """What the outbox says of it: what, and when."""
+        said = [m.body for m in self.outbox.pending(known)]
         told = [one for one in said if "type" in one]
         return [(str(one["type"]), datetime.fromisoformat(str(one["at"]))) for one in told]
 
