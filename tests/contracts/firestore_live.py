@@ -66,6 +66,12 @@ def ask_everything(store, client):
             store.deliveries.page(**of, state=state, before=(NOW, "e", "w"))
     for tenant in (None, "acme"):
         store.actions.page(tenant, before=(NOW, "a"))
+    store.recordings.about("acme", "whom")
+    for tenant in (None, "acme"):
+        store.erasures.running(tenant=tenant)
+    store.erasures.waiting("a")
+    store.erasures.sweep(NOW)
+    store.tenants.ensure("never", Tier.FREE, NOW)
     store.chains.page("acme", "a")
     store.chains.tenants()
     store.chains.waiting("acme")

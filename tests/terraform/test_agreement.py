@@ -29,6 +29,7 @@ COLLECTIONS = {
     *(rows.RECORDINGS, rows.JOBS, rows.TENANTS, rows.OUTBOX, rows.PASSAGES, rows.API_KEYS),
     *(rows.BOOKMARKS, rows.HISTORY, rows.SEGMENTS, rows.CALLS, rows.DAYS, rows.SLICES),
     *(rows.CORRECTIONS, rows.ACTIONS, rows.UNSEALED),
+    *(rows.ERASURES, rows.TOMBSTONES, rows.TENANT_KEYS),
     *(rows.WEBHOOKS, rows.DELIVERIES),
 }
 #: Searched by likeness, always within one tenant (DESIGN section 5).

@@ -28,6 +28,7 @@ from shared.adapters.gcp.firestore_rows import (
     BOOKMARKS,
     CALLS,
     CORRECTIONS,
+    DAYS,
     DELIVERIES,
     ERASURES,
     HISTORY,
@@ -36,6 +37,7 @@ from shared.adapters.gcp.firestore_rows import (
     PASSAGES,
     RECORDINGS,
     SEGMENTS,
+    SLICES,
     TENANT_KEYS,
     TENANTS,
     TOMBSTONES,
@@ -54,6 +56,7 @@ from shared.domain.erasures import (
     Part,
     Step,
     Tombstone,
+    came_back,
     keyed,
     read,
     reason,
@@ -104,10 +107,12 @@ class FirestoreErasures:
             if not known.exists:
                 raise NotFound(recording_id=recording_id)
             seen = self._of(recording_id)
-            found = _erasure(seen) if seen else None
+            found, life = _erasure(seen) if seen else None, recording(row(known))
+            if found is not None and came_back(found, life):
+                found = None
             if found is not None and found.step is not Step.WAITING:
                 return found
-            asked = draft(recording(row(known)))
+            asked = draft(life)
             if asked is None or (found is not None and asked.step is Step.WAITING):
                 return found
             begun = asked if found is None else found.at(asked.step)
@@ -276,6 +281,9 @@ class FirestoreErasures:
         )
 
     def forget_tenant(self, tenant: str) -> None:
+        # Slices before their days: without the day nobody would find them.
+        for day in self._db.found(self._below(TENANTS, tenant, DAYS).select([])):
+            self._drop_all(self._db.all_of(f"{TENANTS}/{tenant}/{DAYS}/{day.id}/{SLICES}"))
         for query in self._of_tenant(tenant).values():
             self._drop_all(query)
         self._drop([self._db.at(TENANT_KEYS, tenant)])
@@ -284,10 +292,9 @@ class FirestoreErasures:
     def _of_tenant(self, tenant: str) -> dict[str, Query]:
         """What is a tenant's own, beside its recordings. What calls did cost stays, for bills."""
         its = FieldFilter("tenant", "==", tenant)
-        return {
-            what: self._db.all_of(what).where(filter=its)
-            for what in (API_KEYS, DELIVERIES, WEBHOOKS, TOMBSTONES)
-        }
+        flat = (API_KEYS, DELIVERIES, WEBHOOKS, TOMBSTONES)
+        days = {DAYS: self._below(TENANTS, tenant, DAYS)}
+        return {what: self._db.all_of(what).where(filter=its) for what in flat} | days
 
     def purge(self) -> None:
         """Nothing is left in Firestore's hands that a query or a read finds."""
