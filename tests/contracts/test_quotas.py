@@ -1,19 +1,24 @@
 """The seconds and files of a tenant's day: in slices for who waits, one by one for uploads."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
 
 from shared.domain.placement import place
-from shared.domain.quotas import DayOfSound, Portion, next_midnight
+from shared.domain.quotas import MILLI, DayOfSound, Portion, next_midnight
 from shared.domain.recording import Failure
 from shared.domain.slices import SOUND, Slice
 from shared.domain.states import State
 from shared.domain.tenants import OverQuotaPolicy, Tenant, Tier
 from shared.errors import OverQuota, StoreUnavailable, UnknownTenant
 from tests.builders import NOW, recording
+from tests.contracts.conftest import firestore, sqlite_on_disk
+from tests.contracts.crowd import UPLOAD_S
 
 TODAY, MIDNIGHT = NOW.date().isoformat(), next_midnight(NOW)
 LAPSED = NOW + timedelta(seconds=SOUND.lasts_s)
@@ -216,3 +221,76 @@ class TestR9:
 
         counts = store.recordings.counts()
         assert (counts[State.RECEIVED], counts[State.DEFERRED]) == (20, 44)
+
+
+#: For each process of each generation: how many lines it says before it is killed; None: it ends
+#: by itself.
+GENERATIONS = [(3, 20, 11, 1), (7, 2, 30, 5), (None,) * 4]
+
+
+class Crowd:
+    """Four processes at once, sixteen threads each; two generations of them are killed."""
+
+    def __init__(self, where, limit_s):
+        self._where, self._limit_s = where, limit_s
+        self._begun = Barrier(len(GENERATIONS[0]))  # none hears before all are there
+        self._heard_s, self._killed, self.failed = [], [], []
+
+    @property
+    def heard_s(self):
+        return sum(self._heard_s)
+
+    @property
+    def killed(self):
+        return len(self._killed)
+
+    def run(self):
+        for number, lives in enumerate(GENERATIONS):
+            names = [f"w{slot}-{number}" for slot in range(len(lives))]
+            with ThreadPoolExecutor(len(lives)) as pool:
+                list(pool.map(self._process, names, lives))
+
+    def _process(self, name, lines):
+        command = [sys.executable, "-m", "tests.contracts.crowd", self._where, str(self._limit_s)]
+        ends = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with subprocess.Popen([*command, name], **ends) as process:
+            for said, line in enumerate(process.stdout, 1):
+                if said == 1:
+                    self._begun.wait(60)
+                what, _, seconds = line.partition(" ")
+                if what == "heard":
+                    self._heard_s.append(float(seconds))
+                if said == lines:
+                    process.kill()
+                    self._killed.append(name)
+                    break
+                process.stdin.write("\n")
+                process.stdin.flush()
+        if lines is None and process.returncode:
+            self.failed.append(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["sqlite", "firestore"])
+def test_64_at_once_and_killed_never_pass_the_cap(backend, tmp_path, request):
+    """R9: intake and callers who wait, both at once, through kill -9 and restarts."""
+    if backend == "sqlite":
+        built, where, limit_s = sqlite_on_disk(tmp_path), str(tmp_path / "store.db"), 20_000.0
+    else:
+        client = request.getfixturevalue("firestore_client")
+        built, where, limit_s = firestore(client, tmp_path), client.project, 6_000.0
+    built.tenants.put(limited(files_a_day=None, seconds_a_day=limit_s))
+    crowd = Crowd(where, limit_s)
+
+    crowd.run()
+
+    day, uploaded = built.quotas.day("acme", LAPSED), built.recordings.counts()[State.RECEIVED]
+    print(f"{day}, uploads {uploaded}, heard {crowd.heard_s:.0f} s, killed {crowd.killed}")
+    assert (crowd.failed, crowd.killed) == ([], 8)
+    assert uploaded * UPLOAD_S + crowd.heard_s <= limit_s
+    assert day.files == uploaded
+    assert day.used_s + day.reserved_s + day.stranded_s <= limit_s
+    # All of it was heard but for less than a clip, and what the killed held: a slice each.
+    assert limit_s - day.used_s - day.stranded_s < UPLOAD_S
+    assert 0.0 < day.stranded_s <= crowd.killed * SOUND.slice / MILLI
+    assert min(uploaded, crowd.heard_s) > 0
