@@ -31,14 +31,19 @@ from shared.domain.api import (
     CorrectedStretch,
     Corrections,
     DeadLetter,
+    Export,
     HistoryLine,
     Hit,
     Listed,
     MadeCorrection,
+    MadeWebhook,
+    Webhook,
+    WebhookDelivery,
 )
 from shared.domain.deliberations import Deliberations
 from shared.domain.result import Result
 from shared.domain.states import State
+from shared.domain.webhooks import Delivered
 from shared.errors import EarwitnessError, NotRunning
 
 __all__ = [
@@ -52,12 +57,15 @@ __all__ = [
     "Corrections",
     "DeadLetter",
     "Deliberations",
+    "Delivered",
     "Earwitness",
     "EarwitnessError",
+    "Export",
     "HistoryLine",
     "Hit",
     "Listed",
     "MadeCorrection",
+    "MadeWebhook",
     "NotRunning",
     "NotUnderstood",
     "Patience",
@@ -73,5 +81,7 @@ __all__ = [
     "UploadRefused",
     "Uploaded",
     "WaitedTooLong",
+    "Webhook",
+    "WebhookDelivery",
     "WrongMethod",
 ]

@@ -12,16 +12,17 @@ import httpx
 from anyio import to_thread
 from httpx_sse import EventSource, SSEError
 
-from earwitness.client import calls
+from earwitness.client import calls, exporting
 from earwitness.client.blocking import TIMEOUT
 from earwitness.client.breaker import Breaker
 from earwitness.client.calls import Door
 from earwitness.client.errors import ConnectionLost, NotUnderstood, broken, failure
+from earwitness.client.exporting import Writable
 from earwitness.client.here import here
 from earwitness.client.listening import STREAM_TIMEOUT, Changed, Reopening, heard
 from earwitness.client.patience import Patience
 from earwitness.client.sources import Body, Progress, Source, Uploadable
-from earwitness.client.steps import Flow, Pause, Send
+from earwitness.client.steps import Flow, Pause, Send, Take
 from earwitness.client.uploading import Uploaded, upload
 from earwitness.client.wanted import wanted
 from shared.domain.api import (
@@ -32,6 +33,7 @@ from shared.domain.api import (
     DeadLetter,
     Discarding,
     Erasure,
+    Export,
     HistoryLine,
     Hit,
     Keeping,
@@ -39,18 +41,25 @@ from shared.domain.api import (
     Listed,
     MadeCorrection,
     MadeKey,
+    MadeWebhook,
     NewCorrection,
     NewKey,
+    NewSecret,
+    NewWebhook,
     RotatedKey,
     Rotation,
     Usage,
+    WantedExport,
     WantedExtension,
     WantedHold,
+    Webhook,
+    WebhookDelivery,
 )
 from shared.domain.api_keys import Role, Scope
 from shared.domain.deliberations import Deliberations
 from shared.domain.result import Result
 from shared.domain.states import State
+from shared.domain.webhooks import Delivered
 from shared.errors import EarwitnessError
 
 T = TypeVar("T")
@@ -354,6 +363,102 @@ class AsyncEarwitness:
         """
         return await self._run(calls.erasure(self._door, erasure_id))
 
+    async def make_export(self, *, tenant: str | None = None, originals: bool = False) -> Export:
+        """Everything of a tenant as of now, planned; it can be fetched for a day.
+
+        With `originals` the uploaded sound is in it, too. A large one takes minutes.
+
+        Raises:
+            UnknownTenant: there is none of this name.
+        """
+        wanted = WantedExport(tenant=tenant, originals=originals)
+        return await self._run(exporting.make(self._door, wanted))
+
+    async def export(self, export_id: str) -> Export:
+        """How large an export is, and until when it can be fetched.
+
+        Raises:
+            ExportOver: it is over. NotFound: there is none of this id.
+        """
+        return await self._run(exporting.known(self._door, export_id))
+
+    async def fetch_export(
+        self, export: Export, to: Writable, *, on_progress: Progress = lambda got, size: None
+    ) -> None:
+        """Write the archive to a path, or to a file opened for writing bytes.
+
+        What a path holds already is taken for the beginning of this very export, so one that broke
+        off goes on where it stopped. `on_progress` is called with (bytes there, bytes in all).
+
+        Raises:
+            ExportOver: something in it was erased, or its day has passed: make another one.
+            OSError: it cannot be written.
+        """
+        with exporting.opened(to) as target:
+            await self._run(exporting.fetch(self._door, export, target, on_progress))
+
+    async def end_export(self, export_id: str) -> None:
+        """End an export before its day has passed: what was planned of it is forgotten.
+
+        Raises:
+            ExportOver: it is over already.
+        """
+        await self._run(exporting.end(self._door, export_id))
+
+    async def webhooks(self, *, tenant: str | None = None) -> list[Webhook]:
+        """Whom what happens is told, the newest first, disabled ones too."""
+        return await self._run(calls.webhooks(self._door, tenant))
+
+    async def make_webhook(
+        self, url: str, *, types: Sequence[str] = (), tenant: str | None = None
+    ) -> MadeWebhook:
+        """Tell an endpoint what happens from now on; its `secret` is told this once.
+
+        `types` such as recording.done; none: everything. Each call makes another.
+        """
+        told = NewWebhook(url=url, types=list(types), tenant=tenant)
+        return await self._run(calls.make_webhook(self._door, told))
+
+    async def rotate_webhook(self, webhook_id: str, *, overlap_hours: float = 24.0) -> MadeWebhook:
+        """Give a webhook a new secret, told this once; the old one signs beside it for a while.
+
+        Raises:
+            NotFound: no webhook has this id.
+        """
+        told = NewSecret(overlap_hours=overlap_hours)
+        return await self._run(calls.rotate_webhook(self._door, webhook_id, told))
+
+    async def remove_webhook(self, webhook_id: str) -> Webhook:
+        """Tell it nothing more, and forget its deliveries.
+
+        Raises:
+            NotFound: no webhook has this id; also if an earlier call removed it.
+        """
+        return await self._run(calls.remove_webhook(self._door, webhook_id))
+
+    async def deliveries(
+        self, webhook_id: str, *, state: Delivered | None = None, page_size: int = 50
+    ) -> AsyncIterator[WebhookDelivery]:
+        """What it was told and what is on its way, newest first, asked for a page at a time."""
+        before: str | None = None
+        while True:
+            asked = calls.deliveries(self._door, webhook_id, state, before, page_size)
+            page = await self._run(asked)
+            for one in page.deliveries:
+                yield one
+            before = page.next
+            if before is None:
+                return
+
+    async def replay_delivery(self, webhook_id: str, event_id: str) -> WebhookDelivery:
+        """Send it again with the same id and body, whatever became of it.
+
+        Raises:
+            NotFound: this webhook was given no such event, or it lapsed.
+            WrongState: the webhook is disabled.
+        """
+        return await self._run(calls.replay_delivery(self._door, webhook_id, event_id))
+
     async def events(self) -> AsyncIterator[Changed]:
         """One at once, then one whenever anything may look different, without end.
 
@@ -410,9 +515,21 @@ class AsyncEarwitness:
             await self._pause(step.seconds)
             return None
         try:
-            return await self._http.send(self._request(step))
+            if step.take is None:
+                return await self._http.send(self._request(step))
+            return await self._taken(step, step.take)
         except httpx.TransportError as error:
             raise broken(error) from error
+
+    async def _taken(self, step: Send, take: Take) -> httpx.Response:
+        async with self._http.stream(step.method, step.url, headers=step.headers) as answer:
+            if not answer.is_success:
+                await answer.aread()
+                return answer
+            write = take(answer)
+            async for block in answer.aiter_raw(exporting.BLOCK):
+                await to_thread.run_sync(write, block)
+        return answer
 
     def _request(self, step: Send) -> httpx.Request:
         content = step.content.in_thread() if isinstance(step.content, Body) else step.content

@@ -4,7 +4,7 @@ A call is a generator that yields steps and is sent answers. `Earwitness` and `A
 take the same steps, each in its own way, so that everything between is written once.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
@@ -24,6 +24,9 @@ class Send:
     params: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | Body = b""
+    #: Looks at an answer of success and says where its body goes as it comes; without one it is
+    #: read to its end.
+    take: "Take | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Pause:
     seconds: float
 
 
+Take: TypeAlias = Callable[[httpx.Response], Callable[[bytes], object]]
 Flow: TypeAlias = Generator[Send | Pause, httpx.Response | None, T]
 
 

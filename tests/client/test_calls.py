@@ -34,6 +34,7 @@ from shared.domain.answers import Task
 from shared.domain.api_keys import Role, Scope, id_of
 from shared.domain.recording import Failure
 from shared.domain.tenants import Tenant, Tier
+from shared.domain.webhooks import Delivered, delivery
 from shared.errors import (
     CorrectionOutdated,
     Forbidden,
@@ -42,6 +43,7 @@ from shared.errors import (
     StoreUnavailable,
     WrongState,
 )
+from tests.builders import NOW, happening
 from tests.client.line import Answers, Cut, NoAnswer
 
 BUSY = '{"error": {"message": "Busy.", "type": "t", "param": null, "code": "store_unavailable"}}'
@@ -274,6 +276,40 @@ def test_nobody_there_is_unreachable(connect, clock):
     assert len(clock.pauses) == 2
 
 
+def test_webhook_is_made_given_a_new_secret_and_removed(store, ears):
+    made = ears.make_webhook("https://example.com/h", types=["recording.done"], tenant="demo")
+    turned = ears.rotate_webhook(made.id, overlap_hours=1)
+
+    [listed] = [w for w in ears.webhooks(tenant="demo") if w.id == made.id]
+    removed = ears.remove_webhook(made.id)
+
+    assert made.secret.startswith("whsec_")
+    assert turned.secret not in ("", made.secret)
+    assert listed == removed
+    assert not hasattr(listed, "secret")
+    with pytest.raises(NotFound):
+        ears.remove_webhook(made.id)
+    with pytest.raises(InvalidRequest):
+        ears.make_webhook("http://127.0.0.1/")
+
+
+def test_deliveries_come_page_by_page_and_are_replayed(store, ears):
+    hook = ears.make_webhook("https://example.com/h", tenant="demo")
+    kept = store.parts.webhooks.get(hook.id)
+    for n in range(5):
+        store.parts.deliveries.enqueue(delivery(kept, happening(n), NOW, 0.0))
+
+    found = list(ears.deliveries(hook.id, page_size=2))
+    none = list(ears.deliveries(hook.id, state=Delivered.FAILED))
+    again = ears.replay_delivery(hook.id, found[0].event_id)
+
+    assert [d.event_id for d in found] == [happening(n).event_id for n in (4, 3, 2, 1, 0)]
+    assert none == []
+    assert (again.event_id, again.state) == (found[0].event_id, Delivered.WAITING)
+    with pytest.raises(NotFound):
+        ears.replay_delivery(hook.id, "nothing")
+
+
 def test_keys_of_tomorrow_are_ignored(store, line, connect):
     known = store.done("tomorrow.wav")
     document = json.loads(store.parts.results.load(known.result, "result.json"))
@@ -479,6 +515,17 @@ CALLED = {
     "delete /v1/recordings/{recording_id}/hold": "release",
     "delete /v1/recordings/{recording_id}": "erase",
     "get /v1/erasures/{erasure_id}": "erasure",
+    "post /v1/exports": "make_export",
+    "post /v1/exports/{export_id}/plan": "make_export",
+    "get /v1/exports/{export_id}": "export",
+    "get /v1/exports/{export_id}/archive": "fetch_export",
+    "delete /v1/exports/{export_id}": "end_export",
+    "get /v1/webhooks": "webhooks",
+    "post /v1/webhooks": "make_webhook",
+    "delete /v1/webhooks/{webhook_id}": "remove_webhook",
+    "post /v1/webhooks/{webhook_id}/secret": "rotate_webhook",
+    "get /v1/webhooks/{webhook_id}/deliveries": "deliveries",
+    "post /v1/webhooks/{webhook_id}/deliveries/{event_id}/replay": "replay_delivery",
     "get /v1/events": "events",
 }
 #: The sound is for the page's player; health is for those who watch the gateway.
