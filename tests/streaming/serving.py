@@ -120,8 +120,8 @@ def vouched(settings: Settings, tenant: str = "demo") -> dict[str, str]:
     return {"authorization": vouching, "x-earwitness-tenant": tenant}
 
 
-def connected(up: "Running", **options: object):
+def connected(up: "Running", tenant: str = "demo", **options: object):
     """As the gateway calls."""
-    headers = vouched(up.app.state.house.settings)
+    headers = vouched(up.app.state.house.settings, tenant)
     options = {"ping_interval": None, "open_timeout": 60} | options
     return connect(up.url, additional_headers=headers, **options)

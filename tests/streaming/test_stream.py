@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import soxr
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from gpu_service.stream import POLICY
+from shared.domain.tenants import Tenant, Tier
 from tests.engines.speech import said, silence
 from tests.streaming.serving import Client, chunks, connected, pcm16, vouched
 
@@ -38,12 +40,13 @@ async def test_each_sentence_becomes_a_final_with_its_times(service):
     assert first["text"].startswith("echo") and first["words"][0]["start_s"] >= first["start_s"]
 
 
-async def heard(up, frames, **config):
-    async with connected(up) as line:
+async def heard(up, frames, tenant="demo", **config):
+    async with connected(up, tenant) as line:
         client = Client(line)
         await client.open(**config)
-        await client.send(frames)
-        await client.end()
+        with contextlib.suppress(ConnectionClosed):  # it may be told to end before
+            await client.send(frames)
+            await client.end()
         await client.rest()
     return client
 
@@ -291,3 +294,37 @@ async def test_only_the_gateway_may_open_a_stream_and_for_a_tenant(service, head
 
     assert refused.value.response.status_code == status
     assert json.loads(refused.value.response.body)["error"]["code"] == code
+
+
+@pytest.fixture
+def metered(service):
+    """A tenant that may have ten seconds a day heard."""
+    parts = service.app.state.house.parts
+    tenant = f"metered-{parts.now().timestamp():.6f}".replace(".", "-")
+    parts.tenants.put(Tenant(tenant, Tier.FREE, parts.now(), (("seconds_a_day", 10.0),)))
+    return tenant
+
+
+def used_s(service, tenant):
+    service.app.state.house.allowance.report()
+    parts = service.app.state.house.parts
+    return parts.quotas.day(tenant, parts.now()).used_s
+
+
+async def test_a_streams_seconds_count_against_its_tenants_day(service, metered):
+    client = await heard(service, chunks(pcm16(silence(4)), 3200), tenant=metered)
+
+    assert client.replies[-1]["type"] == "done"
+    assert used_s(service, metered) == pytest.approx(4.0, abs=0.01)
+
+
+async def test_over_the_day_a_stream_tells_what_it_heard_and_ends(service, metered):
+    sound = np.concatenate([silence(1), said(SENTENCE), silence(1), silence(10)])
+    client = await heard(service, chunks(pcm16(sound), 3200), tenant=metered)
+
+    last = client.replies[-1]
+    assert (last["type"], last["code"]) == ("closing", "over_quota")
+    assert "00:00 UTC" in last["message"]
+    assert len(client.of("final")) == 1
+    assert client.line.close_code == POLICY
+    assert used_s(service, metered) <= 10.0
