@@ -16,6 +16,8 @@ BENCHES = {
     "P5": "bench.wav2vec2_cpu",
     "P8": "bench.imports",
     "P10": "bench.store_operations",
+    "P11": "bench.retention",
+    "erasures": "bench.erasures",
     "P12": "bench.soak",
     "P13": "bench.metrics",
     "P15": "bench.whisper_overhead",

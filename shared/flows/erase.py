@@ -3,7 +3,7 @@ delete results and generations -> list again -> receipt."""
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -88,6 +88,26 @@ class Erase:
         found = self.recordings.about(tenant, subject)
         return [self.ask(one, actor, now, Cause.SUBJECT) for one in found]
 
+    def ask_restored(self, actor: str, now: datetime) -> list[Erasure]:
+        """Begin to erase again whatever was erased and is there: a backup brought it back.
+
+        A tenant that was erased as a whole is, once one of its recordings shows that. Looks at
+        every recording there is, so it is for whoever restored, before anybody is served.
+
+        Raises:
+            StoreUnavailable: repeating will help.
+        """
+        found, tenants = [], set[str]()
+        for known in self._recordings(None):
+            its = self.erasures.of(known.id)
+            if its is not None and erasures.came_back(its, known):
+                found.append(self.ask(known.id, actor, now, its.cause))
+                tenants |= {known.tenant} if its.cause is Cause.TENANT else set()
+        for tenant in sorted(tenants):
+            with suppress(NotFound):
+                found.append(self.ask_tenant(tenant, actor, now))
+        return found
+
     def ask_tenant(self, tenant: str, actor: str, now: datetime) -> Erasure:
         """Begin to erase all that is a tenant's, and the tenant; what is held makes it wait.
 
@@ -118,14 +138,20 @@ class Erase:
         One that cannot be finished now is said and tried again next time.
         """
         self._release(now)
-        return sum(self._tried(one, now) for one in self.erasures.running(limit))
+        return self._finish(self.erasures.running(limit), now)
 
-    def _tried(self, erasure: Erasure, now: datetime) -> bool:
+    def _finish(self, begun: Sequence[Erasure], now: datetime) -> int:
+        """All are brought to where they are verified, then each to its end: the store is purged
+        of all of them at once, which costs it as much as of one."""
+        near = [self._tried(one, now, Step.GENERATIONS) for one in begun]
+        return sum(self._tried(one, now, Step.DONE).step is Step.DONE for one in near)
+
+    def _tried(self, erasure: Erasure, now: datetime, until: Step) -> Erasure:
         try:
-            return self.run(erasure, now).step is Step.DONE
+            return self.run(erasure, now, until)
         except EarwitnessError as error:
             say(log, error)
-            return False
+            return erasure
 
     def _release(self, now: datetime) -> None:
         after = ""
@@ -137,8 +163,8 @@ class Erase:
                     self._begin(its.id, one.cause, one.actor, now)
             after = page[-1].id
 
-    def run(self, erasure: Erasure, now: datetime) -> Erasure:
-        """Go on with one erasure to its end; one that waits or is done stays as it is.
+    def run(self, erasure: Erasure, now: datetime, until: Step = Step.DONE) -> Erasure:
+        """Go on with one erasure to its end, or as far as `until`; one that waits stays as it is.
 
         Raises:
             NotErased: a store still lists what was deleted; repeating may help.
@@ -146,7 +172,7 @@ class Erase:
         """
         steps = self._steps() if erasure.recording_id else self._steps_of_tenant()
         with about(erasure.recording_id or erasure.id):
-            while (step := steps.get(erasure.step)) is not None:
+            while erasure.step is not until and (step := steps.get(erasure.step)):
                 after = step(erasure, now)
                 if after.step is erasure.step:
                     break  # something of the tenant is under hold
@@ -258,9 +284,9 @@ class Erase:
         held = 0
         for known in self._recordings(erasure.tenant):
             begun = self._begin(known.id, Cause.TENANT, erasure.actor, now)
-            held += self.run(begun, now).step is Step.WAITING
-        for begun in self.erasures.running(limit=PAGE, tenant=erasure.tenant):
-            if begun.recording_id:
+            held += self.run(begun, now, Step.GENERATIONS).step is Step.WAITING
+        while its := self._running(erasure.tenant):
+            for begun in its:
                 self.run(begun, now)
         if held:
             log.info("waits for releases", extra={"held": held})
@@ -269,7 +295,11 @@ class Erase:
         self.erasures.forget_tenant(erasure.tenant)
         return self.erasures.go_on(erasure, erasure.at(Step.GENERATIONS))
 
-    def _recordings(self, tenant: str) -> Iterator[Recording]:
+    def _running(self, tenant: str) -> list[Erasure]:
+        found = self.erasures.running(PAGE, tenant)
+        return [one for one in found if one.recording_id is not None]
+
+    def _recordings(self, tenant: str | None) -> Iterator[Recording]:
         before: tuple[datetime, str] | None = None
         while page := self.recordings.page(tenant, before=before, limit=PAGE):
             before = page[-1].received_at, page[-1].id
