@@ -57,7 +57,8 @@ def told(anchor: Anchor | None, clock: datetime, up: Uptime) -> tuple[Anchor, Ti
         return Anchor(clock, up), Times.exactly(clock)
     if anchor.up.boot != up.boot or up.seconds < anchor.up.seconds:
         # It was off, for nobody knows how long; at least its uptime has passed since.
-        anchor = Anchor(anchor.at, Uptime(up.boot, 0.0), AFTER_BOOT_S)
+        off = clock - anchor.at - timedelta(seconds=up.seconds)
+        anchor = Anchor(anchor.at, Uptime(up.boot, 0.0), AFTER_BOOT_S, off)
     expected = anchor.at + timedelta(seconds=up.seconds - anchor.up.seconds)
     ahead = clock - expected
     if ahead <= UNNOTICED:

@@ -301,3 +301,24 @@ def test_a_folder_is_removed_with_all_below_it(store):
 
 def test_no_results_no_folders(store):
     assert store.results.folders() == []
+
+
+def test_a_hold_can_be_set_and_ended_twice(store):
+    made = put(store)
+
+    for _ in range(2):
+        store.uploads.hold(NAME, made.generation)
+    for _ in range(2):
+        store.uploads.unhold(NAME, made.generation)
+    store.uploads.delete(NAME, made.generation)
+
+    assert store.uploads.stat(NAME, made.generation) is None
+
+
+def test_what_is_gone_cannot_be_held_and_need_not_be_released(store):
+    made = put(store)
+    store.uploads.delete(NAME, made.generation)
+
+    store.uploads.unhold(NAME, made.generation)
+    with pytest.raises(NotFound):
+        store.uploads.hold(NAME, made.generation)

@@ -57,6 +57,47 @@ class Failing(Erase):
         return super().expire(known, now)
 
 
+class Trouble:
+    """Lets some calls of any port through; at the next, something happens."""
+
+    def __init__(self) -> None:
+        self.left, self.then = -1, nothing
+
+    def comes(self, after: int, then: Callable[[], None]) -> None:
+        self.left, self.then = after, then
+
+    def over(self) -> None:
+        self.left, self.then = -1, nothing
+
+    def met(self, call: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        if self.left == 0:
+            self.then()
+        self.left -= self.left > 0
+        return call(*args, **more)
+
+
+def nothing() -> None:
+    pass
+
+
+def killed() -> None:
+    """From here on this process does nothing any more."""
+    raise StoreUnavailable
+
+
+class Troubled:
+    """A port whose calls may meet trouble."""
+
+    def __init__(self, port: Any, trouble: Trouble) -> None:
+        self._port, self._trouble = port, trouble
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._port, name)
+        if not callable(found):
+            return found
+        return lambda *args, **more: self._trouble.met(found, *args, **more)
+
+
 class Retiring:
     """Clocks: what a tick is told, and the machine's uptime, which goes along unless a test
     says otherwise."""
@@ -64,15 +105,21 @@ class Retiring:
     def __init__(self, db: Database, home: Path) -> None:
         self._db, self._home = db, home
         self.at, self.up, self.outbox = NOW, 0.0, SqliteOutbox(db)
+        self.boot = "first"
         self._names: dict[str, str] = {}
         self.tenants, self.recordings = SqliteTenants(db), SqliteRecordings(db)
         self.uploads = SqliteUploads(db, home)
-        self.retention = Dying(db, lambda: Uptime("boot", self.up))
-        erasures = SqliteErasures(db)
+        self.retention = Dying(db, lambda: Uptime(self.boot, self.up))
+        self.trouble = Trouble()
+
+        def port(made: Any) -> Any:
+            return Troubled(made, self.trouble)
+
+        erasures = port(SqliteErasures(db))
         self.erase = Failing(
-            recordings=self.recordings,
-            uploads=self.uploads,
-            results=FileResults(home),
+            recordings=port(self.recordings),
+            uploads=port(self.uploads),
+            results=port(FileResults(home)),
             temporary=FileResults(home / "tmp"),
             leftovers=FileLeftovers(home),
             erasures=erasures,
@@ -81,8 +128,8 @@ class Retiring:
         )
         self.retire = Retire(
             self.tenants,
-            self.retention,
-            SqliteBookmarks(db),
+            port(self.retention),
+            port(SqliteBookmarks(db)),
             self.erase,
             erasures,
             FileSweeper(home),
@@ -134,8 +181,8 @@ class Retiring:
         self.up = max(self.up, (at - NOW).total_seconds()) if up is None else up
         self.at = at
 
-    def plans(self, at: datetime) -> Due:
-        self._turn(at, None)
+    def plans(self, at: datetime, *, up: float | None = None) -> Due:
+        self._turn(at, up)
         return self.retire.plan()
 
     def holds(self, known: str) -> None:
@@ -168,6 +215,9 @@ class Retiring:
         said = [m.body for m in self.outbox.pending(known)]
         told = [one for one in said if "type" in one]
         return [(str(one["type"]), datetime.fromisoformat(str(one["at"]))) for one in told]
+
+    def times_announced(self, known: str) -> int:
+        return sum(what == "recording.expiring" for what, _ in self.announced(known))
 
     def unsettled(self) -> list[str]:
         return [one.id for one in self.retention.unsettled()]
