@@ -84,6 +84,7 @@ def fill_sqlite(db: Database, count: int) -> None:
         many = [numbered(n) for n in range(first, min(count, first + 10_000))]
         with db.write() as c:
             c.executemany(INSERT_RECORDING, [sqlite_row(r) for r in many])
+            c.execute("UPDATE recordings SET moves = 1 WHERE moves = 0")
             c.executemany(
                 "INSERT INTO jobs (recording_id, lane, state, start_tag) VALUES (?, 'low', ?, ?)",
                 [(r.id, _job_state(r), r.received_at.timestamp()) for r in many],

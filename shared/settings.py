@@ -441,7 +441,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 #: What has no default in the cloud.
-NEEDED_IN_CLOUD = ("project", "uploads_bucket", "results_bucket", "temp_bucket")
+NEEDED_IN_CLOUD = ("project", "uploads_bucket", "results_bucket", "temp_bucket", "audit_bucket")
 #: Names of the seeds and the vendors, and the setting each one is.
 VENDORS = {
     name: name.lower()

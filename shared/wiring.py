@@ -21,8 +21,8 @@ from shared.flows.load import Load
 from shared.flows.publish import PublishOutbox
 from shared.flows.reconcile import Reconcile
 from shared.flows.retire import Retire
-from shared.flows.subscribe import Subscribe
 from shared.flows.seal import Sealing
+from shared.flows.subscribe import Subscribe
 from shared.flows.verify import Verify, trusting
 from shared.flows.welcome import Welcome
 from shared.ports import (

@@ -19,6 +19,7 @@ module "stack" {
   source   = "./stack"
 
   archive            = local.archive
+  audit              = var.audit
   cascade            = var.cascade
   channels           = [for one in google_monitoring_notification_channel.email : one.id]
   cmek               = var.cmek

@@ -9,6 +9,21 @@ variable "alert_emails" {
   }
 }
 
+variable "audit" {
+  description = "How long the bucket of seals keeps each, whoever asks otherwise, in days; and whether that is locked: nobody can then shorten it, nor delete the bucket before its last seal is so old, nor undo the lock. With delete_protection = false nothing is kept."
+  type = object({
+    retention_days = optional(number, 400)
+    locked         = optional(bool, false)
+  })
+  default = {}
+
+  # Source: Cloud Storage, "Bucket Lock": at most 3,155,760,000 seconds, 100 years.
+  validation {
+    condition     = floor(var.audit.retention_days) == var.audit.retention_days && var.audit.retention_days >= 1 && var.audit.retention_days <= 36500
+    error_message = "audit.retention_days is a whole number of days, 1 to 36500."
+  }
+}
+
 variable "budget" {
   description = "Warns when a month costs more than planned: the billing account (XXXXXX-XXXXXX-XXXXXX), an amount in its currency, and the shares of it to warn at. It stops nothing and costs nothing; whoever applies needs roles/billing.costsManager there. null = none."
   type = object({

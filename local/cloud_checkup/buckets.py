@@ -8,13 +8,21 @@ from local.cloud_checkup.rest import Answer
 
 FINALIZED = "OBJECT_FINALIZE"
 #: terraform/stack/storage.tf and weights.tf.
-NOUNS = ("uploads", "results", "archive", "temp", "functions", "weights")
+NOUNS = ("uploads", "results", "archive", "audit", "temp", "functions", "weights")
 
 
 def buckets(d: Deployment) -> list[Finding]:
     names = [d.bucket_name(noun) for noun in NOUNS]
     said = [f for name in names for f in bucket_faults(name, d.bucket(name))]
-    return verdict("buckets", said, f"{len(names)} are there, closed to strangers")
+    audit = d.bucket_name("audit")
+    said += keeping_faults(audit, d.bucket(audit))
+    return verdict("buckets", said, f"{len(names)} are there, closed to strangers; seals are kept")
+
+
+def keeping_faults(name: str, bucket: Answer | None) -> Iterator[str]:
+    """Source: Cloud Storage JSON API, Buckets, `retentionPolicy`; a lock is its owner's choice."""
+    if bucket is not None and not bucket.get("retentionPolicy", {}).get("retentionPeriod"):
+        yield f"{name} has no retention: a seal could be deleted (`audit`, delete_protection)"
 
 
 def bucket_faults(name: str, bucket: Answer | None) -> Iterator[str]:

@@ -42,8 +42,9 @@ class Deployment:
         return Deployment(self.google, first)
 
     def bucket_name(self, noun: str) -> str:
-        """Two are settings; the others are named as all of them are."""
-        said = {"uploads": self.settings.uploads_bucket, "results": self.settings.results_bucket}
+        """Some are settings; the others are named as all of them are."""
+        s = self.settings
+        said = {"uploads": s.uploads_bucket, "results": s.results_bucket, "audit": s.audit_bucket}
         return said.get(noun) or f"{self.settings.project}-{self.named(noun)}"
 
     def identity(self, noun: str) -> str:

@@ -71,6 +71,8 @@ def _on_buckets() -> Iterator[Grant]:
     for who in ("reconcile", "retire", "service"):
         yield Grant(who, "roles/storage.objectUser", On.BUCKET, "results")
     yield Grant("gateway", "roles/storage.objectViewer", On.BUCKET, "results")
+    for who in ("gateway", "retire"):
+        yield Grant(who, "roles/storage.objectUser", On.BUCKET, "temp")
     yield Grant("service", "roles/storage.objectViewer", On.BUCKET, "weights")
     # Who seals can neither replace nor delete a seal, and nobody else writes there at all.
     yield Grant("seal", "roles/storage.objectCreator", On.BUCKET, "audit")

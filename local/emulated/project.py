@@ -42,6 +42,7 @@ from shared.errors import PartNotStarted
 from shared.ports import Clock
 
 UPLOADS, RESULTS = "earwitness-uploads", "earwitness-results"
+TEMP, AUDIT = "earwitness-temp", "earwitness-audit"
 DATASET = "earwitness"
 #: Of every bucket, as the storage emulator tells them; of the uploads bucket alone.
 NOTIFICATIONS, UPLOADED = "bucket-notifications", "upload-notifications"
@@ -73,6 +74,8 @@ SETTINGS = {
     "project": PROJECT,
     "uploads_bucket": UPLOADS,
     "results_bucket": RESULTS,
+    "temp_bucket": TEMP,
+    "audit_bucket": AUDIT,
     "firestore_database": "(default)",
     "topic_prefix": "",
     "arrivals_subscription": ARRIVALS,
@@ -96,7 +99,7 @@ class Project:
         """
         try:
             files_client = storage.Client(PROJECT)
-            for bucket in (UPLOADS, RESULTS):
+            for bucket in (UPLOADS, RESULTS, TEMP, AUDIT):
                 files_client.create_bucket(bucket)
             for topic in TOPICS:
                 self._publisher.create_topic(name=_topic(topic))

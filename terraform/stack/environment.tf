@@ -7,11 +7,15 @@ locals {
     EARWITNESS_PROJECT               = var.project
     EARWITNESS_UPLOADS_BUCKET        = google_storage_bucket.uploads.name
     EARWITNESS_RESULTS_BUCKET        = google_storage_bucket.results.name
+    EARWITNESS_TEMP_BUCKET           = google_storage_bucket.temp.name
+    EARWITNESS_AUDIT_BUCKET          = google_storage_bucket.audit.name
     EARWITNESS_FIRESTORE_DATABASE    = google_firestore_database.store.name
     EARWITNESS_TOPIC_PREFIX          = "${var.name}-"
     EARWITNESS_ARRIVALS_SUBSCRIPTION = google_pubsub_subscription.upload_arrivals.name
     EARWITNESS_METRICS_DATASET       = google_bigquery_dataset.measurements.dataset_id
     EARWITNESS_OUTER_BOUND_DAYS      = tostring(local.outer_bound_days)
+    # The key's first version, made with it.
+    EARWITNESS_SIGNING_KMS_KEY       = local.testimony_key
     EARWITNESS_TRACES                = "otlp"
   }
 

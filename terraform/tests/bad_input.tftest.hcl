@@ -19,6 +19,7 @@ run "the_outermost_that_is_right" {
   command = plan
 
   variables {
+    audit       = { retention_days = 1 }
     project     = "abcdef"
     prefix      = "ew12345"
     region      = "asia-south2"
@@ -61,6 +62,7 @@ run "the_other_end_is_right_too" {
     prefix             = "ew"
     edge               = { domain = "a-1.ears.example.com", allow = ["192.0.2.0/24"], requests_per_minute = 1000000 }
     high_min_instances = 3
+    audit              = { retention_days = 36500, locked = true }
   }
 }
 
@@ -345,9 +347,11 @@ run "half_an_instance_ready" {
     high_min_instances = 0.5
     # A tenant one past the longest.
     tenants = { aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa = {} }
+    # Half a day.
+    audit = { retention_days = 0.5 }
   }
 
-  expect_failures = [var.high_min_instances, var.tenants]
+  expect_failures = [var.audit, var.high_min_instances, var.tenants]
 }
 
 run "less_than_no_instance_ready" {
@@ -357,9 +361,11 @@ run "less_than_no_instance_ready" {
     high_min_instances = -1
     # A tenant in capitals.
     tenants = { Acme = {} }
+    # No day at all.
+    audit = { retention_days = 0 }
   }
 
-  expect_failures = [var.high_min_instances, var.tenants]
+  expect_failures = [var.audit, var.high_min_instances, var.tenants]
 }
 
 run "more_ready_than_there_may_be" {
@@ -369,9 +375,11 @@ run "more_ready_than_there_may_be" {
     high_min_instances = 4
     # A tenant that is a path.
     tenants = { "acme/../demo" = {} }
+    # A day past a hundred years.
+    audit = { retention_days = 36501 }
   }
 
-  expect_failures = [var.high_min_instances, var.tenants]
+  expect_failures = [var.audit, var.high_min_instances, var.tenants]
 }
 
 run "more_ready_than_cpus_may_be" {

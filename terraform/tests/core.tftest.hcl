@@ -22,6 +22,7 @@ variables {
   high_min_instances = 0
   images             = null
   measurements_days  = 400
+  audit              = { retention_days = 400, locked = false }
   name               = "ew"
   openai             = false
   project_number     = "123456789012"
@@ -65,7 +66,7 @@ run "every_listed_function_is_there_and_its_clock_ticks" {
   }
 
   assert {
-    condition     = { for name, job in google_cloud_scheduler_job.tick : name => job.schedule } == { reconcile = "* * * * *" }
+    condition     = { for name, job in google_cloud_scheduler_job.tick : name => job.schedule } == { for name in ["deliver", "reconcile", "retire", "seal"] : name => "* * * * *" }
     error_message = "A function that listens to ticks has no clock, or another rhythm."
   }
 
@@ -162,6 +163,28 @@ run "logs_outlive_buckets_that_keep_nothing" {
   assert {
     condition     = one(google_storage_bucket.uploads.soft_delete_policy).retention_duration_seconds == 0 && local.environment["EARWITNESS_OUTER_BOUND_DAYS"] == "30"
     error_message = "Uploads are kept behind, or a receipt forgets the logs."
+  }
+}
+
+run "seals_are_kept_as_long_as_was_said" {
+  command = plan
+
+  module {
+    source = "./stack"
+  }
+
+  variables {
+    audit = { retention_days = 30, locked = true }
+  }
+
+  assert {
+    condition     = one(google_storage_bucket.audit.retention_policy).retention_period == "2592000" && one(google_storage_bucket.audit.retention_policy).is_locked
+    error_message = "A seal can be deleted before its time, or the lock was forgotten."
+  }
+
+  assert {
+    condition     = alltrue([for one in google_storage_bucket_iam_member.audit : contains(["roles/storage.objectCreator", "roles/storage.objectViewer"], one.role)])
+    error_message = "Somebody who works here may replace or delete a seal."
   }
 }
 

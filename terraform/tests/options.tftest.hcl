@@ -23,6 +23,7 @@ variables {
     gateway = "images/gateway@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
   }
   measurements_days = 400
+  audit             = { retention_days = 400, locked = false }
   name              = "ew"
   openai            = false
   project           = "my-recordings-4711"

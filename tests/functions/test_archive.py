@@ -305,6 +305,17 @@ def drains_the_outbox(functions, parts, broker):
     assert len(tickets(broker)) > before
 
 
+def seals_what_was_written(functions, parts, broker):
+    event = uploaded(parts, "sealed.wav")
+    functions["on_audio_uploaded"].post(event.headers, event.body)
+
+    answer = functions["seal"].post(*event_of("ticks", {}))
+
+    assert answer == 200
+    assert parts.seals.numbers("demo") == [1]
+    assert wiring.verify(parts)("demo").findings == ()
+
+
 def event_of(topic, body):
     data = base64.b64encode(json.dumps(body).encode()).decode()
     event = message_published(topic, PubsubMessage("1", data, {}, "2026-01-01T00:00:00Z"))
@@ -315,6 +326,7 @@ EFFECTS = {
     "on_audio_uploaded": accepts_an_upload,
     "on_job_dead": logs_a_dead_letter,
     "reconcile": drains_the_outbox,
+    "seal": seals_what_was_written,
 }
 
 

@@ -25,9 +25,10 @@ from shared.domain.api_keys import (
     minted,
 )
 from shared.domain.tenants import Tier
+from shared.domain.webhooks import delivery
 from shared.errors import InvalidSettings
 from shared.settings import Settings, load
-from tests.builders import NOW
+from tests.builders import NOW, happening, webhook
 from tests.gateway.conftest import HOST
 from tests.gateway.examples import EXAMPLES
 from tests.gateway.testimony import Filled
@@ -62,6 +63,9 @@ class World:
         self._seeds = count(1)
         self.key("demo", READER)
         self.key_id = self.parts.api_keys.all("demo")[0].id
+        self.webhook, self.event_id = webhook(tenant="demo"), happening().event_id
+        self.parts.webhooks.add(self.webhook)
+        self.parts.deliveries.enqueue(delivery(self.webhook, happening(), NOW, 0.0))
 
     def _erased(self):
         gone = self.filled.done("gone.wav").id
@@ -521,7 +525,7 @@ def test_what_clients_of_openai_send_for_no_key_is_none_on_one_machine(world):
 def test_nobody_turns_keys_off_on_cloud_run(monkeypatch):
     monkeypatch.setenv("K_SERVICE", "gateway")
     cloud = {"backend": "gcp", "project": "p", "uploads_bucket": "u", "results_bucket": "r"}
-    cloud["temp_bucket"] = "t"
+    cloud |= {"temp_bucket": "t", "audit_bucket": "a"}
 
     assert load(**cloud).keys_required is None
     with pytest.raises(InvalidSettings, match="KEYS_REQUIRED"):

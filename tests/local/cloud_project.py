@@ -54,6 +54,7 @@ SETTINGS = {
     "uploads_bucket": f"{PROJECT}-ew-uploads",
     "results_bucket": f"{PROJECT}-ew-results",
     "audit_bucket": f"{PROJECT}-ew-audit",
+    "temp_bucket": f"{PROJECT}-ew-temp",
     "firestore_database": "ew-store",
     "topic_prefix": "ew-",
     "arrivals_subscription": "ew-upload-arrivals",
@@ -140,6 +141,8 @@ def bucket(noun):
             "uniformBucketLevelAccess": {"enabled": True, "lockedTime": "2026-11-21T00:00:00Z"},
             "publicAccessPrevention": "enforced",
         },
+        # Terraform gives it to the bucket of seals alone; elsewhere nobody looks.
+        "retentionPolicy": {"retentionPeriod": "34560000", "effectiveTime": "2026-11-21T00:00:00Z"},
     }
 
 

@@ -40,7 +40,9 @@ OF_STACK: Roles = {
         **ANNOUNCES,
         "bucket uploads": {"storage.objectUser"},  # storage_uploads.py, storage_permits.py
         "bucket results": {"storage.objectViewer"},  # storage_results.py
+        "bucket temp": {"storage.objectUser"},  # storage_results.py: plans of exports
         "bucket audit": {"storage.objectViewer"},  # storage_seals.py
+        "key testimony": {"cloudkms.publicKeyViewer"},  # kms_signer.py
         "identity gateway": {"iam.serviceAccountTokenCreator"},  # storage_permits.py: itself
         **CALLS,
     },
@@ -71,6 +73,8 @@ OF_STACK: Roles = {
         **TRACES,
         "bucket uploads": {"storage.objectUser"},  # storage_uploads.py: it erases
         "bucket results": {"storage.objectUser"},  # storage_results.py
+        "bucket temp": {"storage.objectUser"},  # storage_results.py: it ends exports
+        "key testimony": {"cloudkms.publicKeyViewer", "cloudkms.signer"},  # kms_signer.py
         "run retire": {"run.invoker"},
     },
     "seal": {
@@ -78,6 +82,7 @@ OF_STACK: Roles = {
         **TRACES,
         # storage_seals.py: it can neither replace nor delete what it wrote.
         "bucket audit": {"storage.objectCreator", "storage.objectViewer"},
+        "key testimony": {"cloudkms.publicKeyViewer", "cloudkms.signer"},  # kms_signer.py
         "run seal": {"run.invoker"},
     },
     # Both only read and write the store, and call out (firestore_webhooks.py).

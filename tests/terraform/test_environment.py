@@ -33,6 +33,8 @@ NEEDED = {
     "on-audio-uploaded": set[str](),
     "on-job-dead": set[str](),
     "reconcile": {"arrivals_subscription", "tenants"},
+    "retire": set[str](),
+    "seal": set[str](),
 }
 
 
@@ -68,7 +70,9 @@ def unfit(read: Settings, stack: str, topology: Topology) -> list[str]:
         if e.stack == stack:
             names[e.kind].add(str(e.values.get("name") or e.values.get("dataset_id")))
     wanted = {
-        "google_storage_bucket": {read.uploads_bucket, read.results_bucket},
+        "google_storage_bucket": {
+            *(read.uploads_bucket, read.results_bucket, read.temp_bucket, read.audit_bucket)
+        },
         "google_firestore_database": {read.firestore_database},
         "google_pubsub_topic": {read.topic_prefix + topic for topic in Topic},
         "google_pubsub_subscription": {read.arrivals_subscription},
