@@ -98,9 +98,9 @@ def show(recording_id: str, home: Path | None, form: str | None, as_json: bool) 
 
 
 def known(parts: Parts, recording_id: str) -> Recording:
-    """Raises NotFound."""
+    """Raises NotFound, also of what is erased."""
     found = parts.recordings.get(recording_id)
-    if found is None:
+    if found is None or found.state is State.ERASED:
         raise NotFound
     return found
 

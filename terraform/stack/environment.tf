@@ -15,8 +15,8 @@ locals {
     EARWITNESS_METRICS_DATASET       = google_bigquery_dataset.measurements.dataset_id
     EARWITNESS_OUTER_BOUND_DAYS      = tostring(local.outer_bound_days)
     # The key's first version, made with it.
-    EARWITNESS_SIGNING_KMS_KEY       = local.testimony_key
-    EARWITNESS_TRACES                = "otlp"
+    EARWITNESS_SIGNING_KMS_KEY = local.testimony_key
+    EARWITNESS_TRACES          = "otlp"
   }
 
   # What push tokens and the gateway's carry. Fixed, so that it is known before any address is.

@@ -20,6 +20,7 @@ IRREPLACEABLE = (
     "google_bigquery_table.inference_metrics",
     "google_firestore_database.store",
     "google_kms_crypto_key.stack[0]",
+    "google_kms_crypto_key.testimony",
     "google_storage_bucket.archive",
     "google_storage_bucket.results",
     "google_storage_bucket.uploads",

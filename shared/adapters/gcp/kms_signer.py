@@ -1,7 +1,7 @@
 """Implements `Signer` with Cloud KMS: the key (EC_SIGN_ED25519) never leaves it.
 
-IAM on the key: roles/cloudkms.signer and roles/cloudkms.publicKeyViewer for who signs;
-terraform/stack/testimony.tf. There is no emulator.
+IAM on the key: `retire` and `seal` roles/cloudkms.signer and roles/cloudkms.publicKeyViewer, the
+gateway the latter; terraform/stack/testimony.tf. There is no emulator.
 
 The client is made, and its library imported, at the first need: it weighs a tenth of a second,
 and most processes that could sign never do.
