@@ -108,6 +108,6 @@ def ticks_for(event: CloudEvent, function: str) -> bool:
     """
     try:
         named = event.data["message"].get("attributes") or {}
-        return named.get("function", function) == function
+        return bool(named.get("function", function) == function)
     except (KeyError, TypeError, AttributeError):
         return True

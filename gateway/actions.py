@@ -44,6 +44,8 @@ PLAIN = frozenset(
         "/v1/models/{model}",
         "/v1/recordings",
         "/v1/uploads/{tenant}/{key}",
+        "/v1/webhooks",
+        "/v1/webhooks/{webhook_id}/deliveries",
     }
 )
 LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -37,6 +37,7 @@ from gateway import (
     transcripts,
     uploads,
     usage,
+    webhooks,
 )
 from gateway.headers import headers
 from gateway.secrets import agreed, secret
@@ -55,7 +56,7 @@ GRACE_S = 5
 ROUTERS = (
     *(recordings, transcripts, deliberations, corrections, audio, uploads, search, dead_letters),
     *(audit, events, erasures, exports, keys, openai_api, analyses, stream, metrics, health, page),
-    *(keeping, retention, tenants, usage),
+    *(keeping, retention, tenants, usage, webhooks),
 )
 SUMMARY = "Recordings in, testimony out."
 

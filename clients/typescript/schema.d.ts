@@ -740,6 +740,134 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Usage
+         * @description Files, seconds of sound and money of this UTC day; of `demo` for whoever has no key.
+         */
+        get: operations["show_usage_v1_usage_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Webhooks
+         * @description Webhooks, the newest first, disabled ones too; never a secret.
+         */
+        get: operations["list_webhooks_v1_webhooks_get"];
+        put?: never;
+        /**
+         * Make Webhook
+         * @description Tell this endpoint what happens from now on; its secret is told this once.
+         *
+         *     Messages follow Standard Webhooks and hold ids only (docs/webhooks.md).
+         */
+        post: operations["make_webhook_v1_webhooks_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook_id}/secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rotate Secret
+         * @description Give it a new secret, told this once; for a while messages are signed with both.
+         */
+        post: operations["rotate_secret_v1_webhooks__webhook_id__secret_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove Webhook
+         * @description Tell it nothing more, and forget its deliveries.
+         */
+        delete: operations["remove_webhook_v1_webhooks__webhook_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Deliveries
+         * @description What it was told and what is on its way, newest first, with each attempt.
+         *
+         *     What was settled 30 days ago is forgotten.
+         */
+        get: operations["list_deliveries_v1_webhooks__webhook_id__deliveries_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook_id}/deliveries/{event_id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replay Delivery
+         * @description Send it again with the same id and body, whatever became of it; within a minute.
+         */
+        post: operations["replay_delivery_v1_webhooks__webhook_id__deliveries__event_id__replay_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -844,7 +972,7 @@ export interface components {
              */
             engine: string | null;
             /** @description Why it ended without a result. */
-            error: components["schemas"]["Fault"] | null;
+            error: components["schemas"]["shared__domain__result__Fault"] | null;
         };
         /**
          * Audio
@@ -1108,6 +1236,41 @@ export interface components {
             segments?: components["schemas"]["Deliberation"][];
         };
         /**
+         * Delivered
+         * @description How far a delivery has come.
+         * @enum {string}
+         */
+        Delivered: "waiting" | "delivered" | "failed";
+        /** DeliveryAttempt */
+        DeliveryAttempt: {
+            /**
+             * At
+             * Format: date-time
+             * @description When it was made.
+             */
+            at: string;
+            /**
+             * Status
+             * @description What the endpoint answered; null: nothing.
+             */
+            status: number | null;
+            /** @description Why there was no answer; null: there was one. */
+            fault: components["schemas"]["shared__domain__webhooks__Fault"] | null;
+        };
+        /** DeliveryPage */
+        DeliveryPage: {
+            /**
+             * Deliveries
+             * @description Newest first.
+             */
+            deliveries: components["schemas"]["WebhookDelivery"][];
+            /**
+             * Next
+             * @description Give this as `before` for the page after this one; null on the last page.
+             */
+            next: string | null;
+        };
+        /**
          * Description
          * @description The recording described in words.
          */
@@ -1336,22 +1499,6 @@ export interface components {
             manifest_sha256?: string | null;
         };
         /**
-         * Fault
-         * @description Why there is no result.
-         */
-        Fault: {
-            /**
-             * Code
-             * @description One of the codes in docs/errors.md; it never changes.
-             */
-            code: string;
-            /**
-             * Message
-             * @description What happened and what to do, for a person.
-             */
-            message: string;
-        };
-        /**
          * Features
          * @description The vector of the recording that similarity search uses.
          */
@@ -1386,6 +1533,19 @@ export interface components {
              * @description Frames a second; frame i begins at i / frames_per_s.
              */
             frames_per_s: number | null;
+        };
+        /** FilesUsed */
+        FilesUsed: {
+            /**
+             * Used
+             * @description Uploads heard, or waiting to be, that count on this day.
+             */
+            used: number;
+            /**
+             * Limit
+             * @description How many a day; null: any.
+             */
+            limit: number | null;
         };
         /**
          * Format
@@ -1453,6 +1613,8 @@ export interface components {
              * @description Why, in a word or a code.
              */
             reason: string;
+            /** @description Why it was refused, or an attempt ended without a result; null for every other line. */
+            error?: components["schemas"]["shared__domain__result__Fault"] | null;
         };
         /**
          * Hit
@@ -1670,7 +1832,7 @@ export interface components {
              */
             review: boolean;
             /** @description Why there is no result, or why the last attempt failed. */
-            error: components["schemas"]["Fault"] | null;
+            error: components["schemas"]["shared__domain__result__Fault"] | null;
             /** @description The tenant's tier when the recording came. */
             tier: components["schemas"]["Tier"];
             /** @description The lane it waits or waited in; null when it was refused at the door. */
@@ -1825,6 +1987,50 @@ export interface components {
              */
             key: string;
         };
+        /** MadeWebhook */
+        MadeWebhook: {
+            /**
+             * Id
+             * @description Names it.
+             */
+            id: string;
+            /**
+             * Tenant
+             * @description Whose recordings it is told of.
+             */
+            tenant: string;
+            /**
+             * Url
+             * @description Where it is.
+             */
+            url: string;
+            /**
+             * Types
+             * @description Told of these; empty: of everything.
+             */
+            types: string[];
+            /**
+             * Made At
+             * Format: date-time
+             * @description When it was made; of what was before it is told nothing.
+             */
+            made_at: string;
+            /**
+             * Disabled At
+             * @description When it answered 410 and was left alone for good; null: it is not.
+             */
+            disabled_at: string | null;
+            /**
+             * Failing Since
+             * @description Since when every attempt has failed; null: the last one arrived.
+             */
+            failing_since: string | null;
+            /**
+             * Secret
+             * @description What verifies its messages, told this once (docs/webhooks.md).
+             */
+            secret: string;
+        };
         /**
          * Minted
          * @description How to upload it: one request, as described here. Every header of it is signed.
@@ -1868,6 +2074,34 @@ export interface components {
              * @description Asked with GET and your key: the id, once the bytes are there; 404 until then.
              */
             status_url?: string | null;
+        };
+        /** MoneyUsed */
+        MoneyUsed: {
+            /**
+             * Spent
+             * @description US dollars that paid engines cost, calls under way at their most.
+             */
+            spent: number;
+            /**
+             * Reserved
+             * @description Held by workers at work.
+             */
+            reserved: number;
+            /**
+             * Stranded
+             * @description Held by workers that are gone; it comes back within five minutes.
+             */
+            stranded: number;
+            /**
+             * Limit
+             * @description How many a day; null: any.
+             */
+            limit: number | null;
+            /**
+             * Agreed
+             * @description Whether the tenant has agreed to paid engines at all.
+             */
+            agreed: boolean;
         };
         /**
          * NewCorrection
@@ -1927,6 +2161,43 @@ export interface components {
             name?: string;
         };
         /**
+         * NewSecret
+         * @description A webhook's secret is to be replaced.
+         */
+        NewSecret: {
+            /**
+             * Overlap Hours
+             * @description Hours for which each message is signed with the old secret, too.
+             * @default 24
+             */
+            overlap_hours?: number;
+        };
+        /**
+         * NewWebhook
+         * @description Whom to tell of what.
+         */
+        NewWebhook: {
+            /**
+             * Url
+             * @description Where to post to: https, at a public address.
+             * @example https://example.com/hooks
+             */
+            url: string;
+            /**
+             * Types
+             * @description Told of these only, such as `recording.done`; of everything if left out.
+             * @example [
+             *       "recording.done"
+             *     ]
+             */
+            types?: string[];
+            /**
+             * Tenant
+             * @description Whose recordings; the key's own tenant if left out.
+             */
+            tenant?: string | null;
+        };
+        /**
          * Opinion
          * @description One step of the cascade, with what the engine said; nothing where it gave no answer.
          */
@@ -1971,6 +2242,12 @@ export interface components {
              */
             cautions?: string[];
         };
+        /**
+         * OverQuotaPolicy
+         * @description What becomes of an upload that a day's limit has no room for.
+         * @enum {string}
+         */
+        OverQuotaPolicy: "defer" | "refuse";
         /** RecordingPage */
         RecordingPage: {
             /**
@@ -2007,7 +2284,7 @@ export interface components {
              */
             review: boolean;
             /** @description Why there is no result; null unless status is rejected or dead. */
-            error: components["schemas"]["Fault"] | null;
+            error: components["schemas"]["shared__domain__result__Fault"] | null;
             /**
              * Warnings
              * @description What the reader must know: what was cut, skipped or degraded.
@@ -2210,6 +2487,29 @@ export interface components {
          * @enum {string}
          */
         Scope: "recordings:read" | "recordings:write" | "hold" | "erase" | "export" | "audit" | "webhooks" | "keys" | "models" | "everybody";
+        /** SecondsUsed */
+        SecondsUsed: {
+            /**
+             * Used
+             * @description Seconds of sound: of uploads, and of what was heard while its sender waited.
+             */
+            used: number;
+            /**
+             * Reserved
+             * @description Held by processes that hear now, and partly heard; told within fifteen seconds.
+             */
+            reserved: number;
+            /**
+             * Stranded
+             * @description Held by processes that are gone; nobody gets them on this day.
+             */
+            stranded: number;
+            /**
+             * Limit
+             * @description How many a day; null: any.
+             */
+            limit: number | null;
+        };
         /**
          * Sound
          * @description Something heard that need not be speech.
@@ -2483,6 +2783,33 @@ export interface components {
             source: string;
         };
         /**
+         * Usage
+         * @description What a tenant used of its UTC day.
+         */
+        Usage: {
+            /**
+             * Tenant
+             * @description Whose.
+             */
+            tenant: string;
+            /** @description What its limits come from, where it has none of its own. */
+            tier: components["schemas"]["Tier"];
+            /** @description Uploads. */
+            files: components["schemas"]["FilesUsed"];
+            /** @description Sound. */
+            seconds: components["schemas"]["SecondsUsed"];
+            /** @description Money for paid engines. */
+            usd: components["schemas"]["MoneyUsed"];
+            /** @description What becomes of an upload over a limit: it waits for the next day, or is refused. */
+            over_quota: components["schemas"]["OverQuotaPolicy"];
+            /**
+             * Next Day At
+             * Format: date-time
+             * @description When all of this begins anew: 00:00 UTC.
+             */
+            next_day_at: string;
+        };
+        /**
          * Verdict
          * @enum {string}
          */
@@ -2588,6 +2915,105 @@ export interface components {
              */
             message: string;
         };
+        /**
+         * Webhook
+         * @description An endpoint that is told what happens to a tenant's recordings.
+         */
+        Webhook: {
+            /**
+             * Id
+             * @description Names it.
+             */
+            id: string;
+            /**
+             * Tenant
+             * @description Whose recordings it is told of.
+             */
+            tenant: string;
+            /**
+             * Url
+             * @description Where it is.
+             */
+            url: string;
+            /**
+             * Types
+             * @description Told of these; empty: of everything.
+             */
+            types: string[];
+            /**
+             * Made At
+             * Format: date-time
+             * @description When it was made; of what was before it is told nothing.
+             */
+            made_at: string;
+            /**
+             * Disabled At
+             * @description When it answered 410 and was left alone for good; null: it is not.
+             */
+            disabled_at: string | null;
+            /**
+             * Failing Since
+             * @description Since when every attempt has failed; null: the last one arrived.
+             */
+            failing_since: string | null;
+        };
+        /**
+         * WebhookDelivery
+         * @description One event on its way to one webhook.
+         */
+        WebhookDelivery: {
+            /**
+             * Webhook Id
+             * @description Where to.
+             */
+            webhook_id: string;
+            /**
+             * Event Id
+             * @description `webhook-id` of each attempt, and `data.event_id` in the body.
+             */
+            event_id: string;
+            /**
+             * Type
+             * @description What happened.
+             */
+            type: string;
+            /**
+             * Recording Id
+             * @description To which recording.
+             */
+            recording_id: string;
+            /**
+             * Made At
+             * Format: date-time
+             * @description When it was laid out.
+             */
+            made_at: string;
+            /** @description waiting, delivered or failed. */
+            state: components["schemas"]["Delivered"];
+            /**
+             * Next At
+             * @description When it is tried next, at the earliest; null: it is settled.
+             */
+            next_at: string | null;
+            /**
+             * Settled At
+             * @description When it was delivered or given up.
+             */
+            settled_at: string | null;
+            /**
+             * Attempts
+             * @description Up to the last fifty, the oldest first.
+             */
+            attempts: components["schemas"]["DeliveryAttempt"][];
+        };
+        /** Webhooks */
+        Webhooks: {
+            /**
+             * Webhooks
+             * @description The newest first; disabled ones too.
+             */
+            webhooks: components["schemas"]["Webhook"][];
+        };
         /** Cause */
         shared__domain__api__Cause: {
             /**
@@ -2618,10 +3044,32 @@ export interface components {
          */
         shared__domain__erasures__State: "waiting" | "running" | "done";
         /**
+         * Fault
+         * @description Why there is no result.
+         */
+        shared__domain__result__Fault: {
+            /**
+             * Code
+             * @description One of the codes in docs/errors.md; it never changes.
+             */
+            code: string;
+            /**
+             * Message
+             * @description What happened and what to do, for a person.
+             */
+            message: string;
+        };
+        /**
          * State
          * @enum {string}
          */
         shared__domain__states__State: "received" | "queued" | "processing" | "deferred" | "done" | "dead" | "rejected" | "erased";
+        /**
+         * Fault
+         * @description Why there was no answer. A closed set: never what an endpoint said, never an address.
+         * @enum {string}
+         */
+        shared__domain__webhooks__Fault: "address_refused" | "unknown_host" | "unreachable" | "not_trusted" | "timed_out" | "disabled";
     };
     responses: never;
     parameters: never;
@@ -4064,6 +4512,244 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Keeping"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    show_usage_v1_usage_get: {
+        parameters: {
+            query?: {
+                /** @description Only this tenant's; all that the key opens if left out. */
+                tenant?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Usage"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_webhooks_v1_webhooks_get: {
+        parameters: {
+            query?: {
+                /** @description Only this tenant's; all that the key opens if left out. */
+                tenant?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhooks"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    make_webhook_v1_webhooks_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewWebhook"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeWebhook"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    rotate_secret_v1_webhooks__webhook_id__secret_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The webhook's id. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSecret"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeWebhook"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    remove_webhook_v1_webhooks__webhook_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The webhook's id. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_deliveries_v1_webhooks__webhook_id__deliveries_get: {
+        parameters: {
+            query?: {
+                /** @description Only this state; all if left out. */
+                state?: components["schemas"]["Delivered"] | null;
+                /** @description `next` of a page. */
+                before?: string | null;
+                /** @description Rows of the page. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The webhook's id. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            /** @description Why the request failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    replay_delivery_v1_webhooks__webhook_id__deliveries__event_id__replay_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The event's id. */
+                event_id: string;
+                /** @description The webhook's id. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
                 };
             };
             /** @description Why the request failed. */

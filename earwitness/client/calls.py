@@ -19,6 +19,7 @@ from shared.domain.api import (
     Corrections,
     DeadLetter,
     DeadLetters,
+    DeliveryPage,
     Erasure,
     History,
     HistoryLine,
@@ -30,18 +31,25 @@ from shared.domain.api import (
     Listed,
     MadeCorrection,
     MadeKey,
+    MadeWebhook,
     NewCorrection,
     NewKey,
+    NewSecret,
+    NewWebhook,
     RecordingPage,
     RotatedKey,
     Rotation,
     Usage,
     WantedExtension,
     WantedHold,
+    Webhook,
+    WebhookDelivery,
+    Webhooks,
 )
 from shared.domain.deliberations import Deliberations
 from shared.domain.result import Result
 from shared.domain.states import TERMINAL, State
+from shared.domain.webhooks import Delivered
 from shared.errors import EarwitnessError, NotFound
 
 M = TypeVar("M", bound=BaseModel)
@@ -256,6 +264,44 @@ def erase(door: Door, recording_id: str) -> Flow[Erasure]:
 def erasure(door: Door, erasure_id: str) -> Flow[Erasure]:
     path = f"/v1/erasures/{quote(erasure_id, safe='')}"
     return understood(Erasure, (yield from door.ask("GET", path)))
+
+
+def webhooks(door: Door, tenant: str | None) -> Flow[list[Webhook]]:
+    answer = yield from door.ask("GET", "/v1/webhooks", params={"tenant": tenant})
+    return understood(Webhooks, answer).webhooks
+
+
+def make_webhook(door: Door, told: NewWebhook) -> Flow[MadeWebhook]:
+    """A second time makes a second one, so an answer that was lost is not asked for."""
+    answer = yield from door.ask("POST", "/v1/webhooks", told=told, repeatable=False)
+    return understood(MadeWebhook, answer)
+
+
+def rotate_webhook(door: Door, webhook_id: str, told: NewSecret) -> Flow[MadeWebhook]:
+    """A second time makes a second secret, so an answer that was lost is not asked for."""
+    path = _webhook(webhook_id, "/secret")
+    return understood(MadeWebhook, (yield from door.ask("POST", path, told=told, repeatable=False)))
+
+
+def remove_webhook(door: Door, webhook_id: str) -> Flow[Webhook]:
+    return understood(Webhook, (yield from door.ask("DELETE", _webhook(webhook_id))))
+
+
+def deliveries(
+    door: Door, webhook_id: str, state: Delivered | None, before: str | None, limit: int
+) -> Flow[DeliveryPage]:
+    params = {"state": state, "before": before, "limit": limit}
+    answer = yield from door.ask("GET", _webhook(webhook_id, "/deliveries"), params=params)
+    return understood(DeliveryPage, answer)
+
+
+def replay_delivery(door: Door, webhook_id: str, event_id: str) -> Flow[WebhookDelivery]:
+    path = _webhook(webhook_id, f"/deliveries/{quote(event_id, safe='')}/replay")
+    return understood(WebhookDelivery, (yield from door.ask("POST", path)))
+
+
+def _webhook(webhook_id: str, rest: str = "") -> str:
+    return f"/v1/webhooks/{quote(webhook_id, safe='')}{rest}"
 
 
 def wait(door: Door, recording_id: str, timeout_s: float) -> Flow[Result]:

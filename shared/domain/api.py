@@ -32,6 +32,9 @@ from shared.domain.result import Fault, Subject
 from shared.domain.retention import MAX_REASON
 from shared.domain.states import State
 from shared.domain.tenants import DEMO, OverQuotaPolicy, Tier
+from shared.domain.webhooks import MAX_OVERLAP as MAX_SECRET_OVERLAP
+from shared.domain.webhooks import MAX_URL, MOST_TYPES, Delivered
+from shared.domain.webhooks import Fault as DeliveryFault
 from shared.errors import InvalidWish
 
 #: The metadata key under which the uploader's own name travels.
@@ -713,3 +716,95 @@ class Export(BaseModel):
     """Of the archive; null until it is ready."""
     manifest_sha256: str | None = None
     """SHA-256 of `manifest.jsonl` in it, which names that of every other file."""
+
+
+class NewWebhook(BaseModel):
+    """Whom to tell of what."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    url: str = Field(min_length=1, max_length=MAX_URL, examples=["https://example.com/hooks"])
+    """Where to post to: https, at a public address."""
+    types: list[str] = Field(
+        default_factory=list, max_length=MOST_TYPES, examples=[["recording.done"]]
+    )
+    """Told of these only, such as `recording.done`; of everything if left out."""
+    tenant: str | None = Field(None, pattern=f"^{TENANT.pattern}$")
+    """Whose recordings; the key's own tenant if left out."""
+
+
+class NewSecret(BaseModel):
+    """A webhook's secret is to be replaced."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    overlap_hours: float = Field(24.0, ge=0, le=MAX_SECRET_OVERLAP.days * 24, allow_inf_nan=False)
+    """Hours for which each message is signed with the old secret, too."""
+
+
+class Webhook(_Described):
+    """An endpoint that is told what happens to a tenant's recordings."""
+
+    id: str
+    """Names it."""
+    tenant: str
+    """Whose recordings it is told of."""
+    url: str
+    """Where it is."""
+    types: list[str]
+    """Told of these; empty: of everything."""
+    made_at: AwareDatetime
+    """When it was made; of what was before it is told nothing."""
+    disabled_at: AwareDatetime | None
+    """When it answered 410 and was left alone for good; null: it is not."""
+    failing_since: AwareDatetime | None
+    """Since when every attempt has failed; null: the last one arrived."""
+
+
+class MadeWebhook(Webhook):
+    secret: str
+    """What verifies its messages, told this once (docs/webhooks.md)."""
+
+
+class Webhooks(_Described):
+    webhooks: list[Webhook]
+    """The newest first; disabled ones too."""
+
+
+class DeliveryAttempt(_Described):
+    at: AwareDatetime
+    """When it was made."""
+    status: int | None
+    """What the endpoint answered; null: nothing."""
+    fault: DeliveryFault | None
+    """Why there was no answer; null: there was one."""
+
+
+class WebhookDelivery(_Described):
+    """One event on its way to one webhook."""
+
+    webhook_id: str
+    """Where to."""
+    event_id: str
+    """`webhook-id` of each attempt, and `data.event_id` in the body."""
+    type: str
+    """What happened."""
+    recording_id: str
+    """To which recording."""
+    made_at: AwareDatetime
+    """When it was laid out."""
+    state: Delivered
+    """waiting, delivered or failed."""
+    next_at: AwareDatetime | None
+    """When it is tried next, at the earliest; null: it is settled."""
+    settled_at: AwareDatetime | None
+    """When it was delivered or given up."""
+    attempts: list[DeliveryAttempt]
+    """Up to the last fifty, the oldest first."""
+
+
+class DeliveryPage(_Described):
+    deliveries: list[WebhookDelivery]
+    """Newest first."""
+    next: str | None
+    """Give this as `before` for the page after this one; null on the last page."""

@@ -30,6 +30,7 @@ from shared.domain.retention import latest_extension, reason_kept
 from shared.domain.spending import DayOfMoney
 from shared.domain.tenants import Tenant
 from shared.domain.testimony import subject
+from shared.domain.webhooks import Delivery, Webhook
 from shared.errors import ExtensionRefused
 
 
@@ -101,6 +102,36 @@ def key_told(key: ApiKey) -> Key:
         revoked_at=key.revoked_at,
         rotated_to=key.rotated_to,
         used_on=key.used_on,
+    )
+
+
+def webhook_told(known: Webhook) -> api.Webhook:
+    """What may be told of a webhook: not its secret."""
+    return api.Webhook(
+        id=known.id,
+        tenant=known.tenant,
+        url=known.url,
+        types=list(known.types),
+        made_at=known.made_at,
+        disabled_at=known.disabled_at,
+        failing_since=known.failing_since,
+    )
+
+
+def delivery_told(known: Delivery) -> api.WebhookDelivery:
+    """One event on its way to a webhook."""
+    return api.WebhookDelivery(
+        webhook_id=known.webhook_id,
+        event_id=known.event_id,
+        type=known.type,
+        recording_id=known.recording_id,
+        made_at=known.made_at,
+        state=known.state,
+        next_at=known.next_at,
+        settled_at=known.settled_at,
+        attempts=[
+            api.DeliveryAttempt(at=a.at, status=a.status, fault=a.fault) for a in known.attempts
+        ],
     )
 
 

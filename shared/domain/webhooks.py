@@ -26,8 +26,8 @@ SCHEDULE_S = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 #: Share of a wait that is added at random, so that what failed together parts ("some level of
 #: random jitter"). Added, for an endpoint was promised no earlier try.
 JITTER = 0.1
-#: Seconds a signature of the old secret goes along after the secret was changed.
-OVERLAP_S = 86_400.0
+#: For how long an old secret may sign beside a new one.
+MAX_OVERLAP = timedelta(days=30)
 #: Attempts a delivery remembers; a person who replays for days does not grow it without bound.
 MOST_ATTEMPTS = 50
 #: Of one tenant.

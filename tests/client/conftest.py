@@ -83,7 +83,7 @@ class Awaited:
 
     def __getattr__(self, name: str):
         method = getattr(self._client, name)
-        if name in ("recordings", "events"):
+        if name in ("deliveries", "recordings", "events"):
             return lambda *given, **named: self._iterated(method(*given, **named))
         return lambda *given, **named: self._portal.call(lambda: method(*given, **named))
 

@@ -48,6 +48,15 @@ def an_erasure(world: Any) -> str:
     return world.erased
 
 
+def a_webhook(world: Any) -> str:
+    return world.webhook.id
+
+
+def an_event(world: Any) -> str:
+    return world.event_id
+
+
+HOOK = {"webhook_id": a_webhook}
 ONE, LETTER = {"recording_id": heard}, {"recording_id": dead}
 KEY_OF_UPLOAD = {"tenant": "demo", "key": "0" * 26}
 #: Where the GPU service answers: there is none behind this gateway.
@@ -93,6 +102,14 @@ EXAMPLES: dict[str, Example] = {
     "post /v1/keys": Example(Scope.KEYS, 201, body={"scope": "read"}),
     "post /v1/keys/{key_id}/rotation": Example(Scope.KEYS, 201, {"key_id": a_key}, body={}),
     "delete /v1/keys/{key_id}": Example(Scope.KEYS, names={"key_id": a_key}),
+    "get /v1/webhooks": Example(Scope.WEBHOOKS),
+    "post /v1/webhooks": Example(Scope.WEBHOOKS, 201, body={"url": "https://example.com/hook"}),
+    "delete /v1/webhooks/{webhook_id}": Example(Scope.WEBHOOKS, names=HOOK),
+    "post /v1/webhooks/{webhook_id}/secret": Example(Scope.WEBHOOKS, 201, HOOK, body={}),
+    "get /v1/webhooks/{webhook_id}/deliveries": Example(Scope.WEBHOOKS, names=HOOK),
+    "post /v1/webhooks/{webhook_id}/deliveries/{event_id}/replay": Example(
+        Scope.WEBHOOKS, names=HOOK | {"event_id": an_event}
+    ),
     "post /v1/audio/transcriptions": Example(W, BEHIND, body={}),
     "post /v1/audio/translations": Example(W, BEHIND, body={}),
     "get /v1/models": Example(R, BEHIND),
