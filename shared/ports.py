@@ -1061,7 +1061,8 @@ class Erasures(Protocol):
         One that waits is only kept. One that does not makes the recording erased, with a line
         in its history, ends its job and raises the job's token: nobody finds it any more, and
         whatever carries an older token is refused. An erasure that was begun stays as it is;
-        one that waits begins as soon as `draft` does not wait, and stays whose it was.
+        one that waits begins as soon as `draft` does not wait, and stays whose it was. One that
+        is done begins anew if its recording is there all the same, as a backup brings it back.
 
         Raises:
             NotFound: there is no such recording.

@@ -31,6 +31,7 @@ EXITS = {
 @click.argument("recording_ids", metavar="ID...", nargs=-1)
 @click.option("--subject", metavar="TAG", help="All recordings about this subject.")
 @tenant_option(None)
+@click.option("--restored", is_flag=True, help="All that was erased before and a backup brought.")
 @click.option("--yes", is_flag=True, help="Of a whole tenant: do not ask.")
 @home_option
 @json_option
@@ -38,20 +39,26 @@ def erase(
     recording_ids: tuple[str, ...],
     subject: str | None,
     tenant: str | None,
+    restored: bool,
     yes: bool,
     home: Path | None,
     as_json: bool,
 ) -> None:
     """Erase for good: recordings by id, with every other generation of their objects; with
-    --subject all about somebody; with --tenant alone all that is a tenant's, and the tenant.
+    --subject all about somebody; with --tenant alone all that is a tenant's, and the tenant;
+    with --restored what was erased before and is there again since a backup was put back.
 
     What is under hold waits for its release. Receipts: `earwitness receipt show ID`.
     """
-    if bool(recording_ids) == bool(subject or tenant):
-        raise click.UsageError("Name recordings, or a --subject, or a --tenant.")
+    if [bool(recording_ids), bool(subject or tenant), restored].count(True) != 1:
+        raise click.UsageError("Name recordings, or a --subject, or a --tenant, or --restored.")
     parts = parts_of(home)
-    asked = _asked(parts, recording_ids, subject, tenant, yes=yes)
     flow = erase_of(parts)
+    if restored:
+        asked = flow.ask_restored(ACTOR, parts.now())
+        say(f"{len(asked)} came back and are erased again.")
+    else:
+        asked = _asked(parts, recording_ids, subject, tenant, yes=yes)
     done = [flow.run(one, parts.now()) for one in asked]
     if as_json:
         payload({"erasures": [erasure_told(one).model_dump(mode="json") for one in done]})

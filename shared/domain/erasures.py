@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from shared.domain.recording import Failure, Recording, UploadedObject
+from shared.domain.states import State as Life
 from shared.errors import ErasedBefore, UnknownTenant
 
 #: Hexadecimal digits of an erasure's id, 128 bit.
@@ -139,6 +140,11 @@ def of_tenant(tenant: str, actor: str, now: datetime) -> Erasure:
 
 def _id(kind: str, whose: str) -> str:
     return hashlib.sha256(f"erasure/{kind}/{whose}".encode()).hexdigest()[:ID_DIGITS]
+
+
+def came_back(erasure: Erasure, known: Recording) -> bool:
+    """Whether what was erased is there all the same: a backup was put in place of the store."""
+    return erasure.step is Step.DONE and known.state is not Life.ERASED
 
 
 def reason(cause: Cause) -> str:

@@ -131,7 +131,8 @@ def rows_of(store, known):
 def put_back(store, rows):
     """As docs/operate.md restores: what is younger than the backup goes, but for erasures."""
     with store.recordings._db.write() as db:
-        db.execute("DELETE FROM history")
+        for younger in ("history", "unsealed"):
+            db.execute(f"DELETE FROM {younger}")
         for table, row in rows.items():
             db.execute(f"REPLACE INTO {table} VALUES ({', '.join('?' * len(row))})", row)
 
@@ -141,7 +142,7 @@ def test_what_a_backup_brought_back_is_erased_again(store, erase):
     backup = rows_of(store, known)
     first = erase.run(erase.ask(known.id, "cli", NOW), NOW)
     put_back(store, backup)
-    assert [one.id for one in store.recordings.page("acme")] == sorted([known.id, other.id])
+    assert {one.id for one in store.recordings.page("acme")} == {known.id, other.id}
 
     [again] = erase.ask_restored("operator", NOW)
     done = erase.run(again, NOW)

@@ -22,6 +22,7 @@ from shared.domain.erasures import (
     Part,
     Step,
     Tombstone,
+    came_back,
     keyed,
     read,
     reason,
@@ -126,6 +127,8 @@ class SqliteErasures:
             if known is None:
                 raise NotFound(recording_id=recording_id)
             found = _of(db, recording_id)
+            if found is not None and came_back(found, known):
+                found = None
             if found is not None and found.step is not Step.WAITING:
                 return found
             asked = draft(known)
