@@ -75,6 +75,18 @@ def test_an_upload_can_be_looked_at_read_in_ranges_and_fetched(store):
         assert fetched.sha256 == hashlib.sha256(b"0123456789").hexdigest()
 
 
+def test_metadata_comes_back_as_it_was_whatever_headers_carry(store):
+    metadata = {"name": "Gr\u00fc\u00dfe  2 \u20ac", "looks": "=?utf-8?B?w7w=?=", "plain": "a b"}
+
+    made = store.inlet.put(
+        NAME, io.BytesIO(b"x"), content_type="audio/wav", metadata=metadata, at=NOW
+    )
+
+    assert dict(made.metadata) == metadata
+    assert store.uploads.stat(NAME, made.generation) == made
+    assert store.uploads.page() == [made]
+
+
 def test_each_put_is_the_next_generation(store):
     first, second = put(store, b"old"), put(store, b"new")
 
