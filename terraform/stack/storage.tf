@@ -258,6 +258,15 @@ resource "google_storage_bucket_iam_member" "results" {
   member = local.members[each.key]
 }
 
+# Plans of exports: the gateway makes and reads them, and an erasure ends those of its tenant.
+resource "google_storage_bucket_iam_member" "temp" {
+  for_each = toset(["gateway", "retire"])
+
+  bucket = google_storage_bucket.temp.name
+  role   = "roles/storage.objectUser"
+  member = local.members[each.key]
+}
+
 # A tenant's own systems drop recordings into its folder and can do nothing else there: not read, not
 # list, not replace.
 resource "google_storage_managed_folder" "tenant" {
