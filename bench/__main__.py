@@ -22,6 +22,7 @@ BENCHES = {
     "P13": "bench.metrics",
     "P15": "bench.whisper_overhead",
     "batching": "bench.batching",
+    "exports": "bench.exports",
 }
 
 
