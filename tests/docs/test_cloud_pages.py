@@ -7,6 +7,7 @@ import pytest
 
 from deploy import costs
 from local.cli import cli as earwitness
+from shared.adapters.gcp import firestore_rows as rows
 
 ROOT = Path(__file__).parents[2]
 PAGES = {name: (ROOT / "docs" / name).read_text("utf-8") for name in ("deploy.md", "operate.md")}
@@ -76,6 +77,20 @@ def test_buckets_and_subscriptions_are_terraforms(page):
 
     assert shown
     assert shown - made - {"drill"} == set()
+
+
+def test_a_restore_empties_every_collection_but_what_must_outlive_it():
+    [said] = re.findall(r"--collection-ids=(\S+)", PAGES["operate.md"])
+    kept = {rows.ERASURES, rows.TOMBSTONES, rows.TENANT_KEYS, rows.ACTIONS}
+    every = {v for k, v in vars(rows).items() if k.isupper() and isinstance(v, str)}
+
+    assert set(said.split(",")) == every - kept
+
+
+def test_every_clock_is_stopped_before_a_restore():
+    [stopped] = re.findall(r"for clock in (.*); do", PAGES["operate.md"])
+
+    assert set(stopped.split()) == costs.ticks(costs.CLOCKS.read_text("utf-8")).keys()
 
 
 def test_it_is_said_that_nobody_ran_it():
