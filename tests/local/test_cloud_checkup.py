@@ -354,6 +354,11 @@ def test_rows_that_do_not_reach_bigquery_are_named(project, state):
             f"buckets: {PROJECT}-ew-uploads has no uniform access",
         ),
         (
+            f"storage/storage/v1/b/{PROJECT}-ew-audit",
+            ("retentionPolicy", {}),
+            f"buckets: {PROJECT}-ew-audit has no retention: a seal could be deleted",
+        ),
+        (
             f"firestore/v1/{STORE}",
             ("pointInTimeRecoveryEnablement", "POINT_IN_TIME_RECOVERY_DISABLED"),
             "database: ew-store has no point-in-time recovery",
@@ -376,7 +381,7 @@ def test_a_setting_that_was_changed_is_named(project, path, change, said):
     assert the_problem(project).startswith(said)
 
 
-@pytest.mark.parametrize("noun", ["archive", "temp", "functions", "weights", "results"])
+@pytest.mark.parametrize("noun", ["archive", "audit", "temp", "functions", "weights", "results"])
 def test_a_missing_bucket_is_named(project, noun):
     project.answers.pop(f"storage/storage/v1/b/{PROJECT}-ew-{noun}")
     project.answers.pop(f"storage/storage/v1/b/{PROJECT}-ew-{noun}/iam", None)
@@ -412,7 +417,7 @@ def test_an_api_that_is_off_is_named(project):
     ],
 )
 def test_a_function_that_is_not_as_it_should_be_is_named(project, change, said):
-    changed(project.entries(f"cloudfunctions/v2/{PLACE}/functions")[1], change)
+    changed(project.entries(f"cloudfunctions/v2/{PLACE}/functions")[3], change)
 
     assert said in the_problem(project)
 
