@@ -30,7 +30,7 @@ from shared.domain.spending import PaidCall
 from shared.domain.tenants import Tier
 from shared.domain.testimony import summary
 from shared.domain.wishes import Wishes
-from shared.settings import Settings
+from shared.settings import Backend, Settings
 from tests.builders import NOW, placed, recording
 
 #: One word for each place; none is part of another, and no program of ours says them.
@@ -94,25 +94,29 @@ def filled(parts: wiring.Parts, name: str = NAME, sound: bytes = SOUND, subject=
         wishes=Wishes(prompt=c["wish"], questions=(c["wish"],)),
     )
     parts.recordings.create_or_get(draft, lambda _: placed(), upload.digests)
-    _die(parts)
+    here = parts.settings.backend is Backend.EMBEDDED
+    _die(parts, here)
     parts.jobs.replay(id, c["reason"], NOW)
-    _heard(parts, id)
+    _heard(parts, id, here)
     _corrected(parts, id)
-    _dropped(parts, upload)
+    note = json.dumps({"day": "2026-03-01", "after": [upload.name, upload.generation]})
+    parts.bookmarks.move("reconcile/uploads", parts.bookmarks.get("reconcile/uploads"), note)
+    if here:
+        _dropped(parts, upload)
     return id
 
 
-def _die(parts: wiring.Parts) -> None:
+def _die(parts: wiring.Parts, here: bool) -> None:
     c = CANARIES
     lease = parts.jobs.lease_next([Lane.LOW], "w", NOW, 60)
     cause = Failure("engine_unavailable", c["letter"], "openai")
     parts.jobs.checkpoint(lease, [Checkpoint("p", "transcribe", 0, c["checkpoint"])], 0.5, NOW)
     parts.jobs.fail(lease, cause, None, NOW)
-    letter = dead_letter(lease.recording, cause, NOW, 99)
-    parts.publisher._keep([letter])  # as the topic's table would keep it
+    if here:  # as the topic's table would keep it
+        parts.publisher._keep([dead_letter(lease.recording, cause, NOW, 99)])
 
 
-def _heard(parts: wiring.Parts, id: str) -> None:
+def _heard(parts: wiring.Parts, id: str, here: bool) -> None:
     c = CANARIES
     lease = parts.jobs.lease_next([Lane.LOW], "w", NOW, 60)
     call = PaidCall("openai", Task.TRANSCRIBE, (0,), 0.01)
@@ -132,7 +136,8 @@ def _heard(parts: wiring.Parts, id: str) -> None:
     row = Message(Topic.METRICS, id, {"v": 1, "recording_id": id}, f"m{id}"[:32])
     outcome = Outcome(folder, 1.0, "en", 0.9, False, said, c["speech"])
     parts.jobs.complete(lease, outcome, [row], NOW)
-    parts.publisher._keep([row])
+    if here:
+        parts.publisher._keep([row])
 
 
 def _corrected(parts: wiring.Parts, id: str) -> None:
@@ -143,13 +148,11 @@ def _corrected(parts: wiring.Parts, id: str) -> None:
 
 
 def _dropped(parts: wiring.Parts, upload) -> None:
-    """As the inbox notes it, as reconcile's bookmark does, and as a killed upload leaves it."""
+    """As the inbox notes it, and as a killed upload leaves it."""
     db = Database(parts.settings.home / wiring.STORE)
     drop = Drop(Path("x"), f"{WHO}/{CANARIES['name']}.wav", len(SOUND), 7)
     digest = hashlib.sha256(SOUND).hexdigest()
     SeenDrops(db).keep(drop.key, Seen(len(SOUND), 7, digest), upload.name, upload.generation)
-    note = json.dumps({"day": "2026-03-01", "after": [upload.name, upload.generation]})
-    parts.bookmarks.move("reconcile/uploads", parts.bookmarks.get("reconcile/uploads"), note)
     spool = parts.settings.home / "tmp" / "upload-left-behind"
     spool.write_bytes(SOUND)
     old = (NOW - timedelta(hours=1)).timestamp()
