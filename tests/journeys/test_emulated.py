@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.uploads import RESUMABLE_FROM
 from local.emulated.project import DATASET, PROJECT, RESULTS
 from shared.adapters.gcp.bigquery_measurements import VIEW
 from shared.domain.states import State
@@ -99,6 +100,21 @@ def test_a_file_that_is_added_is_waited_for_and_heard(up, tmp_path):
     [result] = up.json("add", str(tmp_path / "added.wav"), "--wait")["recordings"]
 
     assert (result["status"], result["recording"]["name"]) == ("done", "added.wav")
+
+
+def test_a_large_file_goes_straight_to_the_bucket(up, tmp_path):
+    """Where sessions are begun it would be one; the emulator's have no names."""
+    content = tone_wav(70.0)
+    (tmp_path / "gr\u00f6\u00dfer.wav").write_bytes(content)
+
+    [result] = up.json("add", str(tmp_path / "gr\u00f6\u00dfer.wav"), "--wait")["recordings"]
+
+    assert len(content) > RESUMABLE_FROM
+    assert (result["status"], result["recording"]["name"]) == ("done", "gr\u00f6\u00dfer.wav")
+    bucket, _, name = result["recording"]["uri"].removeprefix("gs://").partition("/")
+    blob = up.files.bucket(bucket).get_blob(name)
+    assert blob.metadata["name"] == "=?utf-8?B?Z3LDtsOfZXIud2F2?="
+    assert blob.download_as_bytes() == content
 
 
 def get(up, path, **headers):

@@ -26,7 +26,7 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_functions_read_what_was_uploaded(name):
-    sent = upload(name=name, metadata=(("language", "de"),), generation=3)
+    sent = upload(name=name, metadata=(("language", "de"), ("name", name)), generation=3)
     event = storage_finalized(sent)
 
     assert uploaded_object(from_http(dict(event.headers), event.body)) == sent
