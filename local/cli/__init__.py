@@ -27,6 +27,7 @@ from local.cli.retention import extend, hold, release, retention
 from local.cli.tenants import tenants
 from local.cli.up import up
 from local.cli.upkeep import backup, config, doctor, restore
+from local.cli.webhooks import webhooks
 from shared.domain.testimony import VERSION
 from shared.errors import EarwitnessError
 from shared.settings import default_home
@@ -120,6 +121,7 @@ for command in (
     erase,
     receipt,
     keys,
+    webhooks,
     models,
     export,
     import_,
