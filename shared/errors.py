@@ -334,7 +334,8 @@ class ServiceFull(EarwitnessError, layer=Layer.RESOURCE, severity=Severity.INFO,
 
 
 class OverQuota(EarwitnessError, layer=Layer.RESOURCE, severity=Severity.INFO, retryable=True):
-    """The tenant's seconds of this UTC day are used up. Come back tomorrow, or raise the tier."""
+    """A limit of the tenant's UTC day (files or seconds) is used up. Come back tomorrow, or raise
+    the tier or the limit."""
 
 
 class DecoderDied(EarwitnessError, layer=Layer.EXECUTION, severity=Severity.ERROR, retryable=True):
