@@ -222,7 +222,7 @@ def _kept_by(tenant: Tenant) -> str:
     rules = tenant.rules
     unit, count = ("month", rules.keep_months) if rules.keep_months else ("day", rules.keep_days)
     span = f"{count} {unit}{'' if count == 1 else 's'}"
-    own = "keep_days" in dict(tenant.overrides)
+    own = {"keep_days", "keep_months"} & dict(tenant.overrides).keys()
     return f"{'this tenant' if own else f'the tier {tenant.tier}'} keeps recordings for {span}"
 
 

@@ -229,6 +229,7 @@ def test_lines_about_keeping_are_no_changes_of_state():
     [
         (made(), tenant(Tier.FREE), "The tier free keeps recordings for 30 days."),
         (made(), tenant(Tier.PRO), "The tier pro keeps recordings for 6 months."),
+        (made(), tenant(keep_months=1), "This tenant keeps recordings for 1 month."),
         (made(), tenant(keep_days=400), "This tenant keeps recordings for 400 days."),
         (made(state=State.ERASED), tenant(), "It is erased."),
         (
