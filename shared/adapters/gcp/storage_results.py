@@ -1,7 +1,8 @@
 """Implements `Results` on the results bucket.
 
 IAM on the bucket: GPU service and `reconcile` roles/storage.objectUser, the gateway
-roles/storage.objectViewer; terraform/stack/storage.tf. Emulator: fake-gcs-server, found by
+roles/storage.objectViewer; on the bucket for a day, where plans of exports lie, gateway and
+`retire` roles/storage.objectUser; terraform/stack/storage.tf. Emulator: fake-gcs-server, found by
 STORAGE_EMULATOR_HOST.
 
 The files of a folder do not appear together as they do on a disk. Nobody looks at them
