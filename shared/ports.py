@@ -1000,7 +1000,7 @@ class Chains(Protocol):
         ...
 
     def tenants(self) -> list[str]:
-        """Of whom anything waits, by id. What it costs grows with them, and with nothing else."""
+        """Of whom anything waits, by id. It costs by what waits, and by nothing else there is."""
         ...
 
     def waiting(self, tenant: str, limit: int | None = None) -> list[Leaf]:

@@ -101,6 +101,31 @@ def test_whoever_has_something_waiting_is_told_once(store):
     assert store.chains.tenants() == sorted(["acme", "beta", EVERYBODY])
 
 
+def test_asking_who_waits_reads_a_document_a_tenant(firestore_store, monkeypatch):
+    """However many recordings and actions there are."""
+    for n, tenant in enumerate(("acme", "beta") * 5):
+        firestore_store.actions.append(action(n, tenant))
+        firestore_store.recordings.create_or_get(recording(n), lambda _: placed())
+    found, read = firestore_store.chains._db.found, []
+    monkeypatch.setattr(
+        firestore_store.chains._db, "found", lambda q: read.append(found(q)) or read[-1]
+    )
+
+    assert firestore_store.chains.tenants() == ["acme", "beta"]
+    assert [len(documents) for documents in read] == [1, 1, 0]
+
+
+def test_asking_who_waits_looks_at_nothing_else(tmp_path):
+    db = Database(tmp_path / "s.db")
+    seen = []
+    db.connection().set_trace_callback(seen.append)
+
+    SqliteChains(db).tenants()
+
+    [plan] = db.connection().execute(f"EXPLAIN QUERY PLAN {seen[0]}").fetchall()
+    assert plan["detail"] == "SCAN unsealed"
+
+
 # --- actions --------------------------------------------------------------------------------------
 
 

@@ -114,13 +114,23 @@ def test_more_than_a_seal_holds_goes_into_the_next(lived, monkeypatch):
 
 
 def test_rounds_keep_their_distance(lived):
-    moments = iter([NOW, NOW + EVERY / 2, NOW + EVERY])
-    sealing = replace(lived.sealing(), now=lambda: next(moments))
+    moment = NOW
+    sealing = replace(lived.sealing(), now=lambda: moment)
 
-    first = sealing()
-    lived.live(3)
+    made = []
+    for moment in (NOW, NOW + EVERY / 2, NOW + EVERY):  # noqa: B007  # what `now` answers
+        made.append(sealing())
+        lived.live(3 + len(made))
 
-    assert (first, sealing(), sealing()) == (1, 0, 1)
+    assert made == [1, 0, 1]
+
+
+def test_where_nobody_did_anything_a_tick_is_one_look_however_much_is_stored(lived):
+    lived.sealing().round(NOW)
+    fuse = Fuse(0, after=False)
+
+    assert replace(fused(lived.sealing(), fuse), now=lambda: NOW + EVERY)() == 0
+    assert fuse.calls == 1
 
 
 def _steps() -> int:

@@ -110,3 +110,19 @@ def test_neither_words_nor_names_are_in_the_log(earwitness, sealed, home):
 
     with closing(sqlite3.connect(home / STORE)) as db:
         assert "canary" not in str(db.execute("SELECT * FROM actions").fetchall())
+
+
+def test_an_erasure_leaves_a_chain_that_holds_and_names_nobody(earwitness, sealed, world, home):
+    done = sealed[0]
+    erase = wiring.erase(world.parts)
+    erase.ask(done.id, "key:canary", world.parts.now())
+    erase.resume(world.parts.now(), 10)
+    wiring.sealing(world.parts).round(NOW)
+
+    found = earwitness("audit", "verify", "--tenant", "demo")
+
+    assert (found.exit_code, found.stderr) == (0, "Everything holds together.\n")
+    [chain] = [c for c in world.parts.chains.page("demo") if c.recording_id == done.id]
+    blanked = [one for one in chain.links if one.salt is None]
+    assert [one.line.reason for one in blanked] == [""] * (len(chain.links) - 1)
+    assert chain.links[-1].line.state == "erased"
