@@ -118,7 +118,7 @@ def send_erasure(
         raise InvalidRequest("The name was not typed as it is shown; nothing was erased.")
     erase = wiring.erase(parts)
     begun = erase.ask(known.id, ACTOR, parts.now())
-    erase.run(begun, parts.now())
+    erase.attempt(begun, parts.now())
     return RedirectResponse(f"/erasures/{begun.id}", status_code=303)
 
 

@@ -140,6 +140,10 @@ class Erase:
         self._release(now)
         return self._finish(self.erasures.running(limit), now)
 
+    def attempt(self, erasure: Erasure, now: datetime) -> Erasure:
+        """As `run`; what cannot be done here and now is said, and the tick's to do."""
+        return self._tried(erasure, now, Step.DONE)
+
     def _finish(self, begun: Sequence[Erasure], now: datetime) -> int:
         """All are brought to where they are verified, then each to its end: the store is purged
         of all of them at once, which costs it as much as of one."""

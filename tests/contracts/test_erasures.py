@@ -315,6 +315,15 @@ def test_generations_are_listed_and_deleted_one_by_one(store):
     assert store.uploads.read(second.name, second.generation, 0, 9) == b"2"
 
 
+def test_a_generation_that_was_deleted_never_comes_again(store):
+    """Its recording is a tombstone: what is uploaded under the name is another one."""
+    gone = [put(store), put(store)]
+    for one in gone:
+        store.uploads.delete(one.name, one.generation)
+
+    assert put(store).generation not in {one.generation for one in gone}
+
+
 def test_what_is_under_hold_is_not_deleted(store):
     one = put(store)
     store.uploads.hold(one.name, one.generation)

@@ -10,11 +10,13 @@ import pytest
 
 from local.drops import Drop
 from local.inbox import AGAIN_S, LOOK_EVERY_S, ROOM_AGAIN_S, STILL_S, Inbox, SeenDrops, Stillness
+from shared import wiring
 from shared.adapters.embedded.sqlite_database import Database
+from shared.domain.names import recording_id
 from shared.domain.tenants import Tier
 from shared.errors import DiskFull, StoreUnavailable
 from shared.wiring import STORE
-from tests.builders import NOW
+from tests.builders import NOW, placed, recording
 from tests.local.receiver import PATIENCE_S
 from tests.local.test_drops import NAMES
 
@@ -353,7 +355,7 @@ def test_started_it_makes_its_folder_and_stops_at_once(world, tmp_path):
     class Watched:
         def ensure(self, *given):
             looked.set()
-            return False
+            return True
 
     folder = tmp_path / "new" / "inbox"
     db = Database(world.parts.settings.home / STORE)
@@ -366,3 +368,63 @@ def test_started_it_makes_its_folder_and_stops_at_once(world, tmp_path):
 
     assert looked.wait(PATIENCE_S)
     inbox.stop()
+
+
+def erased(box, name="uploads/acme/a.wav"):
+    """Its only generation, as somebody asked for."""
+    upload = box.world.parts.uploads.generations(name)[0]
+    known = box.world.parts.recordings.create_or_get(
+        recording(id=recording_id(upload.bucket, name, 1), name=name, generation=upload.generation),
+        lambda _: placed(),
+    )
+    erase = wiring.erase(box.world.parts)
+    return erase.run(erase.ask(known.id, "cli", NOW), NOW)
+
+
+def test_a_drop_that_was_erased_is_not_taken_again(box):
+    box.drop("acme/a.wav")
+    taken = box.settle()
+
+    erased(box)
+    same_process = box.settle()
+    box.open()
+    after_a_restart = box.settle()
+
+    assert taken == [("uploads/acme/a.wav", 1)]
+    assert same_process == after_a_restart == []
+    assert any("was erased and is not heard again" in line for line in box.said)
+    assert box.inbox._db.all() == {}
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
+def test_neither_is_one_that_was_only_touched(box, restarted):
+    path = box.drop("acme/a.wav")
+    box.settle()
+    erased(box)
+    os.utime(path, (9, 9))
+    if restarted:
+        box.open()
+
+    assert box.settle() == []
+    assert box.inbox._db.all() == {}
+
+
+def test_other_content_under_an_erased_name_is_taken(box):
+    box.drop("acme/a.wav")
+    box.settle()
+    erased(box)
+    box.drop("acme/a.wav", b"another sound")
+
+    assert box.settle() == [("uploads/acme/a.wav", 2)]
+
+
+def test_a_folder_of_an_erased_tenant_does_not_bring_it_back(box):
+    box.drop("acme/a.wav")
+    box.settle()
+    erase = wiring.erase(box.world.parts)
+    erase.run(erase.ask_tenant("acme", "cli", NOW), NOW)
+    box.open()
+
+    assert box.settle() == []
+    assert box.world.parts.tenants.get("acme") is None
+    assert any("its tenant was erased" in line for line in box.said)

@@ -28,6 +28,21 @@ BUCKET = "uploads"
 BLOCK = 1 << 20
 
 
+#: The note in `bookmarks` of the greatest generation that was ever deleted. No name is kept of what
+#: was erased, so every name goes on behind it: another upload under a name that was erased is
+#: another generation, and so another recording.
+DELETED = "uploads/deleted"
+_NEXT = """
+    SELECT 1 + max(
+        coalesce((SELECT max(generation) FROM objects WHERE name = ?), 0),
+        coalesce((SELECT CAST(note AS INTEGER) FROM bookmarks WHERE name = ?), 0))
+"""
+_NEVER_AGAIN = """
+    INSERT INTO bookmarks (name, note) VALUES (?, ?) ON CONFLICT (name)
+    DO UPDATE SET note = max(CAST(note AS INTEGER), CAST(excluded.note AS INTEGER))
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class PendingEvent:
     """A finalized event nobody has confirmed yet."""
@@ -76,9 +91,7 @@ class SqliteUploads:
         with self._db.write() as db:
             # Under the store's lock: nobody erases the same content between file and row.
             self._keep(spool, digest)
-            generation = db.execute(
-                "SELECT coalesce(max(generation), 0) + 1 FROM objects WHERE name = ?", (name,)
-            ).fetchone()[0]
+            generation = db.execute(_NEXT, (name, DELETED)).fetchone()[0]
             db.execute(
                 "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (name, generation, size, content_type, known, to_us(at), digest),
@@ -184,6 +197,7 @@ class SqliteUploads:
             if (row := _row_of(db, name, generation)) is not None:
                 self._forget(db, row["sha256"])
             db.execute("DELETE FROM objects WHERE name = ? AND generation = ?", key)
+            db.execute(_NEVER_AGAIN, (DELETED, str(generation)))
 
     def _forget(self, db: Connection, digest: str) -> None:
         """Called before the row goes: so long one object alone has these bytes."""
