@@ -1,10 +1,12 @@
 """One attempt against real servers: what is sent, what counts, and where nobody is sent."""
 
 import json
+import re
 import socket
 import ssl
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook as Verifier
@@ -17,6 +19,7 @@ from tests import endpoints
 from tests.builders import happening, webhook
 from tests.endpoints import PATIENCE_S, Endpoint, answers, certificate
 
+ROOT = Path(__file__).parents[2]
 NAME = "hooks.example.com"
 #: Any address that is everybody's.
 PUBLIC = "93.184.216.34"
@@ -81,6 +84,22 @@ def test_the_library_verifies_what_arrives():
     }
     with pytest.raises(WebhookVerificationError):
         Verifier(new_secret(b"another" * 4)).verify(body, headers)
+
+
+def test_the_page_for_receivers_verifies_what_arrives():
+    """What docs/webhooks.md shows is what it says."""
+    page = (ROOT / "docs/webhooks.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"^```py\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    names: dict = {}
+    exec(program, names)  # it is ours
+    with Endpoint() as endpoint:
+        hook, now = webhook(url=endpoint.url()), datetime.now(UTC)
+        made = delivery(hook, happening(), now, 60.0)
+        StandardWebhooks(PinnedPosts(private=True).post).send(hook, made, now)
+        _, headers, body = endpoint.take()
+
+    assert names["happened"](hook.secret, headers, body) == json.loads(made.body)
+    assert names["happened"](new_secret(b"x" * 32), headers, body) is None
 
 
 def test_while_a_secret_is_changed_both_verify():
