@@ -195,7 +195,8 @@ class Retire:
         old = [r for r in page if r.received_at <= times.earliest - ON_ITS_WAY]
         last = old[-1] if old else None
         went = _Walk(rules, walk.began_us, to_us(last.received_at), last.id) if last else walk
-        self.bookmarks.move(name, seen, json.dumps(asdict(went)))
+        if (note := json.dumps(asdict(went))) != seen:
+            self.bookmarks.move(name, seen, note)
         if len(page) < PAGE and times.earliest >= from_us(walk.began_us) + ON_ITS_WAY:
             self.retention.settled_all(tenant)
         return len(page) if len(old) == PAGE else 0
