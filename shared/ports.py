@@ -105,7 +105,8 @@ class Quotas(Protocol):
     def settle(self, tenant: str, held: Portion, *, rest: bool) -> None:
         """Tell what was used of a slice; with `rest`, give what was not back to the day.
 
-        Repeating does nothing. What is never settled is stranded: nobody gets it on that day.
+        Repeating does nothing, and nothing is kept of a slice the store does not know. What is
+        never settled is stranded: nobody gets it on that day.
         """
         ...
 

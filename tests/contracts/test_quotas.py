@@ -129,6 +129,15 @@ class TestSlices:
 
         assert store.quotas.take("acme", nothing("w3"), 100_001, DAY_S, MIDNIGHT) is None
 
+    def test_nothing_is_kept_of_a_slice_the_store_does_not_know(self, store):
+        """As after its tenant was erased, while a process still held it."""
+        elsewhere = Portion(TODAY, 1_000, Slice("w9", LAPSED, 1_000, 500))
+
+        for tenant in ("acme", "nobody"):
+            store.quotas.settle(tenant, elsewhere, rest=True)
+            store.quotas.settle(tenant, elsewhere, rest=False)
+            assert store.quotas.day(tenant, NOW) == DayOfSound()
+
     def test_nobody_hears_for_an_unknown_tenant(self, store):
         with pytest.raises(UnknownTenant):
             store.quotas.take("nobody", nothing(), 1, DAY_S, NOW)

@@ -31,7 +31,7 @@ def parts(service):
 
 @pytest.fixture
 def acme(parts):
-    """Has nothing used of its ten seconds today; one a test, for a day's seconds never come back."""
+    """Has nothing used of its ten seconds today; another for each test, as no day begins anew."""
     tenant = f"acme-{next(NUMBERS)}"
     parts.tenants.put(Tenant(tenant, Tier.FREE, NOW, (("seconds_a_day", LIMIT_S),)))
     return tenant

@@ -35,8 +35,10 @@ class SqliteQuotas:
 
     def settle(self, tenant: str, held: Portion, *, rest: bool) -> None:
         with self._db.write() as db:
-            before = ledger(db, tenant)
-            known = _mine(slices(db, SOUND, (tenant, held.day)), held)
+            before, kept = ledger(db, tenant), slices(db, SOUND, (tenant, held.day))
+            known = _mine(kept, held)
+            if known not in kept:
+                return  # erased with its tenant
             after, mine = settled(before, held, known, rest=rest)
             if after != before:
                 write_ledger(db, tenant, after)

@@ -12,7 +12,7 @@ from shared.adapters.gcp.firestore_rows import (
     ledger,
     write_ledger,
 )
-from shared.adapters.gcp.firestore_slices import lay, slice_at, slice_of, slice_row
+from shared.adapters.gcp.firestore_slices import expires, lay, slice_at, slice_of, slice_row
 from shared.domain.quotas import DayOfSound, Portion, day_of, day_of_sound, portion, settled, today
 from shared.errors import UnknownTenant
 
@@ -34,7 +34,7 @@ class FirestoreQuotas:
         self, tenant: str, held: Portion, cost_ms: int, limit_s: float | None, now: datetime
     ) -> Portion | None:
         def step(commit: Commit) -> Portion | None:
-            known, mine, day = self._seen(tenant, held, now)
+            known, whole, mine, day = self._seen(tenant, held, now)
             if not known.exists:
                 raise UnknownTenant
             before = slice_of(mine, held.mine.holder, now)
@@ -43,6 +43,9 @@ class FirestoreQuotas:
                 return None
             after, fresh = made
             write_ledger(commit, known, after)
+            if not whole.exists:
+                # By its days an erasure finds a tenant's slices.
+                commit.put(whole.reference, {"expires": expires(day)})
             # Used by the call that takes it, and told with the next one.
             lay(commit, mine, slice_row(fresh.as_told, day))
             return fresh
@@ -52,7 +55,7 @@ class FirestoreQuotas:
     def settle(self, tenant: str, held: Portion, *, rest: bool) -> None:
         def step(commit: Commit) -> None:
             day = date.fromisoformat(held.day)
-            known, mine = self._pair(tenant, held, held.day)
+            known, _, mine = self._read(tenant, held, held.day)
             if not known.exists or not mine.exists:
                 return
             kept = slice_of(mine, held.mine.holder, held.mine.until)
@@ -73,19 +76,22 @@ class FirestoreQuotas:
         found = self._db.found(self._day_at(tenant, told.day).collection(SLICES)._query())
         return day_of_sound(told, [slice_of(one, one.id, now) for one in found], now)
 
-    def _seen(self, tenant: str, held: Portion, now: datetime) -> tuple[Snapshot, Snapshot, date]:
-        """Tenant and slice of the ledger's day, which a clock set back does not change."""
+    def _seen(
+        self, tenant: str, held: Portion, now: datetime
+    ) -> tuple[Snapshot, Snapshot, Snapshot, date]:
+        """Tenant, day and slice of the ledger's day, which a clock set back does not change."""
         day = day_of(now)
-        known, mine = self._pair(tenant, held, day)
-        if known.exists and (later := ledger(known).day) > day:
+        seen = self._read(tenant, held, day)
+        if seen[0].exists and (later := ledger(seen[0]).day) > day:
             day = later
-            known, mine = self._pair(tenant, held, day)
-        return known, mine, date.fromisoformat(day)
+            seen = self._read(tenant, held, day)
+        return *seen, date.fromisoformat(day)
 
-    def _pair(self, tenant: str, held: Portion, day: str) -> tuple[Snapshot, Snapshot]:
-        at = slice_at(self._day_at(tenant, day), held.mine.holder)
-        known, mine = self._db.get_all([self._db.at(TENANTS, tenant), at])
-        return known, mine
+    def _read(self, tenant: str, held: Portion, day: str) -> tuple[Snapshot, Snapshot, Snapshot]:
+        whole = self._day_at(tenant, day)
+        at = slice_at(whole, held.mine.holder)
+        known, of_day, mine = self._db.get_all([self._db.at(TENANTS, tenant), whole, at])
+        return known, of_day, mine
 
     def _day_at(self, tenant: str, day: str) -> DocumentReference:
         """Beside the day's money, whose slices lie below the date alone."""

@@ -2,7 +2,7 @@
 
     tenants/{id}                      with the ledger
     tenants/{id}/days/{date}          what was taken; below it slices/{digest}, one a worker
-    tenants/{id}/days/{date}.heard    no document; below it slices/{digest} of sound
+    tenants/{id}/days/{date}.heard    when it goes; below it slices/{digest} of sound
     recordings/{id}                   recordings/{id}/history/{number}
                                       recordings/{id}/corrections/{version}
     jobs/{id}                         jobs/{id}/segments/{task}-{index}, jobs/{id}/calls/{digest}
