@@ -5,6 +5,7 @@ import json
 import os
 import random
 import threading
+import time
 import tracemalloc
 from dataclasses import replace
 
@@ -80,15 +81,33 @@ def test_upload_that_broke_off_goes_on_where_it_stopped(app, line, ears, sound, 
     assert line.bytes_up < MIB + (3 * MIB - kept_bytes) + MIB // 16
 
 
-def test_upload_outlasts_more_breaks_than_it_has_attempts(app, line, connect, sound, name):
+def test_upload_outlasts_more_breaks_than_it_has_attempts(app, line, connect, clock, sound, name):
     """Every break leaves the upload further than the one before, so patience begins anew."""
     line.faults = [Cut(300_000) for _ in range(9)]
+    before = answered(app)
+    # A pause is no time here, so that the gateway would be asked before it has written anything.
+    clock.meanwhile = [lambda: until(lambda: answered(app) - before == len(line.heads))] * 9
     ears = connect(patience=Patience(attempts=3))
 
     ears.upload(sound, name=name)
 
     assert kept(app, name) == [sound.read_bytes()]
     assert len(ranges(line)) == 2 * 9
+
+
+def answered(app) -> float:
+    """Requests that the gateway is done with."""
+    families = app.state.metrics.registry.collect()
+    samples = [sample for family in families for sample in family.samples]
+    return sum(s.value for s in samples if s.name == "earwitness_gateway_requests_total")
+
+
+def until(true) -> None:
+    """Wait for something of another thread; only a failure takes long."""
+    over = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < over
+        time.sleep(0.005)
 
 
 def test_upload_whose_answer_was_lost_is_not_made_twice(app, line, ears, sound, name):
