@@ -8,13 +8,13 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from bench.measuring import goal, interleaved
 from shared import wiring
 from shared.domain.exports import Asked, Index
+from shared.domain.ulids import ENTROPY_BYTES
 from shared.settings import Settings
 from tests.gateway.testimony import Filled
 
@@ -25,8 +25,6 @@ SOUND = 25 * MB
 FEW, MANY = 4, 40
 #: Recordings without their sound: what one costs.
 SMALL = 500
-#: Seconds since 1970 that ids of exports begin with here; any will do.
-ULID = "01ARZ3NDEKTSV4RRFFQ69G5"
 
 
 class House:
@@ -34,17 +32,13 @@ class House:
 
     def __init__(self, home: Path, recordings: int, sound: int) -> None:
         self.parts = wiring.parts(Settings(home=home))
-        self._made = 0
         store, noise = Filled(self.parts), os.urandom(sound)
         for n in range(recordings):
             store.done(f"{n}.wav", content=n.to_bytes(8, "big") + noise)
 
     def planned(self, originals: bool = True) -> tuple[Asked, Index]:
-        self._made += 1
-        name = f"demo-{ULID}{self._made:03}"
-        asked = Asked(name, "demo", originals, datetime.now(UTC), {})
         plan = wiring.plan_export(self.parts)
-        plan.ask(asked)
+        asked = plan.begin("demo", originals, os.urandom(ENTROPY_BYTES))
         while (index := plan.go_on(asked)) is None:
             pass
         return asked, index

@@ -20,11 +20,10 @@ from gateway.dependencies import Wired
 from gateway.errors import DESCRIBED
 from gateway.headers import CONTENT_POLICY
 from gateway.security import TOKEN_CHECKED
-from gateway.ulids import ENTROPY_BYTES, ulid
 from shared.domain.api import Export, WantedExport
 from shared.domain.exports import Asked, Index, tenant_of
 from shared.domain.tenants import DEMO
-from shared.domain.testimony import VERSION
+from shared.domain.ulids import ENTROPY_BYTES
 from shared.errors import NotFound, UnknownTenant, WrongState
 from shared.settings import Backend
 from shared.wiring import Parts, archive, plan_export
@@ -61,10 +60,8 @@ def make_export(wanted: WantedExport, parts: Wired, caller: Calling) -> Export:
 
     A small one is ready at once; a large one is planned with further calls of `plan`.
     """
-    tenant, now = _tenant(caller, wanted), parts.now()
-    name = f"{tenant}-{ulid(now, secrets.token_bytes(ENTROPY_BYTES))}"
-    asked = Asked(name, tenant, wanted.originals, now, {"earwitness": VERSION})
-    plan_export(parts).ask(asked)
+    entropy = secrets.token_bytes(ENTROPY_BYTES)
+    asked = plan_export(parts).begin(_tenant(caller, wanted), wanted.originals, entropy)
     return told(asked, planned(parts, asked))
 
 

@@ -18,11 +18,11 @@ from gateway.incoming import incoming
 from gateway.security import TOKEN_CHECKED, origin
 from gateway.sessions import PATTERN as SESSION
 from gateway.sessions import Begun, Piece, Session, Sessions, piece_of
-from gateway.ulids import ENTROPY_BYTES, PATTERN, ulid
 from shared.domain.api import Minted, Resumable, Taken, Wanted
 from shared.domain.names import ROOT, TENANT, recording_id
 from shared.domain.permits import Brought, Permit, Signed
 from shared.domain.recording import UploadedObject
+from shared.domain.ulids import ENTROPY_BYTES, PATTERN, ulid
 from shared.domain.wishes import subject, wishes
 from shared.errors import (
     AddressUsed,

@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.adapters.embedded.file_seals import FileSeals
 from shared.domain.exports import Asked, Index, Stage
+from shared.domain.ulids import ENTROPY_BYTES
 from shared.flows import paper_chapters as papers
 from shared.flows.archive import Archive
 from shared.flows.export_plans import ExportPlans
@@ -14,7 +15,7 @@ from shared.flows.plan_export import PlanExport
 from shared.flows.recording_chapters import RecordingChapters
 from shared.ports import Results, Seals
 
-ULIDS = (f"01ARZ3NDEKTSV4RRFFQ69G5{n:03}" for n in count())
+ENTROPIES = (n.to_bytes(ENTROPY_BYTES, "big") for n in count())
 LATER = datetime(2026, 6, 1, tzinfo=UTC)
 
 
@@ -40,9 +41,7 @@ class Exports:
         self.plan = PlanExport(s.tenants, chapters, ExportPlans(self.temporary), lambda: self.at)
 
     def ask(self, tenant="acme", originals=True) -> Asked:
-        asked = Asked(f"{tenant}-{next(ULIDS)}", tenant, originals, self.at, {"earwitness": "0"})
-        self.plan.ask(asked)
-        return asked
+        return self.plan.begin(tenant, originals, next(ENTROPIES))
 
     def planned(self, asked: Asked) -> Index:
         while (index := self.plan.go_on(asked)) is None:

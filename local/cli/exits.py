@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from shared.domain.states import State
 from shared.errors import (
     EarwitnessError,
+    ImportRefused,
     InvalidProfile,
     InvalidRequest,
     InvalidSettings,
@@ -22,6 +23,7 @@ _KINDS: tuple[tuple[type[EarwitnessError], int], ...] = (
     (NotFound, MISSING),
     (ModelNotFound, MISSING),
     (RefusedAudio, REJECTED),
+    (ImportRefused, REJECTED),
     (InvalidRequest, USAGE),
     (InvalidProfile, USAGE),
     (ResidencyKept, USAGE),

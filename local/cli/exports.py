@@ -12,12 +12,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
-from gateway.ulids import ENTROPY_BYTES, ulid
 from local.cli.options import home_option, json_option, parts_of, tenant_option
 from local.cli.output import payload, say
 from shared.adapters.embedded.disk import full_disk_said
 from shared.domain.exports import Asked, Index
-from shared.domain.testimony import VERSION
+from shared.domain.ulids import ENTROPY_BYTES
 from shared.errors import ExportOver
 from shared.flows.bring_in import Report
 from shared.flows.plan_export import PlanExport
@@ -53,7 +52,7 @@ def export(
     if file != STDOUT and file.exists():
         raise click.UsageError(f"{file} exists already; name another file with -o.")
     plan = plan_export(parts)
-    asked, part = _begun(plan, file, tenant, originals) or (_begin(parts, tenant, originals), None)
+    asked, part = _begun(plan, file, tenant, originals)
     index = _planned(plan, asked)
     if file == STDOUT:
         _send(parts, asked, index)
@@ -65,16 +64,8 @@ def export(
         payload(_as_json(file, asked, index))
 
 
-def _begin(parts: Parts, tenant: str, originals: bool) -> Asked:
-    now = parts.now()
-    name = f"{tenant}-{ulid(now, secrets.token_bytes(ENTROPY_BYTES))}"
-    asked = Asked(name, tenant, originals, now, {"earwitness": VERSION})
-    plan_export(parts).ask(asked)
-    return asked
-
-
-def _begun(plan: PlanExport, file: Path, tenant: str, originals: bool) -> tuple[Asked, Path] | None:
-    """An export whose file broke off and that can be gone on with."""
+def _begun(plan: PlanExport, file: Path, tenant: str, originals: bool) -> tuple[Asked, Path | None]:
+    """One whose file broke off and that can be gone on with, or a new one."""
     for part in sorted(file.parent.glob(f".*.{tenant}-*.part")) if file != STDOUT else ():
         export_id = part.name.removesuffix(".part").rpartition(".")[2]
         if part != _part(file, export_id):
@@ -87,7 +78,7 @@ def _begun(plan: PlanExport, file: Path, tenant: str, originals: bool) -> tuple[
         if asked.originals == originals:
             say(f"Going on with the export of {asked.at:%Y-%m-%d %H:%M} UTC.")
             return asked, part
-    return None
+    return plan.begin(tenant, originals, secrets.token_bytes(ENTROPY_BYTES)), None
 
 
 def _part(file: Path, export_id: str) -> Path:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from shared.domain.exports import Asked, Chapter, Index, Stage, indexed
+from shared.domain.testimony import VERSION
+from shared.domain.ulids import ulid
 from shared.errors import ExportOver, UnknownTenant
 from shared.flows.export_plans import ExportPlans
 from shared.ports import Clock, Tenants
@@ -22,15 +24,23 @@ class PlanExport:
     plans: ExportPlans
     now: Clock
 
-    def ask(self, asked: Asked) -> None:
-        """Begin. Nothing is read yet.
+    def begin(self, tenant: str, originals: bool, entropy: bytes) -> Asked:
+        """Ask for everything of a tenant as of now. Nothing is read yet.
+
+        Args:
+            entropy: ulids.ENTROPY_BYTES random bytes.
 
         Raises:
             UnknownTenant: there is none.
         """
-        if self.tenants.get(asked.tenant) is None:
+        if self.tenants.get(tenant) is None:
             raise UnknownTenant
+        now = self.now()
+        asked = Asked(
+            f"{tenant}-{ulid(now, entropy)}", tenant, originals, now, {"earwitness": VERSION}
+        )
         self.plans.begin(asked)
+        return asked
 
     def asked(self, export_id: str) -> Asked:
         """What was asked for.

@@ -56,7 +56,13 @@ def an_event(world: Any) -> str:
     return world.event_id
 
 
-HOOK = {"webhook_id": a_webhook}
+def an_export(world: Any) -> str:
+    """A new one each time: erasing ends those that there are."""
+    ready: str = world.export()
+    return ready
+
+
+HOOK, EXPORTED = {"webhook_id": a_webhook}, {"export_id": an_export}
 ONE, LETTER = {"recording_id": heard}, {"recording_id": dead}
 KEY_OF_UPLOAD = {"tenant": "demo", "key": "0" * 26}
 #: Where the GPU service answers: there is none behind this gateway.
@@ -96,6 +102,11 @@ EXAMPLES: dict[str, Example] = {
     "post /v1/dead-letters/{recording_id}/discard": Example(W, names=LETTER, body={"why": "noise"}),
     "delete /v1/recordings/{recording_id}": Example(Scope.ERASE, 202, ONE),
     "get /v1/erasures/{erasure_id}": Example(Scope.ERASE, names={"erasure_id": an_erasure}),
+    "post /v1/exports": Example(Scope.EXPORT, 201, body={}),
+    "post /v1/exports/{export_id}/plan": Example(Scope.EXPORT, names=EXPORTED),
+    "get /v1/exports/{export_id}": Example(Scope.EXPORT, names=EXPORTED),
+    "get /v1/exports/{export_id}/archive": Example(Scope.EXPORT, names=EXPORTED),
+    "delete /v1/exports/{export_id}": Example(Scope.EXPORT, 204, EXPORTED),
     "get /v1/usage": Example(R),
     "get /v1/events": Example(R, endless=True),
     "get /v1/keys": Example(Scope.KEYS),

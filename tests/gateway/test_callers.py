@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from docs import openapi
+from gateway import exports
 from gateway.main import create_app
 from shared import wiring
 from shared.domain.api_keys import (
@@ -70,6 +71,12 @@ class World:
     def _erased(self):
         gone = self.filled.done("gone.wav").id
         return wiring.erase(self.parts).ask(gone, "cli", self.parts.now()).id
+
+    def export(self):
+        """One of demo, planned."""
+        made = wiring.plan_export(self.parts).begin("demo", False, bytes(10))
+        exports.planned(self.parts, made)
+        return made.id
 
     def key(self, tenant="acme", grant=WRITER, **changes):
         entropy = next(self._seeds).to_bytes(2, "big") * (ENTROPY_BYTES // 2)

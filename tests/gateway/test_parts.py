@@ -12,7 +12,6 @@ from gateway import secrets, wording
 from gateway.main import create_app
 from gateway.secrets import agreed, secret
 from gateway.timeline import MAX_LANES, MIN_WIDTH, WIDTH, lanes, ticks
-from gateway.ulids import ULID, ulid
 from shared.domain.answers import Task
 from shared.domain.cascade import Verdict
 from shared.domain.permits import Brought, Permit
@@ -20,6 +19,7 @@ from shared.domain.result import Sound, Step
 from shared.domain.spending import Refusal
 from shared.domain.states import State
 from shared.domain.synthesis import Strategy
+from shared.domain.ulids import ULID, ulid
 from tests.builders import NOW
 
 
