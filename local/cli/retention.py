@@ -21,7 +21,7 @@ from shared.wiring import Parts, keep, retire
 DAYS = 30
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType["datetime"]):
     """A point in time as ISO 8601 writes it; without a zone it is UTC."""
 
     name = "ISO"
