@@ -13,6 +13,8 @@ from tests.emulators import (  # noqa: F401  # here, so that each is started onc
 )
 from tests.functions.deployment import deployed  # noqa: F401  # so too: it takes half a minute
 
+#: Seconds after which a slow test hangs; nothing is judged by it.
+HANGS_S = 3_600
 ALLOWED_SKIPS = ("gpu",)
 # No test fails on a clock, not even on a busy machine.
 settings.register_profile("unhurried", deadline=None)
@@ -30,6 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(HANGS_S))
     items.sort(key=_urgency)
 
 
