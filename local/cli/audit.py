@@ -77,7 +77,8 @@ def _tell(report: Report) -> None:
 def _judge(reports: Sequence[Report]) -> None:
     found = sum(len(one.findings) for one in reports)
     if found:
-        say(f"{found} findings: something was changed by another way than ours.")
+        what = "1 finding" if found == 1 else f"{found} findings"
+        say(f"{what}: something was changed by another way than ours.")
         raise click.exceptions.Exit(exits.FAILED)
     say("Everything holds together.")
 

@@ -101,7 +101,7 @@ class Action:
     route: str  #: the route's template, or the command's words
     recording_id: str | None
     status: int  #: of the answer; of a command, its exit status
-    salt: str | None  #: hexadecimal; None once erased
+    salt: str | None  #: hexadecimal; None: somebody took it, which no erasure does
     commitment: str
 
 

@@ -60,7 +60,7 @@ def test_a_change_is_named_with_its_place_and_the_status_is_1(earwitness, sealed
 
     assert found.exit_code == 1
     assert f"  EDITED    history {sealed[0].id} line 2: " in found.stdout
-    assert "1 findings" in found.stderr
+    assert "1 finding: " in found.stderr
     [finding] = told["tenants"][0]["findings"]
     assert (finding["fault"], finding["place"]) == ("edited", f"history {sealed[0].id} line 2")
 
