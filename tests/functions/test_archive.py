@@ -15,15 +15,20 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from standardwebhooks import Webhook
 
 from deploy import archive, entry_points
 from local.cloud_events import PubsubMessage, message_published, storage_finalized
 from shared import wiring
+from shared.domain.messages import announcement
 from shared.domain.recording import Topic
 from shared.domain.states import State
 from shared.errors import InvalidEvent
 from shared.settings import load
 from tests.broker import RecordingBroker
+from tests.builders import recording as made
+from tests.builders import webhook
+from tests.endpoints import Endpoint, answers
 from tests.functions.deployment import Function
 from tests.sounds import silence_wav
 
@@ -242,7 +247,11 @@ def parts(tmp_path_factory):
 def functions(deployed, broker, parts):
     """Every listed function, each in a framework process of its own, on one HOME."""
     home = parts.settings.home
-    environment = {"EARWITNESS_HOME": str(home), "EARWITNESS_BROKER_URL": broker.url}
+    environment = {
+        "EARWITNESS_HOME": str(home),
+        "EARWITNESS_BROKER_URL": broker.url,
+        "EARWITNESS_WEBHOOKS_PRIVATE": "true",
+    }
     started = [Function(deployed, n, home / f"{n}.log", **environment) for n in LISTED]
     try:
         yield {one.name: one.until_ready() for one in started}
@@ -316,6 +325,39 @@ def seals_what_was_written(functions, parts, broker):
     assert wiring.verify(parts)("demo").findings == ()
 
 
+def announced(parts, endpoint, number):
+    """A webhook, and the event that concerns it."""
+    hook = webhook(number, tenant="demo", url=endpoint.url())
+    parts.webhooks.add(hook)
+    told = announcement(made(number, tenant="demo"), "done", parts.now(), 3)
+    return hook, told
+
+
+def tells_a_webhook(functions, parts, broker):
+    with Endpoint() as endpoint:
+        hook, told = announced(parts, endpoint, 1)
+
+        answer = functions["on_announcement"].post(*event_of("recording-events", told.body))
+
+        _, headers, body = endpoint.take()
+    assert answer == 200
+    assert Webhook(hook.secret).verify(body, headers)["data"]["event_id"] == told.event_id
+    parts.webhooks.remove(hook.id)
+
+
+def tells_a_webhook_again(functions, parts, broker):
+    with Endpoint(said=[answers(500)]) as endpoint:
+        hook, told = announced(parts, endpoint, 2)
+        functions["on_announcement"].post(*event_of("recording-events", told.body))
+        parts.deliveries.replay(hook.id, told.event_id, parts.now())
+
+        answer = functions["deliver"].post(*event_of("ticks", {}))
+
+    kept = parts.deliveries.get(hook.id, told.event_id)
+    assert (answer, [a.status for a in kept.attempts]) == (200, [500, 204])
+    parts.webhooks.remove(hook.id)
+
+
 def event_of(topic, body):
     data = base64.b64encode(json.dumps(body).encode()).decode()
     event = message_published(topic, PubsubMessage("1", data, {}, "2026-01-01T00:00:00Z"))
@@ -323,6 +365,8 @@ def event_of(topic, body):
 
 
 EFFECTS = {
+    "on_announcement": tells_a_webhook,
+    "deliver": tells_a_webhook_again,
     "on_audio_uploaded": accepts_an_upload,
     "on_job_dead": logs_a_dead_letter,
     "reconcile": drains_the_outbox,
