@@ -151,3 +151,18 @@ def test_a_tenant_that_was_erased_is_not_made_anew_by_starting(parts, run):
 
     assert again.tenants.get("demo") is None
     assert not again.tenants.ensure("demo", Tier.ENTERPRISE, NOW)
+
+
+def test_where_no_backup_was_put_back_nothing_is_erased_again(parts, run):
+    id = filled(parts)
+    run("erase", id)
+
+    again = run("erase", "--restored")
+
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert "0 came back" in again.stderr
+
+
+@pytest.mark.parametrize("more", [("some-id",), ("--tenant", "acme"), ("--subject", "anna")])
+def test_what_was_restored_is_erased_by_itself(run, more):
+    assert run("erase", "--restored", *more).exit_code == 2
