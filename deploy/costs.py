@@ -128,6 +128,7 @@ def idle(p: Prices, called: Mapping[str, int]) -> list[Line]:
         Line("Firestore writes", f"{writes:,.0f} of those calls", p.of("write", writes)),
         Line("Scheduler", f"{jobs} job{'s' * (jobs > 1)}", p.of("scheduler_job_month", jobs)),
         Line("DNS between the services", "1 zone", p.of("dns_zone_month", 1)),
+        Line("the key that signs receipts", "1 version", p.of("key_version_month", 1)),
         Line("weights", f"{p.amount('weights_gb')} GB", p.of("gb_month", p.amount("weights_gb"))),
         Line("Firestore's storage and its past", "what metadata takes", None),
         Line("images in Artifact Registry", "their size was not measured", None),

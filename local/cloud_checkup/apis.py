@@ -13,6 +13,8 @@ NEEDED = (
     "bigquery",
     "cloudbuild",
     "cloudfunctions",
+    "cloudkms",
+    "cloudkms",
     "cloudquotas",
     "cloudresourcemanager",
     "cloudscheduler",

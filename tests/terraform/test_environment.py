@@ -30,6 +30,8 @@ NEEDED = {
         *("engines", "slots", "streams", "weights"),
     },
     "gateway": {"service_url", "push_audience", "public_hosts"},
+    "deliver": set[str](),
+    "on-announcement": set[str](),
     "on-audio-uploaded": set[str](),
     "on-job-dead": set[str](),
     "reconcile": {"arrivals_subscription", "tenants"},
@@ -153,4 +155,4 @@ def test_a_name_of_another_stack_is_noticed(topology, monkeypatch):
     read = loaded(one_of(two, "service"), monkeypatch)
 
     assert unfit(read, "home", two) == []
-    assert len(unfit(read, "us", two)) == 4 + len(Topic) + 1
+    assert len(unfit(read, "us", two)) == 4 + 3 + len(Topic)

@@ -43,7 +43,7 @@ MEANT = {
         "Nothing behind it is Java; the policy lets only named networks in.",
     ),
     "CKV_GCP_78": (
-        r".*google_storage_bucket\.(archive|artefacts|results|temp|uploads|weights)",
+        r".*google_storage_bucket\.(archive|artefacts|audit|results|temp|uploads|weights)",
         "An old generation could outlive an erasure; soft delete ends by itself (storage.tf).",
     ),
     "CKV_GCP_80": (r".*", "Keys are `cmek`; its plan does not know the key's id yet."),
