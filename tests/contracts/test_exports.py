@@ -2,19 +2,29 @@
 
 import io
 import json
+import random
 import zipfile
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+from google.cloud.storage import Client
 
+from local.emulated.emulators import PROJECT
+from shared.adapters.embedded.file_seals import FileSeals
+from shared.adapters.gcp.storage_results import StorageResults
+from shared.adapters.gcp.storage_uploads import StorageUploads
 from shared.domain.corrections import Author, Correction, Said
 from shared.domain.exports import CHAPTER_RECORDINGS, dossier_of
 from shared.domain.lanes import Lane
 from shared.domain.recording import Failure, Outcome, Passage
+from shared.domain.tenants import Tier
 from shared.errors import ExportOver
 from tests.builders import NOW, placed, recording
-from tests.exported import exports
+from tests.contracts.conftest import SQLITE
+from tests.emulators import reached
+from tests.exported import Exports, exports
 
 
 @pytest.fixture
@@ -159,3 +169,39 @@ def test_what_is_withdrawn_is_over_for_who_plans_and_who_reads(store, exported):
         list(exported.archive(other, index).read(0, index.size_bytes))
     assert exported.temporary.names("exports") == []
     assert store.recordings.get(known.id) == known
+
+
+@pytest.fixture
+def bucket(storage_emulator, monkeypatch):
+    reached(storage_emulator, monkeypatch)
+    return Client(PROJECT).create_bucket(f"test-{uuid4().hex[:12]}")
+
+
+def test_what_lies_in_buckets_is_sent_alike(bucket, tmp_path):
+    """Sound, results and plans on the storage emulator, metadata here."""
+    here = SQLITE["sqlite_in_memory"](tmp_path)
+    here.tenants.ensure("acme", Tier.FREE, NOW)
+    uploads = StorageUploads(bucket.client, bucket.name)
+    results = StorageResults(bucket.client, bucket.name)
+    store = replace(here, uploads=uploads, inlet=uploads, results=results)
+    sound = random.Random(7).randbytes(3 << 20)
+    upload = store.inlet.put(
+        "uploads/acme/1.wav", io.BytesIO(sound), content_type="audio/wav", metadata={}, at=NOW
+    )
+    known = done(store, generation=upload.generation)
+    there = Exports(store, FileSeals(tmp_path / "sealed"), results)
+    asked = there.ask()
+    index = there.planned(asked)
+
+    whole = b"".join(there.archive(asked, index).read(0, index.size_bytes))
+
+    with opened(whole) as found:
+        assert found.testzip() is None
+        assert found.read(f"recordings/{known.id}/original.wav") == sound
+        assert found.read(f"recordings/{known.id}/results/transcript.txt") == b"said"
+    for begin in (1, len(whole) // 2, len(whole) - 7):
+        assert b"".join(there.archive(asked, index).read(begin, len(whole))) == whole[begin:]
+    there.plan.plans.withdraw("acme")
+    assert results.names("exports/acme") == []
+    with pytest.raises(ExportOver):
+        there.plan.go_on(asked)
