@@ -34,6 +34,7 @@ class On(StrEnum):
 
     PROJECT = "project"
     KEPT = "kept"  #: a secret
+    KEY = "key"  #: one that signs, in a ring of its name
     IDENTITY = "identity"  #: whom else it may act as, or sign for
     BUCKET = "bucket"
     TOPIC = "topic"
@@ -104,6 +105,11 @@ def _on_what_runs() -> Iterator[Grant]:
         yield Grant(who, "roles/run.invoker", On.SERVICE, who)
     yield Grant(IAP, "roles/run.invoker", On.SERVICE, "gateway")
     yield Grant("service", "roles/secretmanager.secretAccessor", On.KEPT, "openai-api-key")
+    # Who makes receipts, and who seals; the gateway says which key that is.
+    for who in ("retire", "seal"):
+        yield Grant(who, "roles/cloudkms.signer", On.KEY, "testimony")
+    for who in ("gateway", "retire", "seal"):
+        yield Grant(who, "roles/cloudkms.publicKeyViewer", On.KEY, "testimony")
     # It signs the addresses of uploads, as itself and without a key.
     yield Grant("gateway", "roles/iam.serviceAccountTokenCreator", On.IDENTITY, "gateway")
 

@@ -126,6 +126,10 @@ def _places(d: Deployment, grant: Grant) -> tuple[list[str], Read]:
             return [s["name"] for s in d.run_by(grant.noun)], _of_service
         case On.KEPT:
             return [f"{d.project}/secrets/{d.named(grant.noun)}"], _of_secret
+        case On.KEY:
+            name = d.named(grant.noun)
+            ring = f"{d.project}/locations/{d.region()}/keyRings/{name}"
+            return [f"{ring}/cryptoKeys/{name}"], _of_key
         case On.IDENTITY:
             return [f"{d.project}/serviceAccounts/{d.identity(grant.noun)}"], _of_identity
     raise ValueError(grant.on)
@@ -146,6 +150,10 @@ def _of_service(d: Deployment, name: str) -> Answer | None:
 
 def _of_secret(d: Deployment, name: str) -> Answer | None:
     return d.google.get("secretmanager", f"v1/{name}:getIamPolicy", **_VERSION)
+
+
+def _of_key(d: Deployment, name: str) -> Answer | None:
+    return d.google.get("cloudkms", f"v1/{name}:getIamPolicy", **_VERSION)
 
 
 def _of_identity(d: Deployment, name: str) -> Answer | None:

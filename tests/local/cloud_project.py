@@ -358,6 +358,13 @@ def who_may_what():
         f"secretmanager/v1/{PARENT}/secrets/ew-openai-api-key:getIamPolicy": policy(
             ("roles/secretmanager.secretAccessor", [member("service")])
         ),
+        f"cloudkms/v1/{PLACE}/keyRings/ew-testimony/cryptoKeys/ew-testimony:getIamPolicy": policy(
+            ("roles/cloudkms.signer", [member("retire"), member("seal")]),
+            (
+                "roles/cloudkms.publicKeyViewer",
+                [member("gateway"), member("retire"), member("seal")],
+            ),
+        ),
         f"iam/v1/{PARENT}/serviceAccounts/{email('gateway')}:getIamPolicy": policy(
             ("roles/iam.serviceAccountTokenCreator", [member("gateway")])
         ),

@@ -29,6 +29,7 @@ def places(grant):
         On.BUCKET: [f"bucket {grant.noun}"],
         On.TOPIC: [f"topic {grant.noun}"],
         On.KEPT: [f"secret {grant.noun}"],
+        On.KEY: [f"key {grant.noun}"],
         On.IDENTITY: [f"identity {grant.noun}"],
         On.SERVICE: [f"run {grant.noun.replace('_', '-')}"],
         On.ARRIVALS: ["subscription upload-arrivals"],
@@ -85,7 +86,7 @@ def test_doctor_looks_for_every_agent_that_encrypts():
 TERRAFORM = Path(__file__).parents[2] / "terraform"
 #: What builds, an option, or Terraform's own work needs, and nothing that runs.
 NOT_LOOKED_FOR = {
-    *("billingbudgets", "cloudkms", "compute", "dns", "workloadidentity"),
+    *("billingbudgets", "compute", "dns", "workloadidentity"),
     *("containerscanning", "ondemandscanning"),
 }
 
