@@ -58,6 +58,7 @@ def ask_everything(store, client):
     list(store.corrections.corrected())
     store.corrections.of("a")
     store.spending.day("acme", NOW)
+    store.quotas.day("acme", NOW)
     store.webhooks.all("acme")
     store.deliveries.lease(NOW, 60.0)
     store.deliveries.lapse(NOW)
