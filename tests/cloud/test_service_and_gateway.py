@@ -13,7 +13,7 @@ from gateway.main import create_app as gateway_app
 from gpu_service.main import create_app as service_app
 from local.push_keys import PushKeys
 from shared import wiring
-from shared.domain.api_keys import ENTROPY_BYTES, Scope, minted
+from shared.domain.api_keys import ENTROPY_BYTES, READER, minted
 from shared.domain.lanes import Lane
 from shared.domain.names import recording_id
 from shared.domain.states import State
@@ -173,7 +173,7 @@ def token(gateway):
 
 async def test_in_the_cloud_nobody_comes_in_without_a_key(cloud, settings):
     entropy = bytes(range(ENTROPY_BYTES))
-    text, key = minted("acme", Scope.READ, "", cloud.parts.now(), entropy)
+    text, key = minted("acme", READER, "", cloud.parts.now(), entropy)
     cloud.parts.api_keys.add(key)
     made = wiring.intake(cloud.parts)(cloud.drop(tone_wav(1.0)))
     with TestClient(gateway_app(settings), base_url="http://127.0.0.1:8080") as client:
