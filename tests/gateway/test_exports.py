@@ -9,11 +9,13 @@ from datetime import timedelta
 from hashlib import sha256
 
 import httpx
+import msgspec
 import pytest
 
 from shared import wiring
 from shared.domain.recording import Failure
 from shared.domain.tenants import Tier
+from shared.settings import Backend
 from shared.wiring import clock
 from tests.builders import NOW, recording
 from tests.gateway.serving import gateway
@@ -265,3 +267,18 @@ def test_what_is_erased_in_the_middle_breaks_the_line_and_never_ends_it(settings
             wiring.erase(parts).resume(store.at)
             with pytest.raises(httpx.RemoteProtocolError):
                 list(blocks)
+
+
+@pytest.mark.parametrize(("backend", "stated"), [("embedded", True), ("gcp", False)])
+def test_a_length_is_stated_where_nobody_cuts_for_it(app, client, filled, backend, stated):
+    """Cloud Run ends an HTTP/1 answer of a stated length at 32 MiB."""
+    parts, export = app.state.parts, made(client)
+    there = msgspec.structs.replace(parts.settings, backend=Backend(backend), keys_required=False)
+    app.state.parts = replace(parts, settings=there)
+
+    answer = archive(client, export, Range="bytes=10-")
+
+    assert ("content-length" in answer.headers) == stated
+    size = export["size_bytes"]
+    assert answer.headers["content-range"] == f"bytes 10-{size - 1}/{size}"
+    assert len(answer.content) == size - 10
