@@ -14,7 +14,6 @@ NEEDED = (
     "cloudbuild",
     "cloudfunctions",
     "cloudkms",
-    "cloudkms",
     "cloudquotas",
     "cloudresourcemanager",
     "cloudscheduler",
