@@ -58,7 +58,7 @@ class RequestTooLarge(Refused, layer=Layer.VALIDATION, severity=Severity.ERROR, 
 
 
 class UploadRefused(Refused, layer=Layer.VALIDATION, severity=Severity.ERROR, retryable=False):
-    """The bucket refused the upload. Upload it anew: an address is good for 15 minutes, and once."""
+    """The bucket refused the upload. Upload it anew: an address is good once, for 15 minutes."""
 
 
 class WrongMethod(Refused, layer=Layer.VALIDATION, severity=Severity.ERROR, retryable=False):
