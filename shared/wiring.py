@@ -622,9 +622,7 @@ def reconcile_from_environment() -> Reconcile:
     return reconcile(from_environment())
 
 
-@cache
 def deliver_from_environment() -> "Deliver":
-    """One a process: it remembers whose certificates stand."""
     return deliver(from_environment())
 
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import cache
 from types import TracebackType
 from typing import Self
 from urllib.parse import SplitResult
@@ -47,6 +48,12 @@ def system_addresses(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+@cache
+def system_trust() -> ssl.SSLContext:
+    """Whose certificates this system believes. Read once: a hundred of them take 20 ms."""
+    return ssl.create_default_context()
+
+
 class PinnedPosts:
     """Threads may share it; each request has its own connection."""
 
@@ -56,14 +63,13 @@ class PinnedPosts:
         private: bool = False,
         resolve: Resolve = system_addresses,
         connect: Connect = socket.create_connection,
-        trust: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+        trust: Callable[[], ssl.SSLContext] = system_trust,
         whole_s: float = WHOLE_S,
     ) -> None:
         """`private`: this machine's and its house's own addresses may be called, there over plain
         http, too. `trust`: whose certificates stand."""
         self._private, self._resolve, self._connect = private, resolve, connect
         self._trust, self._whole_s = trust, whole_s
-        self._context: ssl.SSLContext | None = None
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """The status of the answer, or why there is none. Ends within `whole_s` in any case."""
@@ -91,7 +97,7 @@ class PinnedPosts:
         with self._connected(addresses, port, deadline) as plain:
             connection = http.client.HTTPConnection(host, port)
             if secure:
-                connection = http.client.HTTPSConnection(host, port, context=self._trusted())
+                connection = http.client.HTTPSConnection(host, port, context=self._trust())
             connection.auto_open = 0  # it has its line, or none
             connection.sock = self._secured(plain, host, deadline) if secure else plain
             target = (url.path or "/") + (f"?{url.query}" if url.query else "")
@@ -139,16 +145,10 @@ class PinnedPosts:
         raise failed
 
     def _secured(self, plain: socket.socket, name: str, deadline: "_Deadline") -> ssl.SSLSocket:
-        self._context = self._context or self._trust()
-        line = self._context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
+        line = self._trust().wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
         deadline.ends(line)
         line.do_handshake()
         return line
-
-    def _trusted(self) -> ssl.SSLContext:
-        """Read once: a hundred certificates take 20 ms."""
-        self._context = self._context or self._trust()
-        return self._context
 
 
 class _Refused(Exception):

@@ -1,5 +1,7 @@
 """Each function through the real framework, on Google's emulators."""
 
+import base64
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,11 @@ import functions.main as source
 from local.cloud_events import PubsubMessage, message_published, storage_finalized
 from shared.domain.recording import Topic
 from shared.domain.states import State
+from tests.builders import webhook
+from tests.endpoints import Endpoint
 from tests.sounds import silence_wav
+
+BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -101,3 +107,23 @@ def test_a_tick_publishes_what_a_refusing_broker_left_behind(cloud, call):
     assert status == 200
     assert cloud.parts.outbox.pending() == []
     assert cloud.topics.bodies("lane-low", 1) == [{"v": 1, "lane": "low"}]
+
+
+def test_what_is_announced_is_told_and_never_inside(cloud, call):
+    """The message is the one that Pub/Sub carries; a stranger would point us to such a URL."""
+    with Endpoint() as inside:
+        hook = webhook(tenant="acme", url=f"https://127.0.0.1:{inside.port}/", made_at=BEFORE)
+        cloud.parts.webhooks.add(hook)
+        call("on_audio_uploaded", storage_finalized(cloud.drop(b"Hello, world. " * 9)))
+        [told] = cloud.topics.taken("recording-events", 1)
+        data = base64.b64encode(told.data).decode()
+        message = PubsubMessage("1", data, dict(told.attributes), "2026-01-01T00:00:00.000Z")
+
+        status = call("on_announcement", message_published("recording-events", message))
+
+        [kept] = cloud.parts.deliveries.page(webhook_id=hook.id)
+        assert inside.requests.empty()
+    assert (status, kept.type) == (200, "recording.rejected")
+    assert [a.fault for a in kept.attempts] == ["address_refused"]
+    assert cloud.parts.webhooks.get(hook.id).failing_since is not None
+    assert call("deliver", tick()) == 200

@@ -330,9 +330,6 @@ def house(parts, monkeypatch):
     """Endpoints on this machine may be told."""
     monkeypatch.setenv("EARWITNESS_WEBHOOKS_PRIVATE", "true")
     wiring.from_environment.cache_clear()
-    wiring.deliver_from_environment.cache_clear()
-    yield
-    wiring.deliver_from_environment.cache_clear()
 
 
 def test_what_is_announced_arrives_signed_and_once(function, parts, house):
@@ -366,7 +363,6 @@ def test_what_did_not_arrive_arrives_by_a_tick(function, parts, house):
 
 
 def test_nobody_inside_is_told_unless_it_is_wished(function, parts):
-    wiring.deliver_from_environment.cache_clear()
     with Endpoint() as endpoint:
         hook = told_to(parts, endpoint)
 
