@@ -24,6 +24,12 @@ HELD, RELEASED = "held: ", "released: "
 _ASIDES = (ANNOUNCED, MOVED, EXTENDED, HELD, RELEASED)
 
 
+def walk(tenant: str) -> str:
+    """Names the bookmark of the walk over a tenant's recordings; each change of rules forgets it,
+    so that the walk begins anew."""
+    return f"retention/{tenant}"
+
+
 def counted_from(recording: Recording) -> datetime:
     """When its time began: when its object was made, by the clock of whoever stores it.
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from shared.domain.moments import from_us, to_us
 from shared.domain.recording import Recording
 from shared.domain.retention import ANNOUNCED_AHEAD, expires, settled
+from shared.domain.retention import walk as walk_of
 from shared.domain.tenants import Rules, Tenant, Tier
 from shared.domain.timekeeping import Times
 from shared.errors import EarwitnessError
@@ -181,7 +182,7 @@ class Retire:
 
     def _walk(self, tenant: Tenant, times: Times) -> int:
         """Settle the next page of a tenant's recordings; 0 at the end, or if it must wait."""
-        name, seen = f"retention/{tenant.id}", self.bookmarks.get(f"retention/{tenant.id}")
+        name, seen = walk_of(tenant.id), self.bookmarks.get(walk_of(tenant.id))
         rules = f"{tenant.rules.keep_days}/{tenant.rules.keep_months}"
         walk = _Walk(**json.loads(seen)) if seen else _Walk("", 0)
         if walk.rules != rules:

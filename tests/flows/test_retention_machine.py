@@ -56,6 +56,7 @@ class Entry:
     announced: datetime | None = None  #: for the last time
     said: int = 0  #: how often it was announced
     free: datetime | None = None  #: when the last announcement lets it go
+    ends: datetime = NOW  #: as it was when it was announced
     gone: bool = False
 
 
@@ -250,6 +251,9 @@ class RetentionMachine(RuleBasedStateMachine):
                 entry.said, entry.announced = said, self.true
                 # Where the clock is ahead, the seven days begin when it says that they do.
                 entry.free = max(self.true, self.clock) + WEEK
+                entry.ends = self.end(entry)
+            if entry.free is not None and self.end(entry) > entry.ends:
+                entry.free = None  # it ends later now, and may have to be announced anew
 
     def may_be_gone(self, known: str, entry: Entry) -> None:
         assert not entry.held, f"{known} was held"

@@ -209,3 +209,17 @@ def test_recordings_of_nobody_known_are_kept_as_the_free_tier_keeps_them(house):
     house.ticks(END)
 
     assert not house.is_there(known)
+
+
+def test_rules_that_come_back_are_walked_for_from_the_first_recording_on(house):
+    """What came in under the rules between, by a clock that was behind, lay before the mark."""
+    house.keeps(tenant(Tier.PRO))
+    house.hears(1)
+    house.ticks(NOW + HOUR)
+    house.keeps(tenant(keep_days=400))
+    between = house.hears(2, received_at=NOW - DAY)
+    house.keeps(tenant(Tier.PRO))
+
+    house.ticks(NOW + 2 * HOUR)
+
+    assert house.stored(between).kept_until == datetime(2026, 9, 1, 12, tzinfo=UTC)

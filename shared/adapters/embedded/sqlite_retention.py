@@ -9,7 +9,7 @@ from sqlite3 import Connection
 from shared.adapters.embedded.machine_uptime import uptime
 from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
 from shared.adapters.embedded.sqlite_rows import fetch_recording, put_out, recording, remember
-from shared.adapters.embedded.sqlite_tenants import tenant_of
+from shared.adapters.embedded.sqlite_tenants import tenant_of, unsettle
 from shared.domain.messages import announcement
 from shared.domain.recording import Hold, Moved, Recording
 from shared.domain.retention import change, extended, held, released, settled
@@ -103,7 +103,7 @@ class SqliteRetention:
 
     def unsettle(self, tenant: str) -> None:
         with self._db.write() as db:
-            db.execute("UPDATE tenants SET resettle = 1 WHERE id = ?", (tenant,))
+            unsettle(db, tenant)
 
     def unsettled(self, limit: int = 100) -> list[Tenant]:
         with self._db.read() as db:

@@ -7,6 +7,7 @@ from sqlite3 import Connection, Row
 
 from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
 from shared.domain.recording import Ledger
+from shared.domain.retention import walk
 from shared.domain.tenants import OverQuotaPolicy, Tenant, Tier
 
 _INSERT = (
@@ -38,7 +39,7 @@ class SqliteTenants:
                 _row(tenant),
             )
             if moved:
-                db.execute("UPDATE tenants SET resettle = 1 WHERE id = ?", (tenant.id,))
+                unsettle(db, tenant.id)
 
     def ensure(self, tenant: str, tier: Tier, at: datetime) -> bool:
         if self.get(tenant) is not None:
@@ -76,6 +77,12 @@ def tenant_of(row: Row) -> Tenant:
         residency=bool(row["residency"]),
         over_quota=OverQuotaPolicy(row["over_quota"]),
     )
+
+
+def unsettle(db: Connection, tenant: str) -> None:
+    """Its recordings are to be settled, all of them from the first one on."""
+    db.execute("UPDATE tenants SET resettle = 1 WHERE id = ?", (tenant,))
+    db.execute("DELETE FROM bookmarks WHERE name = ?", (walk(tenant),))
 
 
 def ledger(db: Connection, tenant: str) -> Ledger:

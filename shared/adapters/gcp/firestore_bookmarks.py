@@ -8,6 +8,11 @@ from shared.adapters.gcp.firestore_client import Commit, Documents
 from shared.adapters.gcp.firestore_rows import BOOKMARKS, row
 
 
+def place_of(name: str) -> tuple[str, str]:
+    """A document's id has no slash; a note's name may."""
+    return BOOKMARKS, quote(name, safe="")
+
+
 class FirestoreBookmarks:
     """One document a note.
 
@@ -35,5 +40,4 @@ class FirestoreBookmarks:
         return self._db.settle(step)
 
     def _place(self, name: str) -> DocumentReference:
-        """A document's id has no slash; a note's name may."""
-        return self._db.at(BOOKMARKS, quote(name, safe=""))
+        return self._db.at(*place_of(name))

@@ -17,7 +17,7 @@ from shared.adapters.gcp.firestore_rows import (
     remember,
     row,
 )
-from shared.adapters.gcp.firestore_tenants import tenant_of
+from shared.adapters.gcp.firestore_tenants import tenant_of, unsettled
 from shared.domain.messages import announcement
 from shared.domain.moments import to_us
 from shared.domain.recording import Hold, Moved, Recording
@@ -106,7 +106,7 @@ class FirestoreRetention:
         def step(commit: Commit) -> None:
             known = self._db.get(self._db.at(TENANTS, tenant))
             if known.exists:
-                commit.change(known, {"resettle": True})
+                commit.change(known, unsettled(commit, tenant))
 
         self._db.settle(step)
 

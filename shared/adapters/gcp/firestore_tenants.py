@@ -6,10 +6,12 @@ from datetime import datetime
 from google.cloud.firestore_v1 import Client
 from google.cloud.firestore_v1.base_query import FieldFilter
 
+from shared.adapters.gcp.firestore_bookmarks import place_of
 from shared.adapters.gcp.firestore_client import Commit, Documents, possible
 from shared.adapters.gcp.firestore_rows import ERASURES, TENANTS, Row, row
 from shared.domain.moments import from_us, to_us
 from shared.domain.recording import Ledger
+from shared.domain.retention import walk
 from shared.domain.tenants import OverQuotaPolicy, Tenant, Tier
 
 
@@ -34,7 +36,7 @@ class FirestoreTenants:
             known = self._db.get(self._db.at(TENANTS, tenant.id))
             if known.exists:
                 moved = not tenant_of(tenant.id, row(known)).keeps_as(tenant)
-                noted = {"resettle": True} if moved else {}
+                noted = unsettled(commit, tenant.id) if moved else {}
                 commit.change(known, {**_rules(tenant), **noted})
             else:
                 commit.create(known.reference, _fields(tenant))
@@ -60,6 +62,12 @@ class FirestoreTenants:
     def all(self) -> list[Tenant]:
         found = self._db.found(self._db.all_of(TENANTS).order_by("__name__"))
         return [tenant_of(one.id, row(one)) for one in found]
+
+
+def unsettled(commit: Commit, tenant: str) -> Row:
+    """Its recordings are to be settled, all of them from the first one on."""
+    commit.drop(commit.at(*place_of(walk(tenant))))
+    return {"resettle": True}
 
 
 def _rules(tenant: Tenant) -> Row:
