@@ -3,17 +3,14 @@
 import os
 import random
 import secrets
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from shared import spans
-from shared.domain.tenants import DEMO, Tier
-from shared.errors import ImportRefused, InvalidSettings
+from shared.errors import ImportRefused
 from shared.flows.allowance import Allowance
 from shared.flows.intake import Intake
 from shared.flows.keep import Keep
@@ -25,42 +22,13 @@ from shared.flows.seal import Sealing
 from shared.flows.subscribe import Subscribe
 from shared.flows.verify import Verify, trusting
 from shared.flows.welcome import Welcome
-from shared.ports import (
-    Actions,
-    ApiKeys,
-    Arrivals,
-    Bookmarks,
-    Chains,
-    Clock,
-    Corrections,
-    Deliveries,
-    Ears,
-    Erasures,
-    Identity,
-    Imports,
-    Inlet,
-    Jobs,
-    Leftovers,
-    Outbox,
-    Permits,
-    Publisher,
-    Quotas,
-    Recordings,
-    Results,
-    Retention,
-    Seals,
-    Signer,
-    Spending,
-    Sweeper,
-    Tenants,
-    Uploads,
-    Webhooks,
-)
+from shared.ports import Clock, Ears, Identity, Permits
 from shared.settings import Backend, Settings, Traces, load, policy
+from shared.wiring.inventory import STORE as STORE
+from shared.wiring.inventory import Parts as Parts
+from shared.wiring.inventory import clock as clock
 
 if TYPE_CHECKING:
-    from google.cloud import firestore
-
     from shared.domain.confidence import Calibrations
     from shared.domain.exports import Asked, Index
     from shared.flows.archive import Archive
@@ -73,44 +41,8 @@ if TYPE_CHECKING:
 #: Seconds until a ready job is rung for again. The local broker forgets its tickets when it is
 #: started anew; Pub/Sub keeps them, and redelivers after 10 s or more.
 RING_PATIENCE_S = {Backend.EMBEDDED: 5.0, Backend.GCP: 60.0}
-#: The store's file in HOME.
-STORE = "earwitness.db"
 #: The folder in HOME that `earwitness calibrate` writes to.
 CALIBRATIONS = "calibrations"
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The adapters of one process."""
-
-    settings: Settings
-    tenants: Tenants
-    recordings: Recordings
-    jobs: Jobs
-    outbox: Outbox
-    publisher: Publisher
-    uploads: Uploads
-    inlet: Inlet
-    results: Results
-    temporary: Results  #: as results are kept, but for a day
-    arrivals: Arrivals
-    bookmarks: Bookmarks
-    spending: Spending
-    quotas: Quotas
-    api_keys: ApiKeys
-    corrections: Corrections
-    imports: Imports | None  #: None where nothing can be brought in
-    signer: Signer
-    erasures: Erasures
-    leftovers: Leftovers
-    actions: Actions
-    chains: Chains
-    seals: Seals
-    retention: Retention
-    sweeper: Sweeper
-    webhooks: Webhooks
-    deliveries: Deliveries
-    now: Clock
 
 
 def observe(settings: Settings, service: str) -> None:
@@ -123,10 +55,6 @@ def observe(settings: Settings, service: str) -> None:
     spans.install(otel.OpenTelemetrySpans(exporter, service, settings.project))
 
 
-def clock() -> datetime:
-    return datetime.now(UTC)
-
-
 def parts(settings: Settings) -> Parts:
     """Build every adapter of the backend; embedded creates HOME and migrates its store.
 
@@ -134,172 +62,18 @@ def parts(settings: Settings) -> Parts:
         InvalidSettings: the store is a newer version's, or nobody has said who we are to Google.
         StoreUnavailable, DiskFull: building again may help.
     """
-    made = _embedded(settings) if settings.backend is Backend.EMBEDDED else _google(settings)
+    made = _built(settings)
     return traced(made) if spans.collected() else made
 
 
-def _embedded(settings: Settings) -> Parts:
-    """Imported late like Google's parts: whoever runs on one need not wait for the other."""
-    from shared.adapters.embedded.file_leftovers import FileLeftovers
-    from shared.adapters.embedded.file_results import FileResults
-    from shared.adapters.embedded.file_seals import FileSeals
-    from shared.adapters.embedded.file_sweeper import FileSweeper
-    from shared.adapters.embedded.home_signer import HomeSigner
-    from shared.adapters.embedded.local_publisher import LocalPublisher
-    from shared.adapters.embedded.sqlite_actions import SqliteActions
-    from shared.adapters.embedded.sqlite_api_keys import SqliteApiKeys
-    from shared.adapters.embedded.sqlite_arrivals import SqliteArrivals
-    from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
-    from shared.adapters.embedded.sqlite_chains import SqliteChains
-    from shared.adapters.embedded.sqlite_corrections import SqliteCorrections
-    from shared.adapters.embedded.sqlite_database import Database
-    from shared.adapters.embedded.sqlite_erasures import SqliteErasures
-    from shared.adapters.embedded.sqlite_imports import SqliteImports
-    from shared.adapters.embedded.sqlite_jobs import SqliteJobs
-    from shared.adapters.embedded.sqlite_outbox import SqliteOutbox
-    from shared.adapters.embedded.sqlite_quotas import SqliteQuotas
-    from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
-    from shared.adapters.embedded.sqlite_retention import SqliteRetention
-    from shared.adapters.embedded.sqlite_spending import SqliteSpending
-    from shared.adapters.embedded.sqlite_tenants import SqliteTenants
-    from shared.adapters.embedded.sqlite_uploads import SqliteUploads
-    from shared.adapters.embedded.sqlite_webhooks import SqliteDeliveries, SqliteWebhooks
+def _built(settings: Settings) -> Parts:
+    if settings.backend is Backend.EMBEDDED:
+        from shared.wiring.embedded import embedded
 
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    db = Database(settings.home / STORE)
-    tenants = SqliteTenants(db)
-    tenants.ensure(DEMO, Tier.ENTERPRISE, clock())
-    uploads = SqliteUploads(db, settings.home)
-    return Parts(
-        settings=settings,
-        tenants=tenants,
-        recordings=SqliteRecordings(db),
-        jobs=SqliteJobs(db, settings.retry_base_s),
-        outbox=SqliteOutbox(db),
-        publisher=LocalPublisher(db, settings.broker_url),
-        uploads=uploads,
-        inlet=uploads,
-        results=FileResults(settings.home),
-        temporary=FileResults(settings.home / "tmp"),
-        arrivals=SqliteArrivals(db),
-        bookmarks=SqliteBookmarks(db),
-        spending=SqliteSpending(db, _holder(settings)),
-        quotas=SqliteQuotas(db),
-        api_keys=SqliteApiKeys(db),
-        corrections=SqliteCorrections(db),
-        imports=SqliteImports(db, uploads),
-        signer=HomeSigner(settings.home / "keys"),
-        erasures=SqliteErasures(db),
-        leftovers=FileLeftovers(settings.home),
-        actions=SqliteActions(db),
-        chains=SqliteChains(db),
-        seals=FileSeals(settings.home),
-        retention=SqliteRetention(db),
-        sweeper=FileSweeper(settings.home),
-        webhooks=SqliteWebhooks(db),
-        deliveries=SqliteDeliveries(db),
-        now=clock,
-    )
+        return embedded(settings)
+    from shared.wiring.google import google
 
-
-def _google(settings: Settings) -> Parts:
-    """Google's parts, each over a client that is made here, once. Imported late: the clients
-    weigh half a second, which nobody on one machine should wait for."""
-    from google.cloud import storage
-
-    from shared.adapters.gcp import pubsub_clients
-    from shared.adapters.gcp.bucket_sweeper import BucketSweeper
-    from shared.adapters.gcp.firestore_actions import FirestoreActions
-    from shared.adapters.gcp.firestore_api_keys import FirestoreApiKeys
-    from shared.adapters.gcp.firestore_bookmarks import FirestoreBookmarks
-    from shared.adapters.gcp.firestore_chains import FirestoreChains
-    from shared.adapters.gcp.firestore_corrections import FirestoreCorrections
-    from shared.adapters.gcp.firestore_erasures import FirestoreErasures
-    from shared.adapters.gcp.firestore_jobs import FirestoreJobs
-    from shared.adapters.gcp.firestore_outbox import FirestoreOutbox
-    from shared.adapters.gcp.firestore_quotas import FirestoreQuotas
-    from shared.adapters.gcp.firestore_recordings import FirestoreRecordings
-    from shared.adapters.gcp.firestore_retention import FirestoreRetention
-    from shared.adapters.gcp.firestore_spending import FirestoreSpending
-    from shared.adapters.gcp.firestore_tenants import FirestoreTenants
-    from shared.adapters.gcp.firestore_webhooks import FirestoreDeliveries, FirestoreWebhooks
-    from shared.adapters.gcp.no_leftovers import NoLeftovers
-    from shared.adapters.gcp.pubsub_arrivals import PubSubArrivals
-    from shared.adapters.gcp.pubsub_publisher import PubSubPublisher
-    from shared.adapters.gcp.storage_results import StorageResults
-    from shared.adapters.gcp.storage_seals import StorageSeals
-    from shared.adapters.gcp.storage_uploads import StorageUploads
-
-    s = settings
-    with _identity_said():
-        store, files = _firestore(s), storage.Client(s.project)
-        publisher, subscriber = pubsub_clients.publisher(), pubsub_clients.subscriber()
-    uploads = StorageUploads(files, s.uploads_bucket)
-    return Parts(
-        settings=s,
-        tenants=FirestoreTenants(store),
-        recordings=FirestoreRecordings(store),
-        jobs=FirestoreJobs(store, s.retry_base_s),
-        outbox=FirestoreOutbox(store),
-        publisher=PubSubPublisher(publisher, s.project, s.topic_prefix),
-        uploads=uploads,
-        inlet=uploads,
-        results=StorageResults(files, s.results_bucket),
-        temporary=StorageResults(files, s.temp_bucket),
-        arrivals=PubSubArrivals(subscriber, s.project, s.arrivals_subscription),
-        bookmarks=FirestoreBookmarks(store),
-        spending=FirestoreSpending(store, _holder(s)),
-        quotas=FirestoreQuotas(store),
-        api_keys=FirestoreApiKeys(store),
-        corrections=FirestoreCorrections(store),
-        imports=None,
-        signer=_google_signer(s),
-        erasures=FirestoreErasures(store),
-        leftovers=NoLeftovers(),
-        actions=FirestoreActions(store),
-        chains=FirestoreChains(store),
-        seals=StorageSeals(files, s.audit_bucket),
-        retention=FirestoreRetention(store),
-        sweeper=BucketSweeper(),
-        webhooks=FirestoreWebhooks(store),
-        deliveries=FirestoreDeliveries(store),
-        now=clock,
-    )
-
-
-def _google_signer(settings: Settings) -> Signer:
-    """Cloud KMS has no emulator: over those of its neighbours HOME's own key signs."""
-    if os.environ.get("FIRESTORE_EMULATOR_HOST") and not settings.signing_kms_key:
-        from shared.adapters.embedded.home_signer import HomeSigner
-
-        return HomeSigner(settings.home / "keys")
-    from shared.adapters.gcp.kms_signer import KmsSigner
-
-    return KmsSigner(settings.signing_kms_key)
-
-
-def _holder(settings: Settings) -> str:
-    """Whose slices of money these are: a worker that is started again goes on with its own."""
-    return settings.worker or f"process-{uuid4().hex[:12]}"
-
-
-def _firestore(settings: Settings) -> "firestore.Client":
-    from google.cloud import firestore
-
-    return firestore.Client(project=settings.project, database=settings.firestore_database)
-
-
-@contextmanager
-def _identity_said() -> Iterator[None]:
-    from google.auth.exceptions import DefaultCredentialsError
-
-    try:
-        yield
-    except DefaultCredentialsError as error:
-        raise InvalidSettings(
-            "Google does not know who this is. Run `gcloud auth application-default login`,"
-            " or give the service an identity."
-        ) from error
+    return google(settings)
 
 
 def traced(p: Parts) -> Parts:
@@ -352,8 +126,9 @@ def permits(settings: Settings, key: Callable[[], str], now: Clock) -> Permits:
     from google.cloud import storage
 
     from shared.adapters.gcp.storage_permits import IamSigner, KeySigner, StoragePermits
+    from shared.wiring.google import identity_said
 
-    with _identity_said():
+    with identity_said():
         files = storage.Client(s.project)
     if s.signing_key is None:
         return StoragePermits(files, s.uploads_bucket, IamSigner())
@@ -584,9 +359,10 @@ def changes(settings: Settings) -> Callable[[], int]:
     """
     if settings.backend is Backend.GCP:
         from shared.adapters.gcp.firestore_changes import FirestoreChanges
+        from shared.wiring.google import firestore_client, identity_said
 
-        with _identity_said():
-            return FirestoreChanges(_firestore(settings))
+        with identity_said():
+            return FirestoreChanges(firestore_client(settings))
     from shared.adapters.embedded.sqlite_database import Database
 
     opened: list[Database] = []
