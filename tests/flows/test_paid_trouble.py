@@ -8,8 +8,8 @@ import pytest
 
 from shared.domain.answers import Task
 from shared.domain.attempts import attempts
-from shared.domain.quotas import next_midnight
 from shared.domain.prices import Price, Terms
+from shared.domain.quotas import next_midnight
 from shared.domain.recording import Lease
 from shared.domain.states import State
 from shared.domain.tenants import Tenant, Tier
