@@ -63,16 +63,18 @@ def test_in_the_cloud_everything_missing_is_named_at_once(monkeypatch):
     with pytest.raises(InvalidSettings) as caught:
         load()
 
-    for name in ("PROJECT", "UPLOADS_BUCKET", "RESULTS_BUCKET", "SLOTS"):
+    for name in ("PROJECT", "UPLOADS_BUCKET", "RESULTS_BUCKET", "TEMP_BUCKET", "SLOTS"):
         assert f"EARWITNESS_{name}" in str(caught.value)
 
 
-def test_in_the_cloud_three_names_suffice(monkeypatch):
+def test_in_the_cloud_a_project_and_its_buckets_suffice(monkeypatch):
     monkeypatch.setenv("K_SERVICE", "gateway")
     monkeypatch.setenv("EARWITNESS_BACKEND", "gcp")
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "of-google")
     monkeypatch.setenv("EARWITNESS_UPLOADS_BUCKET", "in")
     monkeypatch.setenv("EARWITNESS_RESULTS_BUCKET", "out")
+    monkeypatch.setenv("EARWITNESS_TEMP_BUCKET", "temp")
+    monkeypatch.setenv("EARWITNESS_AUDIT_BUCKET", "audit")
 
     settings = load()
 
