@@ -210,6 +210,29 @@ class RetentionMachine(RuleBasedStateMachine):
         self.house.ticks(self.clock, up=self.house.up)
         self.house.trouble.over()
 
+    @precondition(lambda self: self.model)
+    @rule(calls=CALLS, data=st.data())
+    def a_hold_comes_between(self, calls: int, data: st.DataObject) -> None:
+        known, entry = self.one(data)
+
+        def hold() -> None:
+            self.house.trouble.over()
+            self.look()
+            if self.unless_gone(entry, lambda: self.house.holds(known)):
+                entry.held = True
+
+        self.house.trouble.comes(calls, hold)
+        self.house.ticks(self.clock, up=self.house.up)
+        self.house.trouble.over()
+
+    @precondition(lambda self: not self.wrong_by and self.running_for >= SETTLED_AFTER)
+    @rule()
+    def a_tick_comes_just_before_something_may_go(self) -> None:
+        moments = [max(e.free, self.end(e)) for e in self.model.values() if e.free and not e.gone]
+        if ahead := [at for at in moments if at > self.true]:
+            self.time_goes_by(min(ahead) - timedelta(seconds=1) - self.true)
+        self.house.ticks(self.clock, up=self.house.up)
+
     @rule()
     def a_dry_run(self) -> None:
         before = {known: self.house.stored(known) for known in self.model}
