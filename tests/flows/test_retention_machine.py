@@ -226,11 +226,14 @@ class RetentionMachine(RuleBasedStateMachine):
         self.house.trouble.over()
 
     @precondition(lambda self: not self.wrong_by and self.running_for >= SETTLED_AFTER)
-    @rule()
-    def a_tick_comes_just_before_something_may_go(self) -> None:
-        moments = [max(e.free, self.end(e)) for e in self.model.values() if e.free and not e.gone]
-        if ahead := [at for at in moments if at > self.true]:
-            self.time_goes_by(min(ahead) - timedelta(seconds=1) - self.true)
+    @rule(early=st.sampled_from([timedelta(0), timedelta(seconds=1)]), data=st.data())
+    def a_tick_comes_when_something_is_due_or_just_before(
+        self, early: timedelta, data: st.DataObject
+    ) -> None:
+        there = [e for e in self.model.values() if not e.gone]
+        moments = [at for e in there for at in (self.end(e) - WEEK, self.end(e), e.free) if at]
+        if ahead := sorted({at - early for at in moments if at - early > self.true}):
+            self.time_goes_by(data.draw(st.sampled_from(ahead[:3])) - self.true)
         self.house.ticks(self.clock, up=self.house.up)
 
     @rule()
