@@ -44,7 +44,7 @@ def transcript_lines(result: Result) -> Iterator[str]:
 
 def verdict(recording: Recording) -> str:
     """What became of it, in one line for the terminal."""
-    name = display(recording.path)
+    name = display(recording.path) or recording.id  # of what is erased only the id is left
     if recording.state is State.DONE:
         review = "; a person should look at it" if recording.review else ""
         return f"{name}: done{review}"

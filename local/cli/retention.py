@@ -134,7 +134,9 @@ def release(recording_ids: tuple[str, ...], home: Path | None) -> None:
     parts = parts_of(home)
     for recording_id in recording_ids:
         free = keep(parts).release(known(parts, recording_id), ACTOR)
-        say(f"{display(free.path)} is released; it is kept until {_minute(free.kept_until)}.")
+        waits = parts.erasures.of(free.id)
+        then = "is erased now" if waits else f"is kept until {_minute(free.kept_until)}"
+        say(f"{display(free.path)} is released; it {then}.")
 
 
 def _minute(at: datetime) -> str:

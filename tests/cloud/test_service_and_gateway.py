@@ -17,6 +17,7 @@ from shared.domain.api_keys import ENTROPY_BYTES, READER, minted
 from shared.domain.lanes import Lane
 from shared.domain.names import recording_id
 from shared.domain.states import State
+from shared.domain.tenants import Tier
 from shared.settings import load
 from tests.cloud.test_measurements import check
 from tests.sounds import speech, tone_wav
@@ -94,7 +95,7 @@ async def test_the_gateway_lists_shows_and_finds_what_the_service_has_heard(clou
 
 @pytest.fixture
 def demo(cloud):
-    cloud.parts.tenants.ensure("demo", wiring.Tier.ENTERPRISE, cloud.parts.now())
+    cloud.parts.tenants.ensure("demo", Tier.ENTERPRISE, cloud.parts.now())
 
 
 def offered(gateway, content, **asked):

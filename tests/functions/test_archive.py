@@ -325,6 +325,19 @@ def seals_what_was_written(functions, parts, broker):
     assert wiring.verify(parts)("demo").findings == ()
 
 
+def erases_what_was_asked(functions, parts, broker):
+    event = uploaded(parts, "gone.wav")
+    functions["on_audio_uploaded"].post(event.headers, event.body)
+    known = recording(parts, "gone.wav")
+    begun = wiring.erase(parts).ask(known.id, "cli", parts.now())
+
+    answer = functions["retire"].post(*event_of("ticks", {}))
+
+    assert answer == 200
+    assert json.loads(parts.erasures.get(begun.id).receipt)["recording_id"] == known.id
+    assert parts.uploads.stat(known.name, known.generation) is None
+
+
 def announced(parts, endpoint, number):
     """A webhook, and the event that concerns it."""
     hook = webhook(number, tenant="demo", url=endpoint.url())
@@ -370,6 +383,7 @@ EFFECTS = {
     "on_audio_uploaded": accepts_an_upload,
     "on_job_dead": logs_a_dead_letter,
     "reconcile": drains_the_outbox,
+    "retire": erases_what_was_asked,
     "seal": seals_what_was_written,
 }
 

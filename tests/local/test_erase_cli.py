@@ -68,6 +68,7 @@ def test_what_is_held_waits(parts, run):
     assert "under hold" in asked.stderr
     assert parts.recordings.get(id).state is State.DONE
     assert run("receipt", "show", id).exit_code == 3
+    assert "is released; it is erased now" in run("release", id).stderr
 
 
 def test_by_subject(parts, run):

@@ -117,7 +117,8 @@ def test_held_is_not_erased_and_released_is(earwitness, world, known):
     earwitness("retention", "run", "--now", late)
     assert stored(world, known).announced_at is None
 
-    earwitness("release", known)
+    freed = earwitness("release", known)
+    assert "is released; it is kept until" in freed.stderr
     earwitness("retention", "run", "--now", late)
     earwitness("retention", "run", "--now", ahead(world, known))
 

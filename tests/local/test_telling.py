@@ -40,6 +40,12 @@ VERDICTS = {
 }
 
 
+def test_of_what_is_erased_only_the_id_is_left_to_tell():
+    gone = recording(path="", state=State.ERASED)
+
+    assert verdict(gone) == f"{gone.id}: erased"
+
+
 @pytest.mark.parametrize(("changes", "sentence"), VERDICTS.values(), ids=VERDICTS)
 def test_verdict_is_one_line(changes, sentence):
     assert verdict(recording(path="a.wav", **changes)) == sentence

@@ -229,11 +229,23 @@ class FirestoreJobs:
         try:
             done = self._db.settle(step)
         except StaleLease:
-            self._passages.drop(lease)  # nobody sees them, and nobody else knows of them
+            self._forget_unseen(lease)
             raise
         self._drop(segments[MOST_DROPS:])
         self._passages.drop_older(lease)
         return done
+
+    def _forget_unseen(self, lease: Lease) -> None:
+        """Drop what was laid under a stale lease, for nobody else knows of it.
+
+        A completion that came through while its answer was lost is stale when it is repeated:
+        what it laid is what the recording shows, and stays.
+        """
+        known = self._db.get(self._db.at(RECORDINGS, lease.recording.id))
+        fields = row(known)
+        shown = fields.get("state") == State.DONE and fields.get("token") == lease.token
+        if not shown:
+            self._passages.drop(lease)
 
     def replay(self, recording_id: str, actor: str, now: datetime) -> Recording:
         # Attempts are counted from 1 again, and each may make its paid calls.
