@@ -2,6 +2,7 @@
 
 import io
 import threading
+from dataclasses import replace
 
 import pytest
 from cloudevents.http import from_http
@@ -190,4 +191,6 @@ def test_any_2xx_confirms(uploads, status, confirmed):
     got = receiver.take()
     receiver.close()
     assert got.path == "/on_audio_uploaded/"
-    assert uploaded_object(from_http(got.headers, got.body)) == pending.event
+    # The event names no sha256, as the bucket's does not: whoever reads the object has it.
+    told = replace(pending.event, digests=())
+    assert uploaded_object(from_http(got.headers, got.body)) == told
