@@ -101,19 +101,23 @@ class Cloud:
         return self.parts.recordings.counts()[State.QUEUED]
 
 
+#: What the settings of a project name.
+BUCKETS = ("UPLOADS", "RESULTS", "TEMP", "AUDIT")
+
+
 @contextmanager
 def emulated(folder: Path) -> Iterator[Cloud]:
     with ExitStack() as stack:
         variables = {"EARWITNESS_BACKEND": "gcp", "GOOGLE_CLOUD_PROJECT": PROJECT}
         for emulator in (PubSub(), Firestore(), Storage()):
             variables |= stack.enter_context(running(emulator, folder))
-        variables |= {f"EARWITNESS_{k}_BUCKET": k.lower() for k in ("UPLOADS", "RESULTS")}
+        variables |= {f"EARWITNESS_{k}_BUCKET": k.lower() for k in BUCKETS}
         os.environ.update(variables)
         topics = Topics()
         stack.callback(topics.close)
         variables["EARWITNESS_TOPIC_PREFIX"] = topics.prefix
-        for bucket in ("uploads", "results"):
-            storage.Client(PROJECT).create_bucket(bucket)
+        for bucket in BUCKETS:
+            storage.Client(PROJECT).create_bucket(bucket.lower())
         parts = wiring.parts(load(topic_prefix=topics.prefix))
         parts.tenants.ensure("bench", Tier.ENTERPRISE, parts.now())
         yield Cloud(parts, variables, itertools.count())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import IO, BinaryIO, Protocol
+from typing import IO, TYPE_CHECKING, BinaryIO, Protocol
 
 from shared.domain.answers import Answer, Task
 from shared.domain.api_keys import ApiKey
@@ -19,7 +19,6 @@ from shared.domain.corrections import Correction
 from shared.domain.erasures import Erasure, Part, Tombstone
 from shared.domain.lanes import Lane
 from shared.domain.permits import Brought, Permit, Signed
-from shared.domain.prices import Terms
 from shared.domain.questions import Question
 from shared.domain.quotas import DayOfSound, Portion
 from shared.domain.recording import (
@@ -46,6 +45,10 @@ from shared.domain.tenants import Rules, Tenant, Tier
 from shared.domain.timekeeping import Times
 from shared.domain.webhooks import Delivered, Delivery, Reply, Webhook
 from shared.domain.wishes import Wishes
+
+if TYPE_CHECKING:
+    # Brings pydantic, for which no function should wait (P8).
+    from shared.domain.prices import Terms
 
 Clock = Callable[[], datetime]
 #: Uniform in 0..1.
@@ -719,7 +722,7 @@ class Hearing(Protocol):
         """
         ...
 
-    def terms(self, engine: str, task: Task) -> Terms | None:
+    def terms(self, engine: str, task: Task) -> "Terms | None":
         """How this task of the engine is bought; None where it costs nothing."""
         ...
 

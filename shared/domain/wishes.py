@@ -1,10 +1,9 @@
 """What an uploader may ask for, in the object's custom metadata (`x-goog-meta-*`)."""
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-from pydantic import TypeAdapter
+from dataclasses import dataclass, fields
 
 from shared.domain import confined
 from shared.domain.questions import questions
@@ -31,8 +30,18 @@ class Wishes:
 
 #: Whom a recording is about: a customer's number, say, better than a name.
 SUBJECT = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
-#: How wishes are kept and read again.
-WISHES = TypeAdapter(Wishes)
+
+
+def read(text: str) -> Wishes:
+    """Wishes as a store keeps them (`dataclasses.asdict` as JSON).
+
+    What is missing is not wished for; a wish that this version does not know is passed over.
+    """
+    kept = {key: value for key, value in json.loads(text).items() if key in _KNOWN}
+    return Wishes(**kept | {"questions": tuple(kept.get("questions", ()))})
+
+
+_KNOWN = frozenset(field.name for field in fields(Wishes))
 
 
 def _matching(pattern: re.Pattern[str], key: str, value: str | None) -> str | None:

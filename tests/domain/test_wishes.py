@@ -1,6 +1,9 @@
+import json
+from dataclasses import asdict
+
 import pytest
 
-from shared.domain.wishes import Wishes, subject, wishes
+from shared.domain.wishes import Wishes, read, subject, wishes
 from shared.errors import InvalidWish
 
 
@@ -53,3 +56,22 @@ def test_subject(metadata, expected):
 def test_a_subject_that_is_no_line_is_refused(tag):
     with pytest.raises(InvalidWish, match="one line of 1 to 128"):
         subject({"subject": tag})
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        ("{}", Wishes()),
+        ('{"language": "de", "separate": true}', Wishes(language="de", separate=True)),
+        ('{"questions": ["Who calls?", "Why?"]}', Wishes(questions=("Who calls?", "Why?"))),
+        ('{"of_tomorrow": 1, "bulk": true}', Wishes(bulk=True)),
+    ],
+)
+def test_wishes_that_were_kept_are_read(kept, expected):
+    assert read(kept) == expected
+
+
+def test_every_wish_survives_being_kept():
+    wished = Wishes("de", "whisper", True, True, True, "names", 0.5, ("Who?", "Why?"))
+
+    assert read(json.dumps(asdict(wished))) == wished

@@ -13,7 +13,7 @@ from shared.domain.lanes import Lane
 from shared.domain.recording import Failure, Hold, Message, Moved, Recording, Topic
 from shared.domain.states import State
 from shared.domain.tenants import Tier
-from shared.domain.wishes import WISHES
+from shared.domain.wishes import read as read_wishes
 
 _COLUMNS = (  # noqa: SIM905  # reads as the table does
     "id tenant bucket name path generation size_bytes content_type state tier lane rule wishes"
@@ -80,7 +80,7 @@ def recording(row: Row) -> Recording:
         tier=Tier(row["tier"]),
         lane=Lane(row["lane"]) if row["lane"] else None,
         rule=row["rule"],
-        wishes=WISHES.validate_json(row["wishes"]),
+        wishes=read_wishes(row["wishes"]),
         received_at=from_us(row["received_us"]),
         updated_at=from_us(row["updated_us"]),
         kept_until=from_us(row["kept_until_us"]),

@@ -35,7 +35,7 @@ from shared.domain.moments import from_us, to_us
 from shared.domain.recording import Failure, Hold, Ledger, Message, Moved, Recording, Topic
 from shared.domain.states import State, check
 from shared.domain.tenants import Tier
-from shared.domain.wishes import WISHES
+from shared.domain.wishes import read as read_wishes
 
 RECORDINGS, JOBS, TENANTS, OUTBOX, PASSAGES = "recordings", "jobs", "tenants", "outbox", "passages"
 API_KEYS = "api_keys"
@@ -143,7 +143,7 @@ def recording(row: Row) -> Recording:
         tier=Tier(row["tier"]),
         lane=Lane(row["lane"]) if row["lane"] else None,
         rule=row["rule"],
-        wishes=WISHES.validate_json(row["wishes"]),
+        wishes=read_wishes(row["wishes"]),
         received_at=from_us(row["received_us"]),
         updated_at=from_us(row["updated_us"]),
         kept_until=from_us(row["kept_until_us"]),
