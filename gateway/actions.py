@@ -14,8 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.callers import API, Caller
-from gateway.erasures import actor
+from gateway.callers import API, Caller, actor
 from shared.domain.audit import EVERYBODY, SALT_BYTES, Action, acted
 from shared.domain.names import TENANT
 from shared.domain.recording import Recording
@@ -136,6 +135,4 @@ def _tenant(scope: Scope, who: Caller) -> str:
 def _actor(scope: Scope, who: Caller) -> str:
     if who.key is None and "key" in scope["path_params"] and scope.get("method") != "GET":
         return PERMIT
-    if who.key is None and who.viewer is None and not scope["path"].startswith(API):
-        return "page"
-    return actor(who)
+    return actor(who, "api" if scope["path"].startswith(API) else "page")

@@ -1,6 +1,7 @@
 """Who asks: the holder of an API key, or whoever opened the page: on one machine who sits at it, in
 the cloud who signed in before the door."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -41,6 +42,18 @@ class Caller:
     def may_grant(self, grant: Grant) -> bool:
         """Nobody makes a key that may more than their own."""
         return self.key is None or self.key.grant.covers(grant)
+
+
+def actor(caller: Caller, nobody: str = "api") -> str:
+    """Who asked, for histories: a key by its id, a person by a digest of the address.
+
+    `nobody`: who it is where neither was needed.
+    """
+    if caller.key is not None:
+        return f"key:{caller.key.id}"
+    if caller.viewer is not None:
+        return f"viewer:{hashlib.sha256(caller.viewer.encode()).hexdigest()[:16]}"
+    return nobody
 
 
 def required(settings: Settings) -> bool:

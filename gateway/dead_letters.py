@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse
 
+from gateway.callers import actor, caller_of
 from gateway.dependencies import OneRecording, TenantName, Wired
 from gateway.errors import DESCRIBED
 from gateway.security import TOKEN_CHECKED, is_form
@@ -102,7 +103,7 @@ def discard(
 
 
 def _actor(request: Request) -> str:
-    return "page" if is_form(request) else "api"
+    return actor(caller_of(request), "page" if is_form(request) else "api")
 
 
 def _ring(parts: Parts, recording_id: str) -> None:

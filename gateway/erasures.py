@@ -1,11 +1,10 @@
 """`DELETE /v1/recordings/{id}` and `/v1/erasures`: what is gone for good, and the receipt."""
 
-import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from gateway.callers import Caller, Calling
+from gateway.callers import Calling, actor
 from gateway.dependencies import MAX_ID, AnyRecording, Wired
 from gateway.errors import DESCRIBED
 from gateway.security import TOKEN_CHECKED
@@ -36,12 +35,3 @@ def get_erasure(erasure_id: ErasureId, parts: Wired, caller: Calling) -> Erasure
     if found is None or not caller.may_see(found.tenant):
         raise NotFound("There is no such erasure.")
     return erasure_told(found)
-
-
-def actor(caller: Caller) -> str:
-    """Who asked, for histories: a key by its id, a person by a digest of the address."""
-    if caller.key is not None:
-        return f"key:{caller.key.id}"
-    if caller.viewer is not None:
-        return f"viewer:{hashlib.sha256(caller.viewer.encode()).hexdigest()[:16]}"
-    return "api"

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import RedirectResponse, Response
 
+from gateway.callers import Calling, actor
 from gateway.dependencies import MAX_ID, OneRecording, Wired
 from gateway.rendering import render
 from gateway.security import TOKEN_CHECKED
@@ -21,8 +22,8 @@ from shared.wiring import Parts
 
 router = APIRouter(include_in_schema=False)
 
-#: Who asks, where a form was sent: whoever opened the page.
-ACTOR = "page"
+#: Who asks where nobody signed in: whoever sits at the machine.
+HERE = "page"
 ErasureId = Annotated[str, Path(max_length=MAX_ID)]
 
 
@@ -91,33 +92,38 @@ async def _typed(request: Request) -> str:
 
 @router.post("/recordings/{recording_id}/extension", dependencies=[TOKEN_CHECKED])
 def send_extension(
-    known: OneRecording, parts: Wired, until: Annotated[datetime, Depends(_until)]
+    known: OneRecording,
+    parts: Wired,
+    caller: Calling,
+    until: Annotated[datetime, Depends(_until)],
 ) -> Response:
-    wiring.keep(parts).extend(known, until, ACTOR)
+    wiring.keep(parts).extend(known, until, actor(caller, HERE))
     return _back(known)
 
 
 @router.post("/recordings/{recording_id}/hold", dependencies=[TOKEN_CHECKED])
-def send_hold(known: OneRecording, parts: Wired, why: Annotated[str, Depends(_reason)]) -> Response:
-    wiring.keep(parts).hold(known, why, ACTOR)
+def send_hold(
+    known: OneRecording, parts: Wired, caller: Calling, why: Annotated[str, Depends(_reason)]
+) -> Response:
+    wiring.keep(parts).hold(known, why, actor(caller, HERE))
     return _back(known)
 
 
 @router.post("/recordings/{recording_id}/release", dependencies=[TOKEN_CHECKED])
-def send_release(known: OneRecording, parts: Wired) -> Response:
-    wiring.keep(parts).release(known, ACTOR)
+def send_release(known: OneRecording, parts: Wired, caller: Calling) -> Response:
+    wiring.keep(parts).release(known, actor(caller, HERE))
     return _back(known)
 
 
 @router.post("/recordings/{recording_id}/erasure", dependencies=[TOKEN_CHECKED])
 def send_erasure(
-    known: OneRecording, parts: Wired, typed: Annotated[str, Depends(_typed)]
+    known: OneRecording, parts: Wired, caller: Calling, typed: Annotated[str, Depends(_typed)]
 ) -> Response:
     """Erase for good; the name was typed as it is shown, so that nobody does it by a slip."""
     if typed.strip() != display(known.path).strip():
         raise InvalidRequest("The name was not typed as it is shown; nothing was erased.")
     erase = wiring.erase(parts)
-    begun = erase.ask(known.id, ACTOR, parts.now())
+    begun = erase.ask(known.id, actor(caller, HERE), parts.now())
     erase.attempt(begun, parts.now())
     return RedirectResponse(f"/erasures/{begun.id}", status_code=303)
 

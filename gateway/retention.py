@@ -2,9 +2,8 @@
 
 from fastapi import APIRouter
 
-from gateway.callers import Calling
+from gateway.callers import Calling, actor
 from gateway.dependencies import OneRecording, Wired
-from gateway.erasures import actor
 from gateway.errors import DESCRIBED
 from gateway.security import TOKEN_CHECKED
 from shared import wiring

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from local.claim import is_claimed
+from local.cli.acting import ACTOR
 from local.cli.options import home_option, json_option, parts_of, tenant_option
 from local.cli.output import of_recordings, payload, say
 from local.cli.recordings import known
@@ -13,9 +14,6 @@ from local.telling import portrait, result_of, safe, verdict
 from shared.domain.attempts import Attempt, attempts, why
 from shared.domain.listing import caused, days_back, letter
 from shared.domain.names import display
-
-#: Who replays and discards, in a recording's history.
-ACTOR = "cli"
 
 
 @click.group()

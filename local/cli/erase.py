@@ -8,6 +8,7 @@ import click
 
 from local import receipts
 from local.cli import exits
+from local.cli.acting import ACTOR
 from local.cli.options import home_option, json_option, parts_of, settings_of, tenant_option
 from local.cli.output import payload, say
 from shared.domain.erasures import Erasure, Step
@@ -17,8 +18,6 @@ from shared.errors import NotFound
 from shared.wiring import Parts
 from shared.wiring import erase as erase_of
 
-#: Who asks, in histories.
-ACTOR = "cli"
 #: What a verified receipt exits with, and what others do.
 EXITS = {
     receipts.Verdict.OK: exits.DONE,

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from docs import openapi
 from gateway import exports
+from gateway.callers import Caller, actor
 from gateway.main import create_app
 from shared import wiring
 from shared.domain.api_keys import (
@@ -546,3 +547,14 @@ def test_the_form_of_a_key_is_no_secret(world):
     answers = [world.client.get("/v1/recordings", headers=bearer(k)).text for k in wrong]
 
     assert len(set(answers)) == 1
+
+
+def test_who_signed_in_stands_in_histories_by_a_digest_never_by_the_address():
+    somebody = Caller(viewer="ada@example.com")
+
+    named = actor(somebody, "page")
+
+    assert named == actor(Caller(viewer="ada@example.com"))
+    assert named.startswith("viewer:")
+    assert "ada" not in named
+    assert (actor(Caller(), "page"), actor(Caller())) == ("page", "api")

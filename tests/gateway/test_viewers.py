@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi.testclient import TestClient
 from starlette.datastructures import Headers
 
+from gateway.callers import Caller, actor
 from gateway.main import create_app
 from gateway.viewers import ALGORITHM, HEADER, ISSUER, Viewers
 from shared.domain.api_keys import ENTROPY_BYTES, WRITER, minted
@@ -173,6 +174,21 @@ def test_a_correction_is_signed_by_who_signed_in(app, client):
     assert made.status_code == HTTPStatus.CREATED
     kept = app.state.parts.corrections.of(found)
     assert [correction.by.name for correction in kept] == ["listener@example.com"]
+
+
+@pytest.mark.parametrize("path", ["/recordings/{}/hold", "/v1/recordings/{}/hold"])
+def test_a_hold_is_that_of_who_signed_in_by_a_digest(app, client, path):
+    found = Filled(app.state.parts).done("held.wav").id
+    signed_in = {HEADER: assertion(), "X-Earwitness-Token": app.state.page_token}
+    said = {"reason": "a claim"}
+
+    if path.startswith("/v1/"):
+        client.put(path.format(found), json=said, headers=signed_in)
+    else:
+        client.post(path.format(found), data=said, headers=signed_in)
+
+    held = app.state.parts.recordings.get(found).hold
+    assert held.actor == actor(Caller(viewer="listener@example.com"))
 
 
 @pytest.mark.parametrize(
