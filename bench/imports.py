@@ -102,7 +102,7 @@ class Cloud:
 
 
 #: What the settings of a project name.
-BUCKETS = ("UPLOADS", "RESULTS", "TEMP", "AUDIT")
+BUCKETS = ("UPLOADS", "RESULTS", "ARCHIVE", "TEMP", "AUDIT")
 
 
 @contextmanager

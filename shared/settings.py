@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -99,6 +99,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         str, Meta(description="Bucket that recordings are dropped into, under uploads/{tenant}/.")
     ] = ""
     results_bucket: Annotated[str, Meta(description="Bucket that results are written to.")] = ""
+    archive_bucket: Annotated[
+        str, Meta(description="Bucket that originals are kept in as FLAC, under archive/{tenant}/.")
+    ] = ""
     audit_bucket: Annotated[
         str, Meta(description="Bucket that seals of the audit log are written to, once each.")
     ] = ""
@@ -144,6 +147,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             " nothing is kept behind.",
         ),
     ] = 0
+    archive_after_days: Annotated[
+        Annotated[int, Meta(ge=1, le=3650)] | None,
+        Meta(
+            description="Days after which an uncompressed original is kept as FLAC instead, from"
+            " which it comes back byte for byte; empty or null = never."
+        ),
+    ] = 30
     cascade: Annotated[Cascade, Meta(description="Engines per task, first choice first.")] = field(
         default_factory=Cascade
     )
@@ -441,7 +451,10 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 #: What has no default in the cloud.
-NEEDED_IN_CLOUD = ("project", "uploads_bucket", "results_bucket", "temp_bucket", "audit_bucket")
+NEEDED_IN_CLOUD = (
+    "project",
+    *("uploads_bucket", "results_bucket", "archive_bucket", "temp_bucket", "audit_bucket"),
+)
 #: Names of the seeds and the vendors, and the setting each one is.
 VENDORS = {
     name: name.lower()
@@ -579,8 +592,11 @@ def _value(name: str, raw: Any, wrong: list[str]) -> Any:
 
 
 def _parsed(wanted: Any, raw: Any) -> Any:
-    """Lists and mappings are written as JSON; so are the parts of a nested setting."""
+    """Lists and mappings are written as JSON; so are the parts of a nested setting. An empty
+    variable unsets what may be unset."""
     kind = getattr(wanted, "__origin__", wanted)
+    if raw == "" and type(None) in get_args(kind):
+        return None
     if isinstance(raw, dict):
         return {k: _json(v) if isinstance(v, str) else v for k, v in raw.items()}
     structured = kind is Cascade or getattr(kind, "__origin__", kind) in (dict, list)

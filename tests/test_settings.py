@@ -63,7 +63,8 @@ def test_in_the_cloud_everything_missing_is_named_at_once(monkeypatch):
     with pytest.raises(InvalidSettings) as caught:
         load()
 
-    for name in ("PROJECT", "UPLOADS_BUCKET", "RESULTS_BUCKET", "TEMP_BUCKET", "SLOTS"):
+    buckets = ("UPLOADS_BUCKET", "RESULTS_BUCKET", "ARCHIVE_BUCKET", "TEMP_BUCKET", "AUDIT_BUCKET")
+    for name in ("PROJECT", *buckets, "SLOTS"):
         assert f"EARWITNESS_{name}" in str(caught.value)
 
 
@@ -73,6 +74,7 @@ def test_in_the_cloud_a_project_and_its_buckets_suffice(monkeypatch):
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "of-google")
     monkeypatch.setenv("EARWITNESS_UPLOADS_BUCKET", "in")
     monkeypatch.setenv("EARWITNESS_RESULTS_BUCKET", "out")
+    monkeypatch.setenv("EARWITNESS_ARCHIVE_BUCKET", "archive")
     monkeypatch.setenv("EARWITNESS_TEMP_BUCKET", "temp")
     monkeypatch.setenv("EARWITNESS_AUDIT_BUCKET", "audit")
 
@@ -136,6 +138,9 @@ def test_home_is_the_checkouts_or_the_users(tmp_path, monkeypatch):
         ("BACKEND", "aws", "BACKEND"),
         ("TICKET_S", "591", "TICKET_S"),
         ("ALLOW_UNSANDBOXED", "maybe", "ALLOW_UNSANDBOXED"),
+        ("ARCHIVE_AFTER_DAYS", "0", "ARCHIVE_AFTER_DAYS"),
+        ("ARCHIVE_AFTER_DAYS", "3651", "ARCHIVE_AFTER_DAYS"),
+        ("ARCHIVE_AFTER_DAYS", "soon", "ARCHIVE_AFTER_DAYS"),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch, name, value, said):
@@ -165,6 +170,23 @@ def test_values_of_every_kind(monkeypatch, tmp_path):
     assert (found.allow_unsandboxed, found.weights.name) == (True, "w")
     assert (found.home, found.max_seconds) == (tmp_path / "here", 3.0)
     assert found.cascade.classify == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "days"), [(None, 30), ("1", 1), ("3650", 3650), ("", None), ("null", None)]
+)
+def test_originals_are_compressed_after_days_or_never(monkeypatch, raw, days):
+    if raw is not None:
+        monkeypatch.setenv("EARWITNESS_ARCHIVE_AFTER_DAYS", raw)
+
+    assert load().archive_after_days == days
+
+
+def test_a_setting_that_must_be_something_is_not_empty(monkeypatch):
+    monkeypatch.setenv("EARWITNESS_SLOTS", "")
+
+    with pytest.raises(InvalidSettings, match="EARWITNESS_SLOTS: "):
+        load()
 
 
 def test_every_setting_says_what_it_does():

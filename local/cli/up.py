@@ -19,7 +19,7 @@ from local.cli.output import say
 from local.herald import Herald
 from local.stack import PAGE_PORT, Stack
 from shared.errors import DiskFull, EarwitnessError, StoreUnavailable
-from shared.settings import Backend, Settings, default_home
+from shared.settings import NEEDED_IN_CLOUD, PREFIX, Backend, Settings, default_home
 from shared.wiring import Parts
 
 #: Seconds. The broker's threads answer within a millisecond of being woken, also while the
@@ -71,8 +71,8 @@ def _chosen(home: Path | None, backend: str | None, emulators: bool) -> Settings
     if on_google and not emulators:
         raise click.UsageError(
             "`up` starts nothing in a project of Google's: there, functions, service and gateway"
-            " are deployed, and every other command finds them by EARWITNESS_BACKEND=gcp,"
-            " EARWITNESS_PROJECT, EARWITNESS_UPLOADS_BUCKET and EARWITNESS_RESULTS_BUCKET."
+            " are deployed, and every other command finds them by EARWITNESS_BACKEND=gcp and"
+            f" {', '.join(PREFIX + name.upper() for name in NEEDED_IN_CLOUD)}."
             " To run all of it on this machine, add --emulators."
         )
     if not emulators:

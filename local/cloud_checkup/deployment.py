@@ -43,9 +43,8 @@ class Deployment:
 
     def bucket_name(self, noun: str) -> str:
         """Some are settings; the others are named as all of them are."""
-        s = self.settings
-        said = {"uploads": s.uploads_bucket, "results": s.results_bucket, "audit": s.audit_bucket}
-        return said.get(noun) or f"{self.settings.project}-{self.named(noun)}"
+        said: str = getattr(self.settings, f"{noun}_bucket", "")
+        return said or f"{self.settings.project}-{self.named(noun)}"
 
     def identity(self, noun: str) -> str:
         """The e-mail of a workload's service account. Functions write their names with _."""

@@ -42,7 +42,7 @@ from shared.errors import PartNotStarted
 from shared.ports import Clock
 
 UPLOADS, RESULTS = "earwitness-uploads", "earwitness-results"
-TEMP, AUDIT = "earwitness-temp", "earwitness-audit"
+ARCHIVE, TEMP, AUDIT = "earwitness-archive", "earwitness-temp", "earwitness-audit"
 DATASET = "earwitness"
 #: Of every bucket, as the storage emulator tells them; of the uploads bucket alone.
 NOTIFICATIONS, UPLOADED = "bucket-notifications", "upload-notifications"
@@ -74,6 +74,7 @@ SETTINGS = {
     "project": PROJECT,
     "uploads_bucket": UPLOADS,
     "results_bucket": RESULTS,
+    "archive_bucket": ARCHIVE,
     "temp_bucket": TEMP,
     "audit_bucket": AUDIT,
     "firestore_database": "(default)",
@@ -99,7 +100,7 @@ class Project:
         """
         try:
             files_client = storage.Client(PROJECT)
-            for bucket in (UPLOADS, RESULTS, TEMP, AUDIT):
+            for bucket in (UPLOADS, RESULTS, ARCHIVE, TEMP, AUDIT):
                 files_client.create_bucket(bucket)
             for topic in TOPICS:
                 self._publisher.create_topic(name=_topic(topic))

@@ -7,6 +7,7 @@ locals {
     EARWITNESS_PROJECT               = var.project
     EARWITNESS_UPLOADS_BUCKET        = google_storage_bucket.uploads.name
     EARWITNESS_RESULTS_BUCKET        = google_storage_bucket.results.name
+    EARWITNESS_ARCHIVE_BUCKET        = google_storage_bucket.archive.name
     EARWITNESS_TEMP_BUCKET           = google_storage_bucket.temp.name
     EARWITNESS_AUDIT_BUCKET          = google_storage_bucket.audit.name
     EARWITNESS_FIRESTORE_DATABASE    = google_firestore_database.store.name

@@ -47,7 +47,7 @@ def cloud(pubsub_emulator, firestore_emulator, storage_emulator, monkeypatch, tm
     project = f"test-{uuid4().hex[:12]}"
     topics = Topics(project)
     files = storage.Client(project)
-    for kind in ("uploads", "results", "temp", "audit"):
+    for kind in ("uploads", "results", "archive", "temp", "audit"):
         files.create_bucket(f"{project}-{kind}")
         monkeypatch.setenv(f"EARWITNESS_{kind.upper()}_BUCKET", f"{project}-{kind}")
     topics.make(ARRIVALS)

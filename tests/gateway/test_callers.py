@@ -533,7 +533,7 @@ def test_what_clients_of_openai_send_for_no_key_is_none_on_one_machine(world):
 def test_nobody_turns_keys_off_on_cloud_run(monkeypatch):
     monkeypatch.setenv("K_SERVICE", "gateway")
     cloud = {"backend": "gcp", "project": "p", "uploads_bucket": "u", "results_bucket": "r"}
-    cloud |= {"temp_bucket": "t", "audit_bucket": "a"}
+    cloud |= {"archive_bucket": "l", "temp_bucket": "t", "audit_bucket": "a"}
 
     assert load(**cloud).keys_required is None
     with pytest.raises(InvalidSettings, match="KEYS_REQUIRED"):

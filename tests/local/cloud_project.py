@@ -54,6 +54,7 @@ SETTINGS = {
     "uploads_bucket": f"{PROJECT}-ew-uploads",
     "results_bucket": f"{PROJECT}-ew-results",
     "audit_bucket": f"{PROJECT}-ew-audit",
+    "archive_bucket": f"{PROJECT}-ew-archive",
     "temp_bucket": f"{PROJECT}-ew-temp",
     "firestore_database": "ew-store",
     "topic_prefix": "ew-",

@@ -24,7 +24,7 @@ BY_OTHERS = {
     "secret-rotation": "Secret Manager",
 }
 #: Buckets that no setting names, and who writes them.
-BUCKETS_OF_OTHERS = {"archive", "functions", "weights"}
+BUCKETS_OF_OTHERS = {"functions", "weights"}
 COLLECTIONS = {
     *(rows.RECORDINGS, rows.JOBS, rows.TENANTS, rows.OUTBOX, rows.PASSAGES, rows.API_KEYS),
     *(rows.BOOKMARKS, rows.HISTORY, rows.SEGMENTS, rows.CALLS, rows.DAYS, rows.SLICES),
@@ -141,7 +141,7 @@ def test_the_buckets_are_those_of_the_settings(every):
     for stack in stacks(every):
         found = nouns(every, stack, "google_storage_bucket")
 
-        assert found == {"uploads", "results", "temp", "audit", *BUCKETS_OF_OTHERS}
+        assert found == {"uploads", "results", "archive", "temp", "audit", *BUCKETS_OF_OTHERS}
 
 
 def test_the_second_notification_tells_reconcile_of_every_upload(every):

@@ -73,7 +73,8 @@ def unfit(read: Settings, stack: str, topology: Topology) -> list[str]:
             names[e.kind].add(str(e.values.get("name") or e.values.get("dataset_id")))
     wanted = {
         "google_storage_bucket": {
-            *(read.uploads_bucket, read.results_bucket, read.temp_bucket, read.audit_bucket)
+            *(read.uploads_bucket, read.results_bucket, read.archive_bucket),
+            *(read.temp_bucket, read.audit_bucket),
         },
         "google_firestore_database": {read.firestore_database},
         "google_pubsub_topic": {read.topic_prefix + topic for topic in Topic},
