@@ -227,6 +227,12 @@ class InvalidSeal(
     """A seal of the audit log was changed. Run `earwitness audit verify`, and keep what it says."""
 
 
+class NotCompressible(
+    EarwitnessError, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False
+):
+    """The original stays as it came: FLAC could not bring it back byte for byte."""
+
+
 class UnderHold(WrongState, layer=Layer.VALIDATION, severity=Severity.INFO, retryable=False):
     """It is under hold and nothing of it is deleted. `earwitness release ID` lets it go."""
 
