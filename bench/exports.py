@@ -44,7 +44,7 @@ class House:
         return asked, index
 
     def send(self, asked: Asked, index: Index, into: IO[bytes]) -> None:
-        for block in wiring.archive(self.parts, asked, index).read(0, index.size_bytes):
+        for block in wiring.zipped(self.parts, asked, index).read(0, index.size_bytes):
             into.write(block)
 
     def zipped(self, into: IO[bytes]) -> None:

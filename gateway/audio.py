@@ -1,4 +1,4 @@
-"""`/v1/recordings/{id}/audio`: the upload itself, also in part, for the player."""
+"""`/v1/recordings/{id}/audio`: the upload itself or its FLAC, also in part, for the player."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from gateway.dependencies import OneRecording, Wired
 from gateway.disposition import attachment, inline
 from gateway.errors import DESCRIBED
 from gateway.headers import CONTENT_POLICY
-from shared.domain.recording import Recording
+from shared.domain.recording import Original, Recording
 from shared.errors import InvalidRequest, Layer, Severity
 from shared.wiring import Parts
 
@@ -84,19 +84,25 @@ def get_audio(
     range: Annotated[str | None, Header(include_in_schema=False)] = None,
     if_range: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
-    """The uploaded file, byte for byte; understands Range."""
-    etag = f'"{known.id}"'
+    """The uploaded file, byte for byte; understands Range.
+
+    Where the original is kept in its long-term form, that: `audio/flac`, another ETag, and
+    `flac --decode --keep-foreign-metadata` makes the uploaded file of it.
+    """
+    original = known.original
+    etag = f'"{known.id}{original.ending}"'
     try:
-        span = span_of(range, known.size_bytes) if if_range in (None, etag) else None
+        span = span_of(range, original.size_bytes) if if_range in (None, etag) else None
     except RangeNotSatisfiable:
-        return Response(status_code=416, headers={"Content-Range": f"bytes */{known.size_bytes}"})
-    body = blocks(parts, known, span or Span(0, known.size_bytes))
+        whole = {"Content-Range": f"bytes */{original.size_bytes}"}
+        return Response(status_code=416, headers=whole)
+    body = blocks(parts, original, span or Span(0, original.size_bytes))
     # The first block is read before the status is sent, so that an upload that is gone is a 404.
     ready = chain([next(body, b"")], body)
     return StreamingResponse(ready, 206 if span else 200, _headers(known, span, etag))
 
 
-def blocks(parts: Parts, known: Recording, span: Span) -> Iterator[bytes]:
+def blocks(parts: Parts, original: Original, span: Span) -> Iterator[bytes]:
     """The bytes of a span. Each block opens the file anew: a player that stops holds nothing.
 
     Raises:
@@ -104,22 +110,23 @@ def blocks(parts: Parts, known: Recording, span: Span) -> Iterator[bytes]:
     """
     for start in range(span.start, span.end, BLOCK):
         length = min(BLOCK, span.end - start)
-        yield parts.uploads.read(known.name, known.generation, start, length)
+        yield parts.uploads.read(original.name, original.generation, start, length)
 
 
 def _headers(known: Recording, span: Span | None, etag: str) -> dict[str, str]:
-    kind = known.content_type.partition(";")[0].strip().lower()
-    plays = kind in PLAYED
-    whole = Span(0, known.size_bytes)
+    original = known.original
+    kind = original.content_type.partition(";")[0].strip().lower()
+    plays, name = kind in PLAYED, known.path + original.ending
+    whole = Span(0, original.size_bytes)
     headers = {
         "Content-Type": kind if plays else UNKNOWN,
         "Content-Length": str((span or whole).end - (span or whole).start),
-        "Content-Disposition": inline(known.path) if plays else attachment(known.path),
+        "Content-Disposition": inline(name) if plays else attachment(name),
         "Content-Security-Policy": CONTENT_POLICY,
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
         "ETag": etag,
     }
     if span:
-        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{known.size_bytes}"
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{original.size_bytes}"
     return headers

@@ -26,7 +26,7 @@ from shared.domain.tenants import DEMO
 from shared.domain.ulids import ENTROPY_BYTES
 from shared.errors import NotFound, UnknownTenant, WrongState
 from shared.settings import Backend
-from shared.wiring import Parts, archive, plan_export
+from shared.wiring import Parts, plan_export, zipped
 
 router = APIRouter(tags=["exports"], responses=DESCRIBED)
 
@@ -110,7 +110,7 @@ def get_archive(
     except RangeNotSatisfiable:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{index.size_bytes}"})
     asked_for = span or Span(0, index.size_bytes)
-    body = archive(parts, asked, index).read(asked_for.start, asked_for.end)
+    body = zipped(parts, asked, index).read(asked_for.start, asked_for.end)
     # The first block is read before the status is sent, so that what was erased is a 410.
     ready = chain([next(body, b"")], body)
     headers = _headers(parts, asked, index, span)

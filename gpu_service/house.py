@@ -13,6 +13,7 @@ from threading import Event, Thread
 import msgspec
 
 from gpu_service.admission import Admission
+from gpu_service.archiving import flac
 from gpu_service.decoding.decoder import Decoder
 from gpu_service.engines import elsewhere
 from gpu_service.engines.registry import EngineSettings, read
@@ -33,6 +34,7 @@ from shared.domain.cascade import EVERY
 from shared.domain.lanes import Lane
 from shared.errors import EarwitnessError, InvalidSettings, LibraryMissing
 from shared.flows.allowance import Allowance
+from shared.flows.compress import Compress
 from shared.flows.load import Load
 from shared.flows.work import Work
 from shared.logs import say
@@ -63,6 +65,7 @@ class House:
     throughput: Throughput
     load: Load
     work: Work
+    compress: Compress  #: while there is nothing to hear
     allowance: Allowance  #: of callers who wait on the line
     stopping: bool = field(default=False)
     admission: Admission = field(default_factory=Admission)  #: of callers who wait on the line
@@ -79,6 +82,10 @@ class House:
     def should_yield(self, lane: Lane) -> bool:
         """Whether a job of `lane` should make room: we stop, or somebody more urgent waits."""
         return self.stopping or (lane is Lane.LOW and self.slots.waits(Lane.HIGH))
+
+    def needed(self) -> bool:
+        """Whether a place that hears nothing is wanted by anybody, or we stop."""
+        return self.stopping or any(self.slots.waits(lane) for lane in Lane)
 
     def start(self) -> None:
         """Start decoder children first (nothing heavy is loaded yet), then every engine.
@@ -173,6 +180,7 @@ def build(settings: Settings) -> House:
         throughput=throughput,
         load=wiring.load_of(parts),
         work=wiring.work(parts, ears),
+        compress=wiring.compress(parts, flac.compress),
         allowance=wiring.allowance_of(parts),
     )
 

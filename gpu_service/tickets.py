@@ -1,4 +1,4 @@
-"""`POST /pubsub/tickets`: a doorbell rings, one job is heard."""
+"""`POST /pubsub/tickets`: a doorbell rings, one job is heard; or originals are compressed."""
 
 import asyncio
 import base64
@@ -100,9 +100,15 @@ async def _work(house: House, lane: Lane) -> Settled:
         loop = asyncio.get_running_loop()
         # With our context: what is said and measured there belongs to this push.
         here = copy_context().run
-        return await loop.run_in_executor(
-            house.threads, here, house.work, lease_order(turn), house.should_yield
-        )
+        return await loop.run_in_executor(house.threads, here, _heard, house, lane, turn)
+
+
+def _heard(house: House, lane: Lane, turn: int) -> Settled:
+    """Hear a job. While there is none, what is kept long is compressed, on this ticket's time."""
+    settled = house.work(lease_order(turn), house.should_yield)
+    if settled is Settled.NOTHING and lane is Lane.LOW:
+        house.compress(house.needed)
+    return settled
 
 
 def _span_of(lane: Lane, cause: str | None) -> AbstractContextManager[None]:

@@ -94,7 +94,8 @@ class Export:
                 " ask for recordings that are partly checked, too."
             )
         sound = f"{known.id}.{_ending(known, heard.result)}"
-        with self.parts.uploads.fetch(known.name, known.generation) as fetched:
+        original = known.original
+        with self.parts.uploads.fetch(original.name, original.generation) as fetched:
             _copy(fetched.file, self.folder / sound)
         return self._written(known, heard, sound, fetched.sha256, (checked_s, spoken_s))
 
@@ -134,6 +135,8 @@ def _seconds(passages: Sequence[Passage]) -> tuple[float, float]:
 
 def _ending(known: Recording, result: Result) -> str:
     """A name's own ending where it is one of sound: nothing else of the name gets into a path."""
+    if known.archived is not None:
+        return known.original.ending.removeprefix(".")
     own = known.path.rpartition(".")[2].lower()
     if own in _SOUNDS:
         return own

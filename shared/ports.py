@@ -407,8 +407,32 @@ class Publisher(Protocol):
         ...
 
 
+class Compressor(Protocol):
+    """Compresses without loss, so that the file comes back byte for byte."""
+
+    def __call__(
+        self,
+        read: Callable[[int, int], bytes],
+        size_bytes: int,
+        into: BinaryIO,
+        alive: Callable[[], None],
+    ) -> str:
+        """Write a file's sound as FLAC, read it again, and compare; the sha256 of the file.
+
+        Args:
+            read: the bytes from a place on, so many.
+            into: empty, seekable.
+            alive: called at least once a second of work; what it raises ends the work.
+
+        Raises:
+            NotCompressible: the file stays as it came, and why.
+        """
+        ...
+
+
 class Uploads(Protocol):
-    """The uploads bucket; nothing in it is ever changed, it is only kept or erased."""
+    """The uploads bucket, and the archive of what is kept long: an object's name says where it
+    lies. Nothing in them is ever changed, it is only kept or erased."""
 
     def stat(self, name: str, generation: int) -> UploadedObject | None:
         """What is known of the object, or None if that generation is gone."""
@@ -423,9 +447,10 @@ class Uploads(Protocol):
         ...
 
     def page(self, after: tuple[str, int] | None = None, limit: int = 500) -> list[UploadedObject]:
-        """Objects by name (bytes of UTF-8), then generation; `after` is the last one seen.
+        """Uploads by name (bytes of UTF-8), then generation; `after` is the last one seen.
 
-        An empty page is the end. An object that is there all along is met exactly once.
+        Nothing of the archive. An empty page is the end. An object that is there all along is met
+        exactly once.
         """
         ...
 
@@ -449,6 +474,21 @@ class Uploads(Protocol):
         """
         ...
 
+    def shelve(
+        self, name: str, content: BinaryIO, content_type: str, at: datetime
+    ) -> UploadedObject:
+        """Put an object into the archive, under a name that begins with `archive/`; tell nobody.
+
+        `content` is read from its beginning. Where there is an object of that name, it stays and
+        is what is returned.
+        """
+        ...
+
+    def shelved(self, folder: str, after: str = "", limit: int = 500) -> list[UploadedObject]:
+        """Objects of the archive whose name begins with `folder`, by name; `after` is the last
+        one seen. An empty page is the end."""
+        ...
+
     def hold(self, name: str, generation: int) -> None:
         """Let nobody erase that generation, us included, until `unhold`. Repeating does nothing.
 
@@ -464,8 +504,8 @@ class Uploads(Protocol):
 
 class Retention(Protocol):
     """How long recordings are kept. What a method does to one is decided in its own commit by
-    `shared.domain.retention`, with a line of the history and an announcement in the outbox;
-    where nothing is different, nothing is written."""
+    `shared.domain.retention` and `long_term`, with a line of the history and an announcement in the
+    outbox; where nothing is different, nothing is written."""
 
     def time(self, ours: datetime) -> Times:
         """What time it is, for whatever is announced or erased.
@@ -534,6 +574,34 @@ class Retention(Protocol):
 
         Raises:
             NotFound: no such recording. WrongState: it is erased.
+        """
+        ...
+
+    def compressible(self, by: datetime, limit: int = 100) -> list[Recording]:
+        """Recordings whose original is to be compressed by then, the soonest first (then by id).
+
+        None that is held or erased. Costs what is found, not what is stored.
+        """
+        ...
+
+    def clearable(self, by: datetime, limit: int = 100) -> list[Recording]:
+        """As `compressible`: what was uploaded goes by then, for there is a FLAC."""
+        ...
+
+    def archived_as(self, name: str) -> list[str]:
+        """The ids of archived recordings that were uploaded under this object's name, sorted."""
+        ...
+
+    def decide(
+        self, recording_id: str, made: Callable[[Recording], Recording], actor: str, at: datetime
+    ) -> Recording:
+        """Keep the recording as `made` says of what it is in the very moment of the commit.
+
+        `made` changes only what is said about keeping, and may be asked more than once; the last
+        time counts. Returns the recording as it is then.
+
+        Raises:
+            NotFound: no such recording.
         """
         ...
 

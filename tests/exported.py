@@ -9,10 +9,10 @@ from shared.adapters.embedded.file_seals import FileSeals
 from shared.domain.exports import Asked, Index, Stage
 from shared.domain.ulids import ENTROPY_BYTES
 from shared.flows import paper_chapters as papers
-from shared.flows.archive import Archive
 from shared.flows.export_plans import ExportPlans
 from shared.flows.plan_export import PlanExport
 from shared.flows.recording_chapters import RecordingChapters
+from shared.flows.zipped import Zipped
 from shared.ports import Results, Seals
 
 ENTROPIES = (n.to_bytes(ENTROPY_BYTES, "big") for n in count())
@@ -48,9 +48,9 @@ class Exports:
             pass
         return index
 
-    def archive(self, asked: Asked, index: Index) -> Archive:
+    def archive(self, asked: Asked, index: Index) -> Zipped:
         s = self.store
-        return Archive(s.recordings, s.results, s.uploads, self.plan.plans, asked, index)
+        return Zipped(s.recordings, s.results, s.uploads, self.plan.plans, asked, index)
 
     def whole(self, tenant="acme", originals=True) -> bytes:
         asked = self.ask(tenant, originals)

@@ -150,6 +150,9 @@ export interface paths {
         /**
          * Get Audio
          * @description The uploaded file, byte for byte; understands Range.
+         *
+         *     Where the original is kept in its long-term form, that: `audio/flac`, another ETag, and
+         *     `flac --decode --keep-foreign-metadata` makes the uploaded file of it.
          */
         get: operations["get_audio_v1_recordings__recording_id__audio_get"];
         put?: never;

@@ -20,7 +20,7 @@ from shared.domain.ulids import ENTROPY_BYTES
 from shared.errors import ExportOver
 from shared.flows.bring_in import Report
 from shared.flows.plan_export import PlanExport
-from shared.wiring import Parts, archive, bring_in, plan_export
+from shared.wiring import Parts, bring_in, plan_export, zipped
 
 STDOUT = Path("-")
 #: Called with how many bytes are there.
@@ -93,7 +93,7 @@ def _planned(plan: PlanExport, asked: Asked) -> Index:
 
 
 def _send(parts: Parts, asked: Asked, index: Index) -> None:
-    for block in archive(parts, asked, index).read(0, index.size_bytes):
+    for block in zipped(parts, asked, index).read(0, index.size_bytes):
         sys.stdout.buffer.write(block)
     sys.stdout.buffer.flush()
 
@@ -103,7 +103,7 @@ def _write(parts: Parts, asked: Asked, index: Index, part: Path, file: Path) -> 
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)  # everything is in it
     with full_disk_said(), os.fdopen(handle, "ab") as out:
         with _bar(index.size_bytes) as told:
-            for block in archive(parts, asked, index).read(out.tell(), index.size_bytes):
+            for block in zipped(parts, asked, index).read(out.tell(), index.size_bytes):
                 out.write(block)
                 told(out.tell())
         out.flush()

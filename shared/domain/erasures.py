@@ -76,10 +76,12 @@ class Listing:
     generations: tuple[int, ...] = ()  #: of its object, those that this erasure deletes
     results: tuple[str, ...] = ()  #: folders of every token, without their roots
     counts: tuple[tuple[str, int], ...] = ()  #: of the metadata store: what, how many
+    archived: tuple[str, ...] = ()  #: objects of the archive
 
     @property
     def empty(self) -> bool:
-        return not (self.generations or self.results or any(n for _, n in self.counts))
+        objects = self.generations or self.results or self.archived
+        return not (objects or any(n for _, n in self.counts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,7 @@ def stores(before: Listing, after: Listing) -> list[dict[str, object]]:
     deleted, found = dict(before.counts), dict(after.counts)
     lists: list[tuple[str, Sequence[object], Sequence[object]]] = [
         ("uploads", before.generations, after.generations),
+        ("archive", before.archived, after.archived),
         ("results", before.results, after.results),
     ]
     rows: list[dict[str, object]] = [
@@ -274,4 +277,5 @@ def read(text: str | None) -> Listing | None:
         return None
     kept = json.loads(text)
     counts = tuple((what, int(n)) for what, n in kept["counts"])
-    return Listing(tuple(kept["generations"]), tuple(kept["results"]), counts)
+    archived = tuple(kept.get("archived", ()))  # none in older listings
+    return Listing(tuple(kept["generations"]), tuple(kept["results"]), counts, archived)

@@ -156,7 +156,7 @@ def digests(content: bytes) -> tuple[int, str]:
 def original_path(known: Recording) -> str:
     """Only the ending is of the uploader's making, and only a plain one."""
     match = _SUFFIX.search(known.path.lower())
-    return f"recordings/{known.id}/original{match[0] if match else ''}"
+    return f"recordings/{known.id}/original{match[0] if match else ''}{known.original.ending}"
 
 
 @dataclass(frozen=True, slots=True)

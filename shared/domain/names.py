@@ -9,6 +9,10 @@ import re
 from shared.errors import OutsideTenantFolder
 
 ROOT = "uploads"
+#: What the names of originals in their long-term form begin with.
+ARCHIVE = "archive"
+#: What all of such a name looks like (`long_term.name_of`).
+ARCHIVED = re.compile(rf"{ARCHIVE}/[a-z0-9-]{{3,40}}/[0-9a-f]{{32}}/[0-9a-f]{{32}}\.flac")
 #: DESIGN section 4. ASCII only, so a tenant is safe in a path, a URL and a metric label.
 TENANT = re.compile(r"[a-z0-9-]{3,40}")
 #: Where plans of exports lie in the temporary place.

@@ -9,8 +9,9 @@ from shared.domain.carried import Carried
 from shared.domain.corrections import Correction
 from shared.domain.exports import Dossier
 from shared.domain.lanes import Lane
+from shared.domain.long_term import name_of
 from shared.domain.names import ROOT, recording_id
-from shared.domain.recording import Moved, Passage, Recording
+from shared.domain.recording import Archived, Moved, Passage, Recording
 from shared.domain.result import Result
 from shared.domain.states import TERMINAL, State
 from shared.domain.testimony import subject
@@ -47,7 +48,15 @@ def moved_to(known: Recording, tenant: str) -> Recording:
     made = replace(
         known, tenant=tenant, name=name, id=recording_id(known.bucket, name, known.generation)
     )
-    return replace(made, result=folder_of(made))
+    return replace(made, result=folder_of(made), archived=_shelved(made))
+
+
+def _shelved(known: Recording) -> Archived | None:
+    """Its FLAC, where it lies in the archive of the recording's tenant."""
+    if known.archived is None:
+        return None
+    token = known.archived.name.rpartition("/")[2].removesuffix(".flac")
+    return replace(known.archived, name=name_of(known, token))
 
 
 def result_moved(result: Result, known: Recording, ids: Mapping[str, str]) -> Result:

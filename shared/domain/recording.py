@@ -43,6 +43,27 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Archived:
+    """An original in its long-term form: FLAC, which brings the upload back byte for byte."""
+
+    name: str  #: archive/{tenant}/{id}/{token}.flac
+    generation: int
+    size_bytes: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """Where the sound of a recording lies, and as what."""
+
+    name: str
+    generation: int
+    size_bytes: int
+    content_type: str
+    ending: str = ""  #: what its name ends in beside the recording's own path
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """What the list shows of one recording; the transcript lies in the results."""
 
@@ -77,6 +98,17 @@ class Recording:
     extended_until: datetime | None = None  #: what somebody asked for; `kept_until` counts it in
     hold: Hold | None = None
     uploaded_at: datetime | None = None  #: the object's own time; None in old recordings
+    compress_at: datetime | None = None  #: when its original is to be compressed
+    archived: Archived | None = None  #: the FLAC that is its original from then on
+    clear_at: datetime | None = None  #: when what was uploaded goes, beside its FLAC
+
+    @property
+    def original(self) -> Original:
+        """The sound as it is kept now."""
+        if self.archived is None:
+            return Original(self.name, self.generation, self.size_bytes, self.content_type)
+        flac = self.archived
+        return Original(flac.name, flac.generation, flac.size_bytes, "audio/flac", ".flac")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +244,7 @@ class Outcome:
     review: bool
     passages: tuple["Passage", ...] = field(default=())
     answer_key: str | None = None  #: names everything the answer depends on; None: not reusable
+    compress_at: datetime | None = None  #: when the original is to be compressed; None: never
 
 
 @dataclass(frozen=True, slots=True)

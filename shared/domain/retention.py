@@ -21,7 +21,8 @@ MAX_REASON = 500
 #: How the history's lines about keeping begin: they are no changes of state.
 ANNOUNCED, MOVED, EXTENDED = "announced: ", "kept: ", "extended: "
 HELD, RELEASED = "held: ", "released: "
-_ASIDES = (ANNOUNCED, MOVED, EXTENDED, HELD, RELEASED)
+ARCHIVED, CLEARED = "archived: ", "cleared: "
+_ASIDES = (ANNOUNCED, MOVED, EXTENDED, HELD, RELEASED, ARCHIVED, CLEARED)
 
 
 def walk(tenant: str) -> str:
@@ -96,9 +97,9 @@ def _not_too_soon(recording: Recording) -> Recording:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a commit about keeping says: a line of the history, maybe an announcement."""
+    """What a commit about keeping says: mostly a line of the history, maybe an announcement."""
 
-    reason: str
+    reason: str | None
     kind: str | None  #: of the announcement
 
 
@@ -115,7 +116,21 @@ def change(before: Recording, after: Recording) -> Change | None:
         return Change(f"{ANNOUNCED}{until}", "expiring")
     if (after.kept_until, after.announced_at) != (before.kept_until, before.announced_at):
         return Change(f"{MOVED}{until}", None)
-    return None
+    return _change_of_form(before, after)
+
+
+def _change_of_form(before: Recording, after: Recording) -> Change | None:
+    """What is different about the form its original is kept in."""
+    kept = after.archived
+    if kept != before.archived and kept is not None:
+        sizes = f"{kept.size_bytes:,} of {before.size_bytes:,} bytes"
+        return Change(f"{ARCHIVED}compressed without loss to {sizes}", None)
+    if kept != before.archived:
+        return Change(f"{ARCHIVED}the compressed original is damaged; the upload is kept", None)
+    if before.clear_at is not None and after.clear_at is None:
+        return Change(f"{CLEARED}what was uploaded is gone; its FLAC stays", None)
+    same = (before.compress_at, before.clear_at) == (after.compress_at, after.clear_at)
+    return None if same else Change(None, None)
 
 
 def latest_extension(recording: Recording, rules: Rules) -> datetime | None:

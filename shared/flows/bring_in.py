@@ -87,7 +87,8 @@ class BringIn:
         self, parcel: Parcel, dossier: Dossier, ids: Mapping[str, str], report: Report
     ) -> None:
         was = dossier.recording
-        known = moved_to(was, report.tenant)
+        # Of what is archived, the archive has it all.
+        known = replace(moved_to(was, report.tenant), clear_at=None)
         if was.state not in TERMINAL and dossier.original is None:
             report.left += 1
             return
@@ -101,7 +102,7 @@ class BringIn:
         new = self.imports.bring(made)
         report.brought, report.known = report.brought + new, report.known + (not new)
         if dossier.original is not None and dossier.upload is not None:
-            upload = replace(dossier.upload, name=known.name)
+            upload = replace(dossier.upload, name=known.original.name)
             with closing(parcel.original(dossier)) as sound:
                 report.sounds += self.imports.lay(upload, sound, held=known.hold is not None)
 

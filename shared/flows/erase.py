@@ -10,6 +10,7 @@ from datetime import datetime
 
 from shared.domain import erasures, retention
 from shared.domain.erasures import Cause, Erasure, Listing, Part, Step
+from shared.domain.long_term import folder_of
 from shared.domain.names import EXPORTS, ROOT
 from shared.domain.names import recording_id as id_of
 from shared.domain.recording import Recording, UploadedObject
@@ -18,7 +19,7 @@ from shared.domain.result import read as read_result
 from shared.domain.states import State
 from shared.errors import EarwitnessError, NotErased, NotFound
 from shared.logs import about, say
-from shared.ports import Erasures, Leftovers, Recordings, Results, Signer, Uploads
+from shared.ports import Erasures, Leftovers, Recordings, Results, Retention, Signer, Uploads
 
 log = logging.getLogger("earwitness.erase")
 
@@ -47,6 +48,7 @@ class Erase:
     temporary: Results  #: where plans of exports lie
     leftovers: Leftovers
     erasures: Erasures
+    retention: Retention
     signer: Signer
     processors: Mapping[str, str]  #: who runs an engine elsewhere, by its name
     outer_bound_days: int = 0
@@ -80,6 +82,8 @@ class Erase:
         """Recordings of the other generations of the same object."""
         every = self.uploads.generations(known.name) if known.name else []
         ids = [id_of(one.bucket, one.name, one.generation) for one in every]
+        # Of archived ones the uploads may be gone.
+        ids += [one for one in self.retention.archived_as(known.name) if one not in ids]
         found = self.recordings.many([one for one in ids if one != known.id]) if ids else {}
         yield from (one.id for one in found.values() if one.state is not State.ERASED)
 
@@ -235,7 +239,19 @@ class Erase:
         for one in self._generations(erasure):
             self._remove_leftovers(one, now)
             self.uploads.delete(one.name, one.generation)
+        self._unshelve(folder_of(erasure.tenant, _id(erasure)))
         return self.erasures.go_on(erasure, erasure.at(Step.GENERATIONS))
+
+    def _unshelve(self, folder: str) -> None:
+        for one in self._shelved(folder):
+            self.uploads.delete(one.name, one.generation)
+
+    def _shelved(self, folder: str) -> Iterator[UploadedObject]:
+        """Objects of the archive."""
+        after = ""
+        while page := self.uploads.shelved(folder, after):
+            yield from page
+            after = page[-1].name
 
     def _remove_leftovers(self, one: UploadedObject, now: datetime) -> None:
         """While there is something to compare them with."""
@@ -267,6 +283,7 @@ class Erase:
             self.results.remove(folder)
         for one in self._generations(erasure):
             self.uploads.delete(one.name, one.generation)
+        self._unshelve(folder_of(erasure.tenant, _id(erasure)))
 
     def _receipt(self, erasure: Erasure, now: datetime) -> Erasure:
         self.erasures.purge()
@@ -316,6 +333,7 @@ class Erase:
             self.results.remove(folder)
         for one in self._objects_of_tenant(tenant):
             self.uploads.delete(one.name, one.generation)
+        self._unshelve(folder_of(tenant))
 
     def _objects_of_tenant(self, tenant: str) -> Iterator[UploadedObject]:
         folder = f"{ROOT}/{tenant}/"
@@ -343,6 +361,7 @@ class Erase:
         after = Listing(
             results=tuple(self._folders_of_tenant(tenant)),
             counts=self.erasures.tenant_counts(tenant),
+            archived=tuple(one.name for one in self._shelved(folder_of(tenant))),
         )
         if left is not None or not after.empty or self.erasures.running(2, tenant) != [erasure]:
             self._delete_of_tenant(erasure.at(Step.LISTED), now)
@@ -357,6 +376,7 @@ class Erase:
             tuple(one.generation for one in self._generations(erasure)),
             tuple(self._folders(erasure)),
             (*self.erasures.counts(erasure), ("exports", self._planned(erasure))),
+            tuple(one.name for one in self._shelved(folder_of(erasure.tenant, _id(erasure)))),
         )
 
     def _planned(self, erasure: Erasure) -> int:

@@ -43,8 +43,9 @@ class Keep:
         held = self.retention.hold(known.id, Hold(reason(why), actor, self.now()))
         # The store first: from then on none of us erases it. Answered once the bucket keeps it
         # from everybody else, too.
-        with suppress(NotFound):  # what is gone needs no holding; results and history do
-            self.uploads.hold(held.name, held.generation)
+        for name, generation in _objects(held):
+            with suppress(NotFound):  # what is gone needs no holding; results and history do
+                self.uploads.hold(name, generation)
         return held
 
     def release(self, known: Recording, actor: str) -> Recording:
@@ -55,5 +56,12 @@ class Keep:
         """
         # The object first: a release that breaks off in between leaves the store's hold, and
         # is seen and repeated. The other way the erasure would meet a hold nobody knows of.
-        self.uploads.unhold(known.name, known.generation)
+        for name, generation in _objects(known):
+            self.uploads.unhold(name, generation)
         return self.retention.release(known.id, actor, self.now())
+
+
+def _objects(known: Recording) -> list[tuple[str, int]]:
+    """What was uploaded, and its long-term form."""
+    kept = known.archived
+    return [(known.name, known.generation), *([(kept.name, kept.generation)] if kept else [])]

@@ -12,8 +12,9 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from pydantic import ValidationError
 
+from shared.domain import long_term
 from shared.domain.exports import FORMAT, MANIFEST, RECORDING_JSON, TENANT_JSON, Dossier, dossier_of
-from shared.domain.names import ROOT, TENANT, recording_id
+from shared.domain.names import ARCHIVED, ROOT, TENANT, recording_id
 from shared.domain.readdressed import folder_of
 from shared.domain.recording import Recording
 from shared.domain.result import read as read_result
@@ -29,7 +30,7 @@ MAX_LINE, MAX_DOCUMENT = 4 << 10, 512 << 20
 #: What files of an export are called; an archive with any other is refused.
 _OF_RECORDING = re.compile(
     r"recordings/([0-9a-f]{32})/"
-    r"(recording\.json|original(?:\.[a-z0-9]{1,5})?|results/[a-z0-9][a-z0-9_.-]{0,63})"
+    r"(recording\.json|original(?:\.[a-z0-9]{1,5}){0,2}|results/[a-z0-9][a-z0-9_.-]{0,63})"
 )
 _OF_TENANT = re.compile(r"[a-z_]{1,40}\.jsonl?|audit/[a-z0-9_-]{1,64}\.jsonl?")
 #: The bit of a file that is encrypted. Source: PKWARE's specification, section 4.4.4.
@@ -229,6 +230,14 @@ def _of_it(dossier: Dossier) -> bool:
     except ValueError:
         return False
     mine = all(one.recording_id == known.id for one in dossier.corrections)
-    same = (known.name, known.generation)
+    same = (known.original.name, known.original.generation)
     lies = upload is not None and (upload.name, upload.generation) == same
-    return folder == known.result and mine and (lies or dossier.original is None)
+    heard = folder == known.result and mine and _shelved(known)
+    return heard and (lies or dossier.original is None)
+
+
+def _shelved(known: Recording) -> bool:
+    """Whether its FLAC, if it has one, is in its own folder of the archive."""
+    name = known.archived.name if known.archived else None
+    mine = long_term.folder_of(known.tenant, known.id)
+    return name is None or (bool(ARCHIVED.fullmatch(name)) and name.startswith(mine))

@@ -62,7 +62,7 @@ class RecordingChapters:
         known = dossier.recording
         if known.state is State.ERASED:
             return
-        upload = self.uploads.stat(known.name, known.generation) if asked.originals else None
+        upload = self._stat(known) if asked.originals else None
         if upload is not None:
             dossier = replace(dossier, original=original_path(known), upload=upload)
         yield texted(f"recordings/{known.id}/{RECORDING_JSON}", to_json(dossier))
@@ -71,6 +71,10 @@ class RecordingChapters:
                 yield self._result(known, name)
         if upload is not None:
             yield self._original(known, upload)
+
+    def _stat(self, known: Recording) -> UploadedObject | None:
+        original = known.original
+        return self.uploads.stat(original.name, original.generation)
 
     def _dossier(self, row: Recording) -> Dossier:
         """All of one moment: read again if the recording changed while its history was read."""

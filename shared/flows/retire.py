@@ -1,5 +1,5 @@
 """tick -> settle whose rules have changed -> announce what ends soon -> erase what is due ->
-finish erasures -> sweep tombstones and temporary files."""
+finish erasures -> sweep tombstones and temporary files -> the archive."""
 
 import json
 import logging
@@ -41,6 +41,10 @@ class Erasing(Protocol):
     def resume(self, now: datetime, limit: int) -> int: ...
 
 
+#: The archive's part of a tick; counts what it did. `shared.flows.shelves` is it.
+Shelving = Callable[[datetime, Counter[str]], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
     """What the next tick would do."""
@@ -74,6 +78,7 @@ class Retire:
     erasing: Erasing
     erasures: Erasures
     sweeper: Sweeper
+    shelves: Shelving
     now: Clock
 
     def __call__(self, at: Times | None = None) -> Counter[str]:
@@ -118,6 +123,7 @@ class Retire:
         found["erasures_resumed"] += self.erasing.resume(times.earliest, MOST_RESUMED)
         found["tombstones_swept"] += self.erasures.sweep(times.earliest, MOST)
         found["temporary_swept"] += self.sweeper.sweep(times.earliest - TEMPORARY)
+        self.shelves(times.earliest, found)
 
     def _announce(self, times: Times, found: Counter[str]) -> int:
         soon = times.earliest + ANNOUNCED_AHEAD

@@ -4,7 +4,7 @@ under the token -> complete -> publish outbox."""
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import BinaryIO
@@ -15,11 +15,12 @@ from shared.domain.cascade import Decided
 from shared.domain.deliberations import DECISIONS, deliberations, written
 from shared.domain.features import files, pooled
 from shared.domain.lanes import Lane
+from shared.domain.long_term import planned
 from shared.domain.measured import measurements
 from shared.domain.placement import capped
 from shared.domain.profiles import BUILT_IN, digest, stored
 from shared.domain.quotas import next_midnight
-from shared.domain.recording import Failure, Lease, Message, Recording
+from shared.domain.recording import Failure, Lease, Message, Outcome, Recording
 from shared.domain.result import Result, read
 from shared.domain.retry import MAX_ATTEMPTS, Again, after_failure
 from shared.domain.reuse import allowed, answer_key, referred, reusable, reused
@@ -110,6 +111,7 @@ class Work:
     spending: Spending | None = None  #: without it, nothing that costs is asked
     erasures: Erasures | None = None  #: knows which content was erased on request
     max_seconds: float | None = None
+    archive_after_days: int | None = None  #: when originals are compressed that are kept long
     meter: Meter | None = None
     grips: dict[str, Grip] = field(default_factory=dict)  #: of the jobs in work now
 
@@ -371,12 +373,17 @@ class Work:
         # files nobody points to, never a pointer to files that are not there.
         self.results.save(folder, {**felt, **rendered(result)})
         try:
-            self.jobs.complete(lease, outcome(result, folder, key), effects, now)
+            self.jobs.complete(lease, self._outcome(lease, result, folder, key), effects, now)
         except StaleLease:
             self._take_away(lease, folder)
             raise
         self._publish(lease.recording.id)
         return Settled.DONE
+
+    def _outcome(self, lease: Lease, result: Result, folder: str, key: str | None) -> Outcome:
+        codec = result.audio.codec if result.audio else ""
+        at = planned(lease.recording, codec, self.archive_after_days)
+        return replace(outcome(result, folder, key), compress_at=at)
 
     def _take_away(self, lease: Lease, folder: str) -> None:
         """What nobody points to: the recording may have been erased while it was heard."""

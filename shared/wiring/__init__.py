@@ -19,10 +19,11 @@ from shared.flows.publish import PublishOutbox
 from shared.flows.reconcile import Reconcile
 from shared.flows.retire import Retire
 from shared.flows.seal import Sealing
+from shared.flows.shelves import Shelves
 from shared.flows.subscribe import Subscribe
 from shared.flows.verify import Verify, trusting
 from shared.flows.welcome import Welcome
-from shared.ports import Clock, Ears, Identity, Permits
+from shared.ports import Clock, Compressor, Ears, Identity, Permits
 from shared.settings import Backend, Settings, Traces, load, policy
 from shared.wiring.inventory import STORE as STORE
 from shared.wiring.inventory import Parts as Parts
@@ -31,12 +32,13 @@ from shared.wiring.inventory import clock as clock
 if TYPE_CHECKING:
     from shared.domain.confidence import Calibrations
     from shared.domain.exports import Asked, Index
-    from shared.flows.archive import Archive
     from shared.flows.bring_in import BringIn
+    from shared.flows.compress import Compress
     from shared.flows.deliver import Deliver
     from shared.flows.erase import Erase
     from shared.flows.plan_export import PlanExport
     from shared.flows.work import Work
+    from shared.flows.zipped import Zipped
 
 #: Seconds until a ready job is rung for again. The local broker forgets its tickets when it is
 #: started anew; Pub/Sub keeps them, and redelivers after 10 s or more.
@@ -207,6 +209,7 @@ def erase(p: Parts) -> "Erase":
         temporary=p.temporary,
         leftovers=p.leftovers,
         erasures=p.erasures,
+        retention=p.retention,
         signer=p.signer,
         processors=processors(p.settings),
         outer_bound_days=p.settings.outer_bound_days,
@@ -242,8 +245,24 @@ def retire(p: Parts) -> Retire:
         erasing=erase(p),
         erasures=p.erasures,
         sweeper=p.sweeper,
+        shelves=Shelves(
+            retention=p.retention,
+            recordings=p.recordings,
+            uploads=p.uploads,
+            bookmarks=p.bookmarks,
+            publisher=p.publisher,
+            after_days=p.settings.archive_after_days,
+        ),
         now=p.now,
     )
+
+
+def compress(p: Parts, compressor: Compressor) -> "Compress":
+    """What brings originals into their long-term form. `compressor`: whoever may open sound."""
+    from shared.flows.compress import Compress
+
+    after_days = p.settings.archive_after_days
+    return Compress(p.retention, p.uploads, compressor, p.publisher, p.now, after_days)
 
 
 def calibrations(settings: Settings) -> "Calibrations":
@@ -293,6 +312,7 @@ def work(p: Parts, ears: Ears) -> "Work":
         ticket_s=s.ticket_s,
         retry_base_s=s.retry_base_s,
         max_seconds=s.max_seconds,
+        archive_after_days=s.archive_after_days,
     )
 
 
@@ -314,13 +334,13 @@ def plan_export(p: Parts) -> "PlanExport":
     return PlanExport(p.tenants, chapters, ExportPlans(p.temporary), p.now)
 
 
-def archive(p: Parts, asked: "Asked", index: "Index") -> "Archive":
+def zipped(p: Parts, asked: "Asked", index: "Index") -> "Zipped":
     """The bytes of a planned export."""
-    from shared.flows.archive import Archive
     from shared.flows.export_plans import ExportPlans
+    from shared.flows.zipped import Zipped
 
     plans = ExportPlans(p.temporary)
-    return Archive(p.recordings, p.results, p.uploads, plans, asked, index)
+    return Zipped(p.recordings, p.results, p.uploads, plans, asked, index)
 
 
 def bring_in(p: Parts) -> "BringIn":

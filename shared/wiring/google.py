@@ -4,11 +4,12 @@ should wait."""
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+import grpc._interceptor  # noqa: F401  # Firestore's first call would wait for it, see below
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import firestore, storage
 
-from shared.adapters.gcp import pubsub_clients
 from shared.adapters.gcp.bucket_sweeper import BucketSweeper
 from shared.adapters.gcp.firestore_actions import FirestoreActions
 from shared.adapters.gcp.firestore_api_keys import FirestoreApiKeys
@@ -27,6 +28,7 @@ from shared.adapters.gcp.firestore_webhooks import FirestoreDeliveries, Firestor
 from shared.adapters.gcp.no_leftovers import NoLeftovers
 from shared.adapters.gcp.pubsub_arrivals import PubSubArrivals
 from shared.adapters.gcp.pubsub_publisher import PubSubPublisher
+from shared.adapters.gcp.pubsub_topics import topics
 from shared.adapters.gcp.storage_results import StorageResults
 from shared.adapters.gcp.storage_seals import StorageSeals
 from shared.adapters.gcp.storage_uploads import StorageUploads
@@ -35,26 +37,33 @@ from shared.ports import Signer
 from shared.settings import Settings
 from shared.wiring.inventory import Parts, clock, holder
 
+if TYPE_CHECKING:
+    from shared.adapters.gcp.pubsub_pull import PullSubscription
+
+#: Source: Functions Framework contract: the function that this process serves.
+TARGET = "FUNCTION_TARGET"
+
 
 def google(settings: Settings) -> Parts:
     """Google's parts, each over a client that is made here, once."""
     s = settings
     with identity_said():
         store, files = firestore_client(s), storage.Client(s.project)
-        publisher, subscriber = pubsub_clients.publisher(), pubsub_clients.subscriber()
-    uploads = StorageUploads(files, s.uploads_bucket)
+        publisher = PubSubPublisher(topics(), s.project, s.topic_prefix)
+        arrivals = _arrivals(s)
+    uploads = StorageUploads(files, s.uploads_bucket, s.archive_bucket)
     return Parts(
         settings=s,
         tenants=FirestoreTenants(store),
         recordings=FirestoreRecordings(store),
         jobs=FirestoreJobs(store, s.retry_base_s),
         outbox=FirestoreOutbox(store),
-        publisher=PubSubPublisher(publisher, s.project, s.topic_prefix),
+        publisher=publisher,
         uploads=uploads,
         inlet=uploads,
         results=StorageResults(files, s.results_bucket),
         temporary=StorageResults(files, s.temp_bucket),
-        arrivals=PubSubArrivals(subscriber, s.project, s.arrivals_subscription),
+        arrivals=arrivals,
         bookmarks=FirestoreBookmarks(store),
         spending=FirestoreSpending(store, holder(s)),
         quotas=FirestoreQuotas(store),
@@ -75,6 +84,21 @@ def google(settings: Settings) -> Parts:
     )
 
 
+def _arrivals(settings: Settings) -> PubSubArrivals:
+    """Built at the start of `reconcile`, which pulls from it; nobody else waits for its client."""
+
+    def subscribed() -> "PullSubscription":
+        from shared.adapters.gcp.pubsub_clients import subscriber
+        from shared.adapters.gcp.pubsub_pull import PullSubscription
+
+        return PullSubscription(subscriber(), settings.project, settings.arrivals_subscription)
+
+    made = PubSubArrivals(subscribed)
+    if os.environ.get(TARGET) == "reconcile":
+        made.open()
+    return made
+
+
 def _google_signer(settings: Settings) -> Signer:
     """Cloud KMS has no emulator: over those of its neighbours HOME's own key signs."""
     if os.environ.get("FIRESTORE_EMULATOR_HOST") and not settings.signing_kms_key:
@@ -88,6 +112,8 @@ def _google_signer(settings: Settings) -> Signer:
 
 
 def firestore_client(settings: Settings) -> firestore.Client:
+    """It opens its channel at the first call, behind gunicorn's fork, which channels of gRPC are
+    not made for."""
     return firestore.Client(project=settings.project, database=settings.firestore_database)
 
 

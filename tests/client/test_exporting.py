@@ -41,7 +41,7 @@ def expected(app, export):
     plan = wiring.plan_export(app.state.parts)
     asked = plan.asked(export.id)
     index = plan.go_on(asked)
-    whole = wiring.archive(app.state.parts, asked, index).read(0, index.size_bytes)
+    whole = wiring.zipped(app.state.parts, asked, index).read(0, index.size_bytes)
     return sha256(b"".join(whole)).hexdigest()
 
 

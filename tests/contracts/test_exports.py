@@ -181,7 +181,7 @@ def test_what_lies_in_buckets_is_sent_alike(bucket, tmp_path):
     """Sound, results and plans on the storage emulator, metadata here."""
     here = SQLITE["sqlite_in_memory"](tmp_path)
     here.tenants.ensure("acme", Tier.FREE, NOW)
-    uploads = StorageUploads(bucket.client, bucket.name)
+    uploads = StorageUploads(bucket.client, bucket.name, bucket.name)
     results = StorageResults(bucket.client, bucket.name)
     store = replace(here, uploads=uploads, inlet=uploads, results=results)
     sound = random.Random(7).randbytes(3 << 20)

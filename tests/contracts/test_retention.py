@@ -1,18 +1,20 @@
 """How long recordings are kept: what is asked for by index, and each commit that changes it."""
 
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from shared.domain.erasures import Cause, Part, of_recording
 from shared.domain.lanes import Lane
-from shared.domain.recording import Failure, Hold, Topic
+from shared.domain.recording import Archived, Failure, Hold, Outcome, Topic
 from shared.domain.retention import ANNOUNCED_AHEAD
 from shared.domain.states import State
 from shared.domain.tenants import Tier
 from shared.domain.timekeeping import Times
 from shared.errors import ExtensionRefused, NotFound
 from tests.builders import NOW, placed, recording, tenant
+from tests.contracts.patience import at_once
 
 DAY = timedelta(days=1)
 END = NOW + 30 * DAY
@@ -155,8 +157,7 @@ def test_settling_what_nobody_knows_does_nothing(store):
 def test_of_many_that_settle_at_once_one_announces(store):
     known = kept(store)
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: store.retention.settle(known, FREE, at(END)), range(8)))
+    at_once(8, lambda _: store.retention.settle(known, FREE, at(END)), range(8))
 
     assert announced(store, known) == ["recording.expiring"]
     assert len(store.recordings.history(known)) == 2
@@ -272,3 +273,138 @@ def test_the_time_is_never_later_than_our_clock(store):
 
     assert late.earliest == NOW
     assert late.earliest <= late.latest
+
+
+def heard(store, number=1, compress_at=None, **changes):
+    """A recording that was heard, which is to be compressed then."""
+    id = kept(store, number, kept_until=NOW + 365 * DAY, **changes)
+    lease = store.jobs.lease_next([Lane.LOW], "w", NOW, 60)
+    assert lease.recording.id == id
+    outcome = Outcome("results/x", 1.0, None, None, False, compress_at=compress_at)
+    return store.jobs.complete(lease, outcome, [], NOW).id
+
+
+def flac(number=1):
+    return Archived(f"archive/acme/rec{number:05d}/token.flac", 7, 600, NOW)
+
+
+def is_archived(known):
+    return replace(known, archived=flac(), compress_at=None, clear_at=NOW + DAY)
+
+
+def test_what_is_to_be_compressed_is_found_soonest_first(store):
+    heard(store, 1, compress_at=NOW + 2 * DAY)
+    heard(store, 2, compress_at=NOW + DAY)
+    heard(store, 3, compress_at=NOW + 3 * DAY)
+    heard(store, 4)
+
+    found = store.retention.compressible(NOW + 2 * DAY)
+
+    assert ids(found) == ["rec00002", "rec00001"]
+    assert found[0].compress_at == NOW + DAY
+    assert ids(store.retention.compressible(NOW + 9 * DAY, 1)) == ["rec00002"]
+    assert store.retention.compressible(NOW + DAY - timedelta(microseconds=1)) == []
+    assert store.retention.clearable(NOW + 9 * DAY) == []
+
+
+@pytest.mark.parametrize("kind", ["compressible", "clearable"])
+def test_what_is_held_or_erased_is_neither_compressed_nor_cleared(store, kind):
+    known = heard(store, compress_at=NOW)
+    if kind == "clearable":
+        store.retention.decide(known, is_archived, "archive", NOW)
+    due = getattr(store.retention, kind)
+    seen = [ids(due(NOW + DAY))]
+
+    store.retention.hold(known, HOLD)
+    seen.append(ids(due(NOW + DAY)))
+    store.retention.release(known, "cli", NOW)
+    seen.append(ids(due(NOW + DAY)))
+    store.erasures.ask(known, lambda it: of_recording(it, Cause.REQUEST, "cli", NOW))
+    seen.append(ids(due(NOW + DAY)))
+
+    assert seen == [[known], [], [known], []]
+
+
+def test_what_was_held_while_it_was_heard_is_not_compressed(store):
+    known = kept(store, kept_until=NOW + 365 * DAY)
+    lease = store.jobs.lease_next([Lane.LOW], "w", NOW, 60)
+    store.retention.hold(known, HOLD)
+    outcome = Outcome("results/x", 1.0, None, None, False, compress_at=NOW)
+    store.jobs.complete(lease, outcome, [], NOW)
+
+    held = store.retention.compressible(NOW)
+    store.retention.release(known, "cli", NOW)
+
+    assert (held, ids(store.retention.compressible(NOW))) == ([], [known])
+
+
+def test_a_form_that_is_decided_comes_back_with_a_line_of_history(store):
+    known = heard(store, compress_at=NOW)
+
+    made = store.retention.decide(known, is_archived, "archive", NOW + DAY)
+
+    assert made == store.recordings.get(known)
+    assert (made.archived, made.clear_at, made.compress_at) == (flac(), NOW + DAY, None)
+    assert ids(store.retention.clearable(NOW + DAY)) == [known]
+    line = last_line(store, known)
+    assert (line.actor, line.at, line.state) == ("archive", NOW + DAY, State.DONE)
+    assert line.reason == "archived: compressed without loss to 600 of 1,000 bytes"
+
+
+def test_a_claim_is_kept_without_a_line(store):
+    known = heard(store, compress_at=NOW)
+    before = store.recordings.history(known)
+
+    store.retention.decide(known, lambda it: replace(it, compress_at=NOW + DAY), "archive", NOW)
+
+    assert store.recordings.history(known) == before
+    assert store.retention.compressible(NOW) == []
+    assert ids(store.retention.compressible(NOW + DAY)) == [known]
+
+
+def test_where_nothing_is_decided_nothing_is_written(store):
+    known = heard(store, compress_at=NOW)
+    before = store.recordings.get(known), store.recordings.history(known)
+
+    store.retention.decide(known, lambda it: it, "archive", NOW + DAY)
+
+    assert (store.recordings.get(known), store.recordings.history(known)) == before
+
+
+def test_nothing_is_decided_about_what_is_not_there(store):
+    with pytest.raises(NotFound):
+        store.retention.decide("nobody", lambda it: it, "archive", NOW)
+
+
+def test_archived_recordings_of_an_object_are_known_by_its_name(store):
+    known, _ = heard(store, 1, compress_at=NOW), heard(store, 2, compress_at=NOW)
+    name = store.recordings.get(known).name
+    before = store.retention.archived_as(name)
+
+    store.retention.decide(known, is_archived, "archive", NOW)
+
+    assert (before, store.retention.archived_as(name)) == ([], [known])
+    store.erasures.ask(known, lambda it: of_recording(it, Cause.REQUEST, "cli", NOW))
+    [erasure] = store.erasures.running()
+    store.erasures.forget(Part.METADATA, erasure)
+    assert store.retention.archived_as(name) == store.retention.archived_as("") == []
+    assert store.recordings.get(known).archived is None
+
+
+def test_of_many_that_claim_at_once_one_has_it(store):
+    known, won = heard(store, compress_at=NOW), []
+
+    def claim(n):
+        mine = False
+
+        def made(it):
+            nonlocal mine
+            mine = it.compress_at == NOW
+            return replace(it, compress_at=NOW + DAY) if mine else it
+
+        store.retention.decide(known, made, f"w{n}", NOW)
+        won.append(mine)
+
+    at_once(8, claim, range(8))
+
+    assert sum(won) == 1

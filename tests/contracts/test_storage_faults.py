@@ -50,7 +50,7 @@ def nobody(monkeypatch):
 @pytest.mark.parametrize("ask", UPLOADS.values(), ids=UPLOADS)
 def test_uploads_where_nobody_answers_are_unavailable(nobody, ask):
     with pytest.raises(StoreUnavailable):
-        ask(StorageUploads(nobody, "b", patience_s=0.1))
+        ask(StorageUploads(nobody, "b", "a", patience_s=0.1))
 
 
 @pytest.mark.parametrize("ask", RESULTS.values(), ids=RESULTS)
@@ -68,13 +68,13 @@ def missing(storage_emulator, monkeypatch):
 
 def test_a_bucket_that_is_not_there_waits_for_somebody_to_make_it(missing):
     with pytest.raises(StoreUnavailable):
-        put(StorageUploads(missing, "nowhere"))
+        put(StorageUploads(missing, "nowhere", "nowhere"))
     with pytest.raises(StoreUnavailable):
         RESULTS["save"](StorageResults(missing, "nowhere"))
 
 
 def test_what_is_asked_of_a_bucket_that_is_not_there_is_not_there(missing):
     """Cloud Storage tells a missing bucket from a missing object in words only."""
-    assert StorageUploads(missing, "nowhere").stat("a", 1) is None
+    assert StorageUploads(missing, "nowhere", "nowhere").stat("a", 1) is None
     with pytest.raises(NotFound):
         RESULTS["load"](StorageResults(missing, "nowhere"))

@@ -1,11 +1,14 @@
-"""Holds as Cloud Storage has them: what is asked of it, and its refusals as it words them.
+"""Holds and create-only uploads as Cloud Storage has them: what is asked of it, and its refusals as
+it words them.
 
-fake-gcs-server keeps no hold (tests/cloud/test_known_faults.py), so its answers are recorded.
+fake-gcs-server keeps no hold (tests/cloud/test_known_faults.py) and forgets the condition of a
+resumable upload, so its answers are recorded.
 Source: Cloud Storage JSON API, "Objects: patch" and "Object holds" (403 `forbidden`).
 """
 
 import json
 from dataclasses import dataclass, field
+from io import BytesIO
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -17,6 +20,7 @@ from google.cloud.storage import Client
 from local.emulated.emulators import PROJECT
 from shared.adapters.gcp.storage_uploads import StorageUploads
 from shared.errors import NotFound, StoreUnavailable, UnderHold
+from tests.builders import NOW
 
 NAME, GENERATION = "uploads/acme/a.wav", 1_700_000_000_000_001
 OBJECT = {"name": NAME, "bucket": "b", "generation": str(GENERATION), "metageneration": "2"}
@@ -62,7 +66,7 @@ def storage(monkeypatch):
         recorded, session = Recorded(answers), AuthorizedSession(AnonymousCredentials())
         session.mount("https://", recorded)
         client = Client(PROJECT, AnonymousCredentials(), _http=session)
-        return StorageUploads(client, "b", patience_s=0.1), recorded
+        return StorageUploads(client, "b", "a", patience_s=0.1), recorded
 
     return made
 
@@ -101,3 +105,26 @@ def test_what_is_gone_cannot_be_held_and_need_not_be_released(storage):
     uploads.unhold(NAME, GENERATION)
     with pytest.raises(NotFound):
         uploads.hold(NAME, GENERATION)
+
+
+def test_what_is_shelved_is_created_only_and_what_is_there_stays(storage):
+    name = f"archive/acme/{'a' * 32}/{'0' * 32}.flac"
+    there = OBJECT | {"name": name, "size": "4", "timeCreated": "2026-03-01T12:00:00Z"}
+    uploads, recorded = storage(POST=(412, {}), GET=(200, there))
+
+    found = uploads.shelve(name, BytesIO(b"fLaC"), "audio/flac", NOW)
+
+    assert (found.name, found.generation) == (name, GENERATION)
+    begun, *_, looked = recorded.asked
+    assert parse_qs(urlsplit(begun.url).query)["ifGenerationMatch"] == ["0"]
+    assert urlsplit(begun.url).path == "/upload/storage/v1/b/a/o"
+    assert urlsplit(looked.url).path.startswith("/storage/v1/b/a/o/archive%2F")
+
+
+def test_a_hold_on_what_is_archived_is_one_on_the_archives_object(storage):
+    uploads, recorded = storage(PATCH=(200, OBJECT | {"temporaryHold": True}))
+
+    uploads.hold(f"archive/acme/{'a' * 32}/{'0' * 32}.flac", GENERATION)
+
+    [asked] = recorded.asked
+    assert urlsplit(asked.url).path.startswith("/storage/v1/b/a/o/archive%2Facme%2F")

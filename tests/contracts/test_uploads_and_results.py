@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import io
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -17,6 +16,7 @@ from shared.errors import AudioTooLarge, InvalidRequest, NotFound
 from shared.ports import Inlet, Results, Uploads
 from tests.builders import NOW
 from tests.contracts.conftest import SQLITE
+from tests.contracts.patience import at_once
 from tests.emulators import reached
 
 NAME = "uploads/acme/talk.wav"
@@ -39,7 +39,8 @@ def bucket(storage_emulator, monkeypatch):
 @pytest.fixture
 def in_bucket(bucket, tmp_path):
     (tmp_path / "tmp").mkdir()
-    uploads = StorageUploads(bucket.client, bucket.name, spool=tmp_path / "tmp")
+    archive = bucket.client.create_bucket(f"{bucket.name}-archive")
+    uploads = StorageUploads(bucket.client, bucket.name, archive.name, spool=tmp_path / "tmp")
     return Files(uploads, uploads, StorageResults(bucket.client, bucket.name))
 
 
@@ -215,8 +216,7 @@ def test_results_appear_together_and_are_create_only(store):
 
 
 def test_of_concurrent_writers_of_one_file_one_is_kept(store):
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: store.results.save(FOLDER, {"result.json": b"%d" % n}), range(8)))
+    at_once(8, lambda n: store.results.save(FOLDER, {"result.json": b"%d" % n}), range(8))
 
     kept = store.results.load(FOLDER, "result.json")
     assert kept in {b"%d" % n for n in range(8)}
@@ -334,3 +334,88 @@ def test_what_is_gone_cannot_be_held_and_need_not_be_released(store):
     store.uploads.unhold(NAME, made.generation)
     with pytest.raises(NotFound):
         store.uploads.hold(NAME, made.generation)
+
+
+FOLDER = f"archive/acme/{'a' * 32}/"
+FLACS = [f"{FOLDER}{n * 32}.flac" for n in "012"]
+
+
+def shelve(store, name, content=b"fLaC and more"):
+    return store.uploads.shelve(name, io.BytesIO(content), "audio/flac", NOW)
+
+
+def test_what_is_shelved_is_read_like_an_upload_and_told_to_nobody(store):
+    made = shelve(store, FLACS[0])
+
+    place = made.name, made.generation
+    assert (made.name, made.size_bytes, made.content_type) == (FLACS[0], 13, "audio/flac")
+    assert store.uploads.stat(*place) == made
+    assert store.uploads.read(*place, 5, 3) == b"and"
+    with store.uploads.fetch(*place) as fetched:
+        assert fetched.file.read() == b"fLaC and more"
+    assert store.uploads.generations(FLACS[0]) == [made]
+    assert store.uploads.page() == []
+
+
+def test_on_one_machine_nobody_hears_of_what_is_shelved(on_one_machine):
+    shelve(on_one_machine, FLACS[0])
+
+    assert on_one_machine.uploads.events() == []
+
+
+def test_content_is_shelved_from_its_beginning(store):
+    file = io.BytesIO(b"0123456789")
+    file.seek(5)
+
+    made = store.uploads.shelve(FLACS[0], file, "audio/flac", NOW)
+
+    assert store.uploads.read(made.name, made.generation, 0, 99) == b"0123456789"
+
+
+def test_what_is_shelved_under_a_name_that_is_taken_leaves_what_is_there(on_one_machine):
+    """fake-gcs-server forgets the condition of a resumable upload: see test_storage_holds.py."""
+    first = shelve(on_one_machine, FLACS[0], b"first")
+
+    again = shelve(on_one_machine, FLACS[0], b"again")
+
+    assert again == first
+    assert on_one_machine.uploads.read(again.name, again.generation, 0, 99) == b"first"
+
+
+def test_a_folder_of_the_archive_is_listed_by_name_page_by_page(store):
+    made = [shelve(store, name) for name in reversed(FLACS)][::-1]
+    shelve(store, f"archive/acme/{'b' * 32}/{'0' * 32}.flac")
+    put(store)
+
+    first = store.uploads.shelved(FOLDER, limit=2)
+    rest = store.uploads.shelved(FOLDER, first[-1].name, limit=2)
+
+    assert (first, rest) == (made[:2], made[2:])
+    assert store.uploads.shelved(FOLDER, FLACS[2]) == []
+    assert len(store.uploads.shelved("archive/")) == 4
+
+
+def test_what_is_shelved_is_deleted_for_good(store):
+    made, other = shelve(store, FLACS[0]), shelve(store, FLACS[1])
+
+    for _ in range(2):
+        store.uploads.delete(made.name, made.generation)
+
+    assert store.uploads.stat(made.name, made.generation) is None
+    assert store.uploads.shelved(FOLDER) == [other]
+
+
+def test_the_same_bytes_in_both_places_are_two_objects(store):
+    made, kept = put(store, b"the same"), shelve(store, FLACS[0], b"the same")
+
+    store.uploads.delete(made.name, made.generation)
+
+    assert store.uploads.read(kept.name, kept.generation, 0, 99) == b"the same"
+    assert store.uploads.page() == []
+
+
+def test_an_upload_that_calls_itself_archived_is_no_object_of_the_archive(in_bucket):
+    made = put(in_bucket, name="archive/acme/talk.flac")
+
+    assert in_bucket.uploads.stat(made.name, made.generation) == made
+    assert in_bucket.uploads.shelved("archive/") == []

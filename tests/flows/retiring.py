@@ -11,6 +11,7 @@ from shared.adapters.embedded.file_leftovers import FileLeftovers
 from shared.adapters.embedded.file_results import FileResults
 from shared.adapters.embedded.file_sweeper import FileSweeper
 from shared.adapters.embedded.home_signer import HomeSigner
+from shared.adapters.embedded.local_publisher import LocalPublisher
 from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
 from shared.adapters.embedded.sqlite_database import Database
 from shared.adapters.embedded.sqlite_erasures import SqliteErasures
@@ -28,6 +29,7 @@ from shared.errors import StoreUnavailable
 from shared.flows.erase import Erase
 from shared.flows.keep import Keep
 from shared.flows.retire import Due, Retire
+from shared.flows.shelves import Shelves
 from tests.builders import NOW, placed, recording
 
 
@@ -123,16 +125,27 @@ class Retiring:
             temporary=FileResults(home / "tmp"),
             leftovers=FileLeftovers(home),
             erasures=erasures,
+            retention=self.retention,
             signer=HomeSigner(home / "keys"),
             processors={},
+        )
+        bookmarks = port(SqliteBookmarks(db))
+        self.shelves = Shelves(
+            retention=port(self.retention),
+            recordings=port(self.recordings),
+            uploads=port(self.uploads),
+            bookmarks=bookmarks,
+            publisher=LocalPublisher(db, "http://127.0.0.1:9"),
+            after_days=30,
         )
         self.retire = Retire(
             self.tenants,
             port(self.retention),
-            port(SqliteBookmarks(db)),
+            bookmarks,
             self.erase,
             erasures,
             FileSweeper(home),
+            self.shelves,
             lambda: self.at,
         )
         self.keep = Keep(self.tenants, self.retention, self.uploads, lambda: self.at)

@@ -45,6 +45,7 @@ def erase(store, tmp_path):
         temporary=FileResults(tmp_path / "tmp"),
         leftovers=FileLeftovers(tmp_path),
         erasures=store.erasures,
+        retention=store.retention,
         signer=HomeSigner(tmp_path / "keys"),
         processors={"openai": "OpenAI"},
         outer_bound_days=30,

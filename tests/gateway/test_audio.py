@@ -1,12 +1,17 @@
 """The upload as it came: whole, in part, and never as a document of ours."""
 
 from dataclasses import replace
+from io import BytesIO
 
 import pytest
 
 from gateway.audio import BLOCK, UNKNOWN, RangeNotSatisfiable, Span, span_of
 from gateway.disposition import attachment, inline
+from gpu_service.archiving.restoring import restore
 from shared.errors import NotFound
+from tests.archived import archived
+from tests.builders import NOW
+from tests.sounds import tone_wav
 
 CONTENT = bytes(range(100))
 
@@ -158,3 +163,26 @@ def test_file_names_are_safe(path, plain, starred):
     assert plain is None or name == f'filename="{plain}"'
     assert starred is None or utf8 == f"filename*=UTF-8''{starred}"
     assert inline(path).startswith("inline; ")
+
+
+def test_an_archived_original_is_served_as_the_flac_it_is(app, client, store):
+    known = store.done("talk.wav", content=tone_wav(1.0))
+    at, parts = f"/v1/recordings/{known.id}/audio", app.state.parts
+    before = client.get(at)
+    kept = archived(parts, known.id, NOW).archived
+
+    whole = client.get(at)
+    part = client.get(at, headers={"Range": "bytes=0-3"})
+    behind = client.get(at, headers={"Range": f"bytes={kept.size_bytes}-"})
+    stale = client.get(at, headers={"Range": "bytes=0-3", "If-Range": before.headers["etag"]})
+
+    assert (whole.status_code, whole.headers["content-type"]) == (200, "audio/flac")
+    assert whole.headers["content-length"] == str(kept.size_bytes) == str(len(whole.content))
+    assert "talk.wav.flac" in whole.headers["content-disposition"]
+    assert whole.headers["etag"] != before.headers["etag"]
+    assert (part.status_code, part.content) == (206, b"fLaC")
+    assert part.headers["content-range"] == f"bytes 0-3/{kept.size_bytes}"
+    assert (behind.status_code, stale.status_code) == (416, 200)
+    restored = BytesIO()
+    restore(BytesIO(whole.content), restored)
+    assert restored.getvalue() == before.content

@@ -23,10 +23,12 @@ from shared.errors import ImportRefused, UnderHold
 from shared.flows.correct import Correct
 from shared.flows.parcel import opened
 from shared.settings import Settings
+from tests.archived import archived
 from tests.builders import NOW
 from tests.exported import exports
 from tests.gateway.conftest import HOST
 from tests.gateway.testimony import Filled, tone
+from tests.sounds import tone_wav
 
 SEED = 20260301
 
@@ -78,7 +80,7 @@ def filled(house):
     parts.tenants.ensure("acme", Tier.PRO, NOW)
     parts.tenants.put(replace(parts.tenants.get("acme"), overrides=(("keep_days", 400.0),)))
     kept = {"tenant": "acme"}
-    talk = store.done("talk.wav", sounds=[("dog bark", 2.0, 3.0)], **kept)
+    talk = store.done("talk.wav", sounds=[("dog bark", 2.0, 3.0)], content=tone_wav(2.0), **kept)
     correct = Correct(parts.corrections, parts.results, parts.now)
     first = read(parts.results.load(talk.result, "result.json")).transcript.segments[0]
     said = Said(first.start_s, first.end_s, "the witness heard a duck", first.channel)
@@ -129,6 +131,27 @@ def test_without_originals_only_the_sound_is_missing(house, filled, empty):
     assert {one for one in before if before[one] != after[one]} == {
         one for one in before if one.endswith("/audio")
     }
+
+
+@pytest.mark.parametrize("tenant", ["acme", "elsewhere"])
+@pytest.mark.parametrize("cleared", [True, False])
+def test_what_is_archived_is_brought_in_as_its_flac(house, filled, empty, tenant, cleared):
+    [talk] = [one for one in house.parts.recordings.page("acme") if one.path == "talk.wav"]
+    kept = archived(house.parts, talk.id, NOW, cleared=cleared).archived
+
+    content = house.exported()
+    empty.bring_in(content, tenant)
+
+    [there] = [one for one in empty.parts.recordings.page(tenant) if one.path == "talk.wav"]
+    answer = empty.client.get(f"/v1/recordings/{there.id}/audio")
+    assert there.archived.name.startswith(f"archive/{tenant}/{there.id}/")
+    assert (there.archived.size_bytes, there.clear_at) == (kept.size_bytes, None)
+    assert answer.headers["content-type"] == "audio/flac"
+    assert len(answer.content) == kept.size_bytes
+    with zipfile.ZipFile(io.BytesIO(content)) as found:
+        assert found.read(f"recordings/{talk.id}/original.wav.flac") == answer.content
+    if tenant == "acme":
+        assert empty.answers() == house.answers()
 
 
 def test_nothing_is_announced_and_nothing_is_heard_again(house, filled, empty):
@@ -332,7 +355,15 @@ def swapped_upload(files):
     files[name] = json.dumps(document).encode()
 
 
+def shelved_at(name):
+    kept = {"name": name, "generation": 1, "size_bytes": 9, "at": NOW.isoformat()}
+    return dossier_changed(recording={"archived": kept})
+
+
 FORGED = {
+    "a FLAC of another": shelved_at(f"archive/other/{'a' * 32}/{'0' * 32}.flac"),
+    "a FLAC that climbs": shelved_at("archive/acme/../../x.flac"),
+    "a FLAC among uploads": shelved_at("uploads/acme/talk.wav"),
     "a path that climbs": renamed("../../outside.json"),
     "an absolute path": renamed("/etc/passwd"),
     "a recording with an id of its own making": renamed("recordings/x/recording.json"),

@@ -5,7 +5,8 @@ import json
 import sqlite3
 import sys
 import time
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 
 import httpx
@@ -14,6 +15,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from gpu_service.archiving.restoring import restore
 from gpu_service.main import create_app
 from gpu_service.slots import Slots
 from gpu_service.tickets import parse
@@ -108,6 +110,66 @@ async def test_a_ticket_turns_a_recording_into_a_result(service):
     assert result["audio"]["duration_s"] == pytest.approx(3.0, abs=0.01)
     assert result["recording"]["sha256"]
     assert service.house.slots.taken == 0
+
+
+def due(house, recording_id):
+    """Its original is to be compressed now."""
+    now = datetime.now(UTC)
+    house.parts.retention.decide(
+        recording_id, lambda known: replace(known, compress_at=now), "archive", now
+    )
+
+
+async def test_a_heard_recording_is_compressed_in_a_month_if_it_is_pcm_and_kept_long(service):
+    made = drop(service.house, tone_wav(3.0))
+
+    await ring(service)
+
+    known = service.house.parts.recordings.get(made.id)
+    assert known.compress_at == known.uploaded_at + timedelta(days=30)
+
+
+async def test_a_low_ticket_that_finds_nothing_to_hear_compresses_what_is_due(service):
+    content, parts = tone_wav(3.0), service.house.parts
+    made = drop(service.house, content)
+    await ring(service)
+    due(service.house, made.id)
+
+    high = await ring(service)
+    untouched = parts.recordings.get(made.id).archived
+    low = await ring(service, {"v": 1, "lane": "low"})
+
+    known = parts.recordings.get(made.id)
+    assert (high.status_code, low.status_code, untouched) == (204, 204, None)
+    assert service.house.pushes["nothing"] == 2
+    with parts.uploads.fetch(known.original.name, known.original.generation) as fetched:
+        restored = BytesIO()
+        restore(fetched.file, restored)
+    assert restored.getvalue() == content
+    assert known.original.size_bytes < len(content)
+
+
+async def test_what_waits_to_be_heard_is_heard_first(service):
+    made = drop(service.house, tone_wav(3.0))
+    await ring(service)
+    due(service.house, made.id)
+    other = drop(service.house, tone_wav(2.0), "uploads/demo/bulk/b.wav")
+
+    await ring(service, {"v": 1, "lane": "low"})
+
+    parts = service.house.parts
+    assert parts.recordings.get(other.id).state is State.DONE
+    assert parts.recordings.get(made.id).archived is None
+
+
+async def test_nothing_is_compressed_while_we_stop(service):
+    made = drop(service.house, tone_wav(3.0))
+    await ring(service)
+    due(service.house, made.id)
+    service.house.stopping = True
+
+    assert service.house.compress(service.house.needed) == 0
+    assert service.house.parts.recordings.get(made.id).archived is None
 
 
 async def test_a_wished_engine_outside_every_cascade_is_asked(settings):

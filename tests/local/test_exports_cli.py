@@ -88,7 +88,7 @@ def broken_off(parts, folder, file, originals=False):
     asked = plan.begin("acme", originals, bytes(ENTROPY_BYTES))
     while (index := plan.go_on(asked)) is None:
         pass
-    whole = b"".join(wiring.archive(parts, asked, index).read(0, index.size_bytes))
+    whole = b"".join(wiring.zipped(parts, asked, index).read(0, index.size_bytes))
     (folder / f".{file}.{asked.id}.part").write_bytes(whole[:1_000])
     return whole
 

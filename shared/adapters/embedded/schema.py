@@ -453,4 +453,24 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX published_letters ON published (recording_id) WHERE topic = 'jobs-dead';
     """,
+    # Originals in their long-term form. What was heard before is looked at once: 30 days after its
+    # upload, and whether it is PCM shows then.
+    """
+    ALTER TABLE recordings ADD COLUMN compress_us INTEGER;
+    ALTER TABLE recordings ADD COLUMN clear_us INTEGER;
+    ALTER TABLE recordings ADD COLUMN archived_name TEXT;
+    ALTER TABLE recordings ADD COLUMN archived_generation INTEGER;
+    ALTER TABLE recordings ADD COLUMN archived_bytes INTEGER;
+    ALTER TABLE recordings ADD COLUMN archived_us INTEGER;
+    UPDATE recordings SET compress_us = coalesce(uploaded_us, received_us) + 30 * 86400000000
+        WHERE state = 'done' AND kept_until_us - coalesce(uploaded_us, received_us)
+            >= 120 * 86400000000
+        AND content_type IN ('audio/wav', 'audio/x-wav', 'audio/wave', 'audio/vnd.wave',
+            'audio/aiff', 'audio/x-aiff', 'application/octet-stream', '');
+    CREATE INDEX recordings_to_compress ON recordings (compress_us, id)
+        WHERE compress_us IS NOT NULL AND hold_us IS NULL AND state = 'done';
+    CREATE INDEX recordings_to_clear ON recordings (clear_us, id)
+        WHERE clear_us IS NOT NULL AND hold_us IS NULL AND state = 'done';
+    CREATE INDEX recordings_archived ON recordings (name) WHERE archived_us IS NOT NULL;
+    """,
 )

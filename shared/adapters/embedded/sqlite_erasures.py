@@ -76,7 +76,9 @@ _FORGET: dict[Part, tuple[str, ...]] = {
         "UPDATE recordings SET name = '', path = '', content_type = '', wishes = '{}',"
         " size_bytes = 0, seconds = NULL, subject = NULL, language = NULL, confidence = NULL,"
         " error_code = NULL, error_message = NULL, error_engine = NULL, trace = NULL,"
-        " result = NULL, hold_reason = NULL, hold_actor = NULL, hold_us = NULL WHERE id = :id",
+        " result = NULL, hold_reason = NULL, hold_actor = NULL, hold_us = NULL, compress_us = NULL,"
+        " clear_us = NULL, archived_name = NULL, archived_generation = NULL, archived_bytes = NULL,"
+        " archived_us = NULL WHERE id = :id",
         # What the salted commitments were made of goes; they stay, and the chain holds.
         "UPDATE history SET actor = '', reason = '', error_code = NULL, error_message = NULL,"
         " error_engine = NULL, salt = NULL WHERE recording_id = :id AND state <> 'erased'",

@@ -155,11 +155,13 @@ class SqliteJobs:
             _over(db, rid)
             db.execute(
                 "UPDATE recordings SET result = ?, seconds = ?, language = ?, confidence = ?,"
-                " review = ?, answer_key = ?, progress = 1, error_code = NULL,"
+                " review = ?, answer_key = ?, compress_us = ?, progress = 1, error_code = NULL,"
                 " error_message = NULL, error_engine = NULL WHERE id = ?",
                 (
                     *(outcome.result, outcome.seconds, outcome.language, outcome.confidence),
-                    *(int(outcome.review), outcome.answer_key, rid),
+                    *(int(outcome.review), outcome.answer_key),
+                    outcome.compress_at and to_us(outcome.compress_at),
+                    rid,
                 ),
             )
             lay_passages(db, lease.recording, outcome.passages)

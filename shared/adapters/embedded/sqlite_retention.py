@@ -8,7 +8,13 @@ from sqlite3 import Connection
 
 from shared.adapters.embedded.machine_uptime import uptime
 from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
-from shared.adapters.embedded.sqlite_rows import fetch_recording, put_out, recording, remember
+from shared.adapters.embedded.sqlite_rows import (
+    fetch_recording,
+    form_row,
+    put_out,
+    recording,
+    remember,
+)
 from shared.adapters.embedded.sqlite_tenants import tenant_of, unsettle
 from shared.domain.messages import announcement
 from shared.domain.recording import Hold, Moved, Recording
@@ -101,6 +107,32 @@ class SqliteRetention:
             known = _known(db, recording_id)
             return _keep(db, known, released(known), actor, at)
 
+    def compressible(self, by: datetime, limit: int = 100) -> list[Recording]:
+        return self._due("compress_us", by, limit)
+
+    def clearable(self, by: datetime, limit: int = 100) -> list[Recording]:
+        return self._due("clear_us", by, limit)
+
+    def _due(self, column: str, by: datetime, limit: int) -> list[Recording]:
+        query = (
+            f"SELECT * FROM recordings WHERE {column} IS NOT NULL AND hold_us IS NULL"  # noqa: S608  # fixed words
+            f" AND state = 'done' AND {column} <= ? ORDER BY {column}, id LIMIT ?"
+        )
+        with self._db.read() as db:
+            return [recording(row) for row in db.execute(query, (to_us(by), limit))]
+
+    def archived_as(self, name: str) -> list[str]:
+        query = "SELECT id FROM recordings WHERE name = ? AND archived_us IS NOT NULL ORDER BY id"
+        with self._db.read() as db:
+            return [row["id"] for row in db.execute(query, (name,))]
+
+    def decide(
+        self, recording_id: str, made: Callable[[Recording], Recording], actor: str, at: datetime
+    ) -> Recording:
+        with self._db.write() as db:
+            known = _known(db, recording_id)
+            return _keep(db, known, made(known), actor, at)
+
     def unsettle(self, tenant: str) -> None:
         with self._db.write() as db:
             unsettle(db, tenant)
@@ -136,15 +168,20 @@ def _keep(
     hold = after.hold
     db.execute(
         "UPDATE recordings SET kept_until_us = ?, announced_us = ?, extended_us = ?,"
-        " hold_reason = ?, hold_actor = ?, hold_us = ? WHERE id = ?",
+        " hold_reason = ?, hold_actor = ?, hold_us = ?, compress_us = ?, clear_us = ?,"
+        " archived_name = ?, archived_generation = ?, archived_bytes = ?, archived_us = ?"
+        " WHERE id = ?",
         (
             to_us(after.kept_until),
             after.announced_at and to_us(after.announced_at),
             after.extended_until and to_us(after.extended_until),
             *((hold.reason, hold.actor, to_us(hold.at)) if hold else (None, None, None)),
+            *form_row(after),
             after.id,
         ),
     )
+    if changed.reason is None:
+        return after
     seq = remember(db, after.id, Moved(after.state, at, actor, changed.reason))
     if changed.kind is not None:
         put_out(db, [announcement(after, changed.kind, at, seq)])

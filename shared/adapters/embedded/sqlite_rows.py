@@ -10,7 +10,7 @@ from sqlite3 import Connection, Row
 from shared.adapters.embedded.sqlite_database import from_us, to_us
 from shared.domain.audit import SALT_BYTES, Kind, Leaf, linked
 from shared.domain.lanes import Lane
-from shared.domain.recording import Failure, Hold, Message, Moved, Recording, Topic
+from shared.domain.recording import Archived, Failure, Hold, Message, Moved, Recording, Topic
 from shared.domain.states import State
 from shared.domain.tenants import Tier
 from shared.domain.wishes import read as read_wishes
@@ -20,6 +20,7 @@ _COLUMNS = (  # noqa: SIM905  # reads as the table does
     " received_us updated_us kept_until_us seconds deferred_until_us error_code error_message"
     " review attempts progress language confidence result error_engine trace"
     " subject announced_us extended_us hold_reason hold_actor hold_us uploaded_us"
+    " compress_us clear_us archived_name archived_generation archived_bytes archived_us"
 ).split()
 INSERT_RECORDING = (
     f"INSERT INTO recordings ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  # fixed names
@@ -42,6 +43,17 @@ def recording_row(r: Recording) -> tuple[object, ...]:
         r.extended_until and to_us(r.extended_until),
         *((r.hold.reason, r.hold.actor, to_us(r.hold.at)) if r.hold else (None, None, None)),
         r.uploaded_at and to_us(r.uploaded_at),
+        *form_row(r),
+    )
+
+
+def form_row(r: Recording) -> tuple[object, ...]:
+    """The columns from `compress_us` to `archived_us`."""
+    kept = r.archived
+    return (
+        r.compress_at and to_us(r.compress_at),
+        r.clear_at and to_us(r.clear_at),
+        *((kept.name, kept.generation, kept.size_bytes, to_us(kept.at)) if kept else (None,) * 4),
     )
 
 
@@ -64,6 +76,13 @@ def _moment(us: int | None) -> datetime | None:
 def hold(row: Row) -> Hold | None:
     at = _moment(row["hold_us"])
     return Hold(row["hold_reason"], row["hold_actor"], at) if at else None
+
+
+def archived(row: Row) -> Archived | None:
+    at = _moment(row["archived_us"])
+    if at is None:
+        return None
+    return Archived(row["archived_name"], row["archived_generation"], row["archived_bytes"], at)
 
 
 def recording(row: Row) -> Recording:
@@ -99,6 +118,9 @@ def recording(row: Row) -> Recording:
         extended_until=_moment(row["extended_us"]),
         hold=hold(row),
         uploaded_at=_moment(row["uploaded_us"]),
+        compress_at=_moment(row["compress_us"]),
+        archived=archived(row),
+        clear_at=_moment(row["clear_us"]),
     )
 
 

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from shared.adapters.embedded.disk import full_disk_said
 from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
+from shared.domain.names import ARCHIVE
 from shared.domain.recording import UploadedObject
 from shared.errors import AudioTooLarge, NotFound, UnderHold
 from shared.ports import Fetched
@@ -106,6 +107,26 @@ class SqliteUploads:
             BUCKET, name, generation, size, content_type, own, at, (f"sha256:{digest}",)
         )
 
+    def shelve(
+        self, name: str, content: BinaryIO, content_type: str, at: datetime
+    ) -> UploadedObject:
+        """As the port says; the first of its name, for nobody else uses one."""
+        content.seek(0)
+        upload = UploadedObject(BUCKET, name, 1, 0, content_type, (), at)
+        self.lay(upload, content)
+        [kept] = self.generations(name)
+        return kept
+
+    def shelved(self, folder: str, after: str = "", limit: int = 500) -> list[UploadedObject]:
+        behind = folder[:-1] + chr(ord(folder[-1]) + 1)
+        with self._db.read() as db:
+            rows = db.execute(
+                "SELECT * FROM objects WHERE name >= ? AND name > ? AND name < ?"
+                " ORDER BY name LIMIT ?",
+                (folder, after, behind, limit),
+            ).fetchall()
+        return [uploaded(row) for row in rows]
+
     def lay(self, upload: UploadedObject, content: IO[bytes]) -> bool:
         """Put an object in under its own name and generation, announced to nobody; False if there
         is one, which stays."""
@@ -142,12 +163,12 @@ class SqliteUploads:
         return uploaded(row) if row else None
 
     def page(self, after: tuple[str, int] | None = None, limit: int = 500) -> list[UploadedObject]:
+        query = (
+            "SELECT * FROM objects WHERE (name, generation) > (?, ?) AND name NOT GLOB ?"
+            " ORDER BY name, generation LIMIT ?"
+        )
         with self._db.read() as db:
-            rows = db.execute(
-                "SELECT * FROM objects WHERE (name, generation) > (?, ?)"
-                " ORDER BY name, generation LIMIT ?",
-                (*(after or ("", 0)), limit),
-            ).fetchall()
+            rows = db.execute(query, (*(after or ("", 0)), f"{ARCHIVE}/*", limit)).fetchall()
         return [uploaded(row) for row in rows]
 
     def read(self, name: str, generation: int, start: int, length: int) -> bytes:

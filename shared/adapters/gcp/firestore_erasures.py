@@ -75,6 +75,8 @@ _BLANK: dict[str, Any] = {
     **{"name": "", "path": "", "content_type": "", "wishes": "{}", "size_bytes": 0},
     **dict.fromkeys(("seconds", "subject", "language", "confidence", "trace", "result")),
     **dict.fromkeys(("hold_reason", "hold_actor", "hold_us")),
+    **dict.fromkeys(("compress_us", "clear_us", "archived_us")),
+    **dict.fromkeys(("archived_name", "archived_generation", "archived_bytes")),
     **failed_with(None),
     CORRECTIONS: 0,
 }
@@ -386,7 +388,9 @@ def _fence(commit: Commit, job: Snapshot, known: Snapshot, erasure: Erasure, now
         commit.change(job, raised | {"worker": None, "lease_until_us": None})
     line = Moved(State.ERASED, now, erasure.actor, reason(erasure.cause))
     # Its token says whose passages are shown: none.
-    move(commit, known, line, {"deferred_until_us": None, "due_us": None, "token": None})
+    asked_for = ("due_us", "compress_due_us", "clear_due_us")
+    nothing = dict.fromkeys(("deferred_until_us", "token", *asked_for))
+    move(commit, known, line, nothing)
 
 
 def _fields(e: Erasure) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from shared.adapters.gcp.firestore_rows import (
     RECORDINGS,
     SEGMENTS,
     TENANTS,
+    compressed_at,
     failed_with,
     ledger,
     move,
@@ -222,7 +223,9 @@ class FirestoreJobs:
             job, known = self._held(lease)
             _over(commit, job, segments)
             line = Moved(State.DONE, now, lease.worker, "heard")
-            done, seq = move(commit, known, line, _heard(lease, outcome))
+            free = row(known).get("hold_us") is None
+            heard = _heard(lease, outcome) | compressed_at(outcome.compress_at, free=free)
+            done, seq = move(commit, known, line, heard)
             put_out(commit, [announcement(done, "done", now, seq), *effects])
             return done
 

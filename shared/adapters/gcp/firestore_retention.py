@@ -16,6 +16,7 @@ from shared.adapters.gcp.firestore_rows import (
     recording,
     remember,
     row,
+    touch,
 )
 from shared.adapters.gcp.firestore_tenants import tenant_of, unsettled
 from shared.domain.messages import announcement
@@ -102,6 +103,27 @@ class FirestoreRetention:
     def release(self, recording_id: str, actor: str, at: datetime) -> Recording:
         return self._keep(recording_id, released, actor, at)
 
+    def compressible(self, by: datetime, limit: int = 100) -> list[Recording]:
+        return self._due("compress_due_us", by, limit)
+
+    def clearable(self, by: datetime, limit: int = 100) -> list[Recording]:
+        return self._due("clear_due_us", by, limit)
+
+    def _due(self, field: str, by: datetime, limit: int) -> list[Recording]:
+        query = self._db.all_of(RECORDINGS).where(filter=FieldFilter(field, "<=", to_us(by)))
+        found = self._db.found(query.order_by(field).order_by("__name__").limit(limit))
+        return [recording(row(one)) for one in found]
+
+    def archived_as(self, name: str) -> list[str]:
+        query = self._db.all_of(RECORDINGS).where(filter=FieldFilter("name", "==", name))
+        found = (recording(row(one)) for one in self._db.found(query))
+        return sorted(one.id for one in found if one.archived is not None)
+
+    def decide(
+        self, recording_id: str, made: Callable[[Recording], Recording], actor: str, at: datetime
+    ) -> Recording:
+        return self._keep(recording_id, made, actor, at)
+
     def unsettle(self, tenant: str) -> None:
         def step(commit: Commit) -> None:
             known = self._db.get(self._db.at(TENANTS, tenant))
@@ -141,8 +163,9 @@ class FirestoreRetention:
             changed = change(before, after)
             if changed is None and "due_us" in row(known):
                 return before
-            if changed is None:  # a document from before there was retention
-                commit.change(known, kept_with(after))
+            # Nothing to say: a document from before there was retention, or a claim.
+            if changed is None or changed.reason is None:
+                touch(commit, known, kept_with(after))
                 return after
             line = Moved(after.state, at, actor, changed.reason)
             seq = remember(commit, known, line, kept_with(after))

@@ -32,7 +32,16 @@ from shared.adapters.gcp.firestore_client import Commit, Snapshot
 from shared.domain.audit import SALT_BYTES, Kind, Leaf, Link, linked
 from shared.domain.lanes import Lane
 from shared.domain.moments import from_us, to_us
-from shared.domain.recording import Failure, Hold, Ledger, Message, Moved, Recording, Topic
+from shared.domain.recording import (
+    Archived,
+    Failure,
+    Hold,
+    Ledger,
+    Message,
+    Moved,
+    Recording,
+    Topic,
+)
 from shared.domain.states import State, check
 from shared.domain.tenants import Tier
 from shared.domain.wishes import read as read_wishes
@@ -116,7 +125,28 @@ def kept_with(r: Recording) -> dict[str, Any]:
         "hold_reason": r.hold and r.hold.reason,
         "hold_actor": r.hold and r.hold.actor,
         "hold_us": r.hold and to_us(r.hold.at),
+        **formed_with(r),
     }
+
+
+def formed_with(r: Recording) -> dict[str, Any]:
+    """The fields that say in which form its original is kept; `..._due_us` are asked for."""
+    free, kept = r.hold is None and r.state is State.DONE, r.archived
+    return {
+        **compressed_at(r.compress_at, free=free),
+        "clear_us": r.clear_at and to_us(r.clear_at),
+        "clear_due_us": to_us(r.clear_at) if r.clear_at and free else None,
+        "archived_name": kept and kept.name,
+        "archived_generation": kept and kept.generation,
+        "archived_bytes": kept and kept.size_bytes,
+        "archived_us": kept and to_us(kept.at),
+    }
+
+
+def compressed_at(at: datetime | None, *, free: bool) -> dict[str, Any]:
+    """`free`: heard, neither held nor erased."""
+    us = None if at is None else to_us(at)
+    return {"compress_us": us, "compress_due_us": us if free else None}
 
 
 def _moment(us: int | None) -> datetime | None:
@@ -126,6 +156,13 @@ def _moment(us: int | None) -> datetime | None:
 def hold(row: Row) -> Hold | None:
     at = _moment(row.get("hold_us"))
     return Hold(row["hold_reason"], row["hold_actor"], at) if at else None
+
+
+def archived(row: Row) -> Archived | None:
+    at = _moment(row.get("archived_us"))
+    if at is None:
+        return None
+    return Archived(row["archived_name"], row["archived_generation"], row["archived_bytes"], at)
 
 
 def recording(row: Row) -> Recording:
@@ -162,6 +199,9 @@ def recording(row: Row) -> Recording:
         extended_until=_moment(row.get("extended_us")),
         hold=hold(row),
         uploaded_at=_moment(row.get("uploaded_us")),
+        compress_at=_moment(row.get("compress_us")),
+        archived=archived(row),
+        clear_at=_moment(row.get("clear_us")),
     )
 
 

@@ -1,8 +1,10 @@
-"""Implements `Uploads` and `Inlet` on the uploads bucket.
+"""Implements `Uploads` and `Inlet` on the uploads bucket and the archive.
 
-IAM on the bucket: `on_audio_uploaded`, `reconcile` and GPU service roles/storage.objectViewer,
-the gateway, which also writes and holds, and `retire`, which erases, roles/storage.objectUser;
-terraform/stack/storage.tf. Emulator: fake-gcs-server, found by STORAGE_EMULATOR_HOST.
+IAM on the bucket of uploads: `on_audio_uploaded`, `reconcile` and GPU service
+roles/storage.objectViewer, the gateway, which also writes and holds, and `retire`, which erases,
+roles/storage.objectUser. On the archive: GPU service, which compresses, gateway and `retire`
+roles/storage.objectUser; terraform/stack/storage.tf. Emulator: fake-gcs-server, found by
+STORAGE_EMULATOR_HOST.
 
 A generation never changes, so naming it is the precondition: what has been replaced or
 erased is 404, never another sound. Bytes are read as they are stored (raw): the server would
@@ -18,12 +20,18 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from google.api_core.exceptions import BadRequest, Forbidden, RequestRangeNotSatisfiable
+from google.api_core.exceptions import (
+    BadRequest,
+    Forbidden,
+    PreconditionFailed,
+    RequestRangeNotSatisfiable,
+)
 from google.api_core.exceptions import NotFound as Missing
-from google.cloud.storage import Blob, Client
+from google.cloud.storage import Blob, Bucket, Client
 
 from shared.adapters.embedded.disk import full_disk_said
 from shared.adapters.gcp.storage_answers import PATIENCE_S, answered, of_blob, patience
+from shared.domain.names import ARCHIVED
 from shared.domain.permits import sent
 from shared.domain.recording import UploadedObject
 from shared.errors import AudioTooLarge, InvalidRequest, NotFound, StoreUnavailable, UnderHold
@@ -43,24 +51,28 @@ class StorageUploads:
         self,
         client: Client,
         bucket: str,
+        archive: str,
         spool: Path | None = None,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """`spool`: the folder of temporary files; the system's if None."""
+        """Buckets of uploads and of what is kept long.
+
+        `spool`: the folder of temporary files; the system's if None.
+        """
         self._client = client
-        self._bucket = client.bucket(bucket)
+        self._bucket, self._archive = client.bucket(bucket), client.bucket(archive)
         self._spool = spool
         self._patience = patience(patience_s)
 
     def stat(self, name: str, generation: int) -> UploadedObject | None:
         with answered(_GONE):
-            found = self._bucket.get_blob(name, generation=generation, **self._patience)
+            found = self._of(name).get_blob(name, generation=generation, **self._patience)
         return found and of_blob(found)
 
     def read(self, name: str, generation: int, start: int, length: int) -> bytes:
         if length <= 0:
             return b""
-        blob = self._bucket.blob(name, generation=generation)
+        blob = self._of(name).blob(name, generation=generation)
         with answered(_GONE):
             try:
                 content: bytes = blob.download_as_bytes(
@@ -72,7 +84,7 @@ class StorageUploads:
 
     @contextmanager
     def fetch(self, name: str, generation: int) -> Iterator[Fetched]:
-        blob = self._bucket.blob(name, generation=generation)
+        blob = self._of(name).blob(name, generation=generation)
         with tempfile.TemporaryFile(dir=self._spool) as file:
             digest = self._download(blob, file)
             file.seek(0)
@@ -97,6 +109,41 @@ class StorageUploads:
             unseen = (one for one in known if after is None or _place(one) > _key(*after))
             return list(islice(unseen, limit))
 
+    def shelve(
+        self,
+        name: str,
+        content: BinaryIO,
+        content_type: str,
+        at: datetime,  # the bucket has its own clock
+    ) -> UploadedObject:
+        blob = self._archive.blob(name, chunk_size=CHUNK)
+        content.seek(0)
+        with answered():
+            try:
+                blob.upload_from_file(
+                    content, content_type=content_type, if_generation_match=0, **self._patience
+                )
+            except PreconditionFailed:
+                blob.reload(**self._patience)
+        return of_blob(blob)
+
+    def shelved(self, folder: str, after: str = "", limit: int = 500) -> list[UploadedObject]:
+        with answered():
+            found = self._client.list_blobs(
+                self._archive,
+                prefix=folder,
+                start_offset=after or None,  # this name and all behind it
+                max_results=limit + 1,
+                **self._patience,
+            )
+            known = (of_blob(blob) for blob in found)
+            return list(islice((one for one in known if one.name > after), limit))
+
+    def _of(self, name: str) -> Bucket:
+        """Where an object of that name lies. No tenant can upload one that is called as those of
+        the archive are."""
+        return self._archive if ARCHIVED.fullmatch(name) else self._bucket
+
     def hold(self, name: str, generation: int) -> None:
         """Cloud Storage's temporary hold: who has every right cannot delete or replace it then.
 
@@ -109,7 +156,7 @@ class StorageUploads:
             self._set_hold(name, generation, held=False)
 
     def _set_hold(self, name: str, generation: int, *, held: bool) -> None:
-        blob = self._bucket.blob(name, generation=generation)
+        blob = self._of(name).blob(name, generation=generation)
         blob.temporary_hold = held
         with answered(_GONE):
             blob.patch(**self._patience)
@@ -117,7 +164,7 @@ class StorageUploads:
     def generations(self, name: str) -> list[UploadedObject]:
         with answered():
             found = self._client.list_blobs(
-                self._bucket, prefix=name, versions=True, **self._patience
+                self._of(name), prefix=name, versions=True, **self._patience
             )
             its = [of_blob(blob) for blob in found if blob.name == name]
         return sorted(its, key=lambda one: one.generation)
@@ -128,7 +175,7 @@ class StorageUploads:
         Raises:
             UnderHold: as the port says.
         """
-        blob = self._bucket.blob(name, generation=generation)
+        blob = self._of(name).blob(name, generation=generation)
         with answered():
             try:
                 blob.delete(**self._patience)
@@ -140,7 +187,7 @@ class StorageUploads:
                 raise
 
     def _on_hold(self, name: str, generation: int) -> bool:
-        found = self._bucket.get_blob(name, generation=generation, **self._patience)
+        found = self._of(name).get_blob(name, generation=generation, **self._patience)
         return bool(found and (found.temporary_hold or found.event_based_hold))
 
     def put(

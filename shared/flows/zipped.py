@@ -28,7 +28,7 @@ class _Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
+class Zipped:
     """The bytes are a function of the plan alone, so a download goes on where it stopped."""
 
     recordings: Recordings

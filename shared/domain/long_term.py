@@ -1,0 +1,108 @@
+"""Originals that are kept long: which are compressed without loss, when, and when what was
+uploaded goes.
+
+Decided again inside the commit that acts on it, like everything in `retention`.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared.domain.names import ARCHIVE
+from shared.domain.recording import Archived, Recording, UploadedObject
+from shared.domain.retention import counted_from
+from shared.domain.states import State
+
+#: Codecs FLAC holds bit for bit, as FFmpeg names them (RFC 9639 knows no floats; FFmpeg's encoder
+#: has 16 and 24 bit).
+CODECS = frozenset({"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"})
+CONTENT_TYPE = "audio/flac"
+#: What is kept for less than that is left alone: the archive's class, Coldline, is billed for as
+#: long at least. Source: Cloud Storage, "Storage classes".
+LEAST_LEFT = timedelta(days=90)
+#: How long what was uploaded stays beside its FLAC. Plans of exports live a day; whoever reads by
+#: one, or plays it, comes to an end in peace.
+GRACE = timedelta(hours=48)
+#: When somebody who began and did not come back is followed by another.
+AGAIN = timedelta(days=1)
+
+
+def planned(recording: Recording, codec: str, after_days: int | None) -> datetime | None:
+    """When the original is to be compressed; None: never, by what is known now.
+
+    Args:
+        codec: of its sound.
+        after_days: how old it is then; None where nothing is compressed.
+    """
+    if codec not in CODECS or after_days is None:
+        return None
+    at = counted_from(recording) + timedelta(days=after_days)
+    return at if recording.kept_until - at >= LEAST_LEFT else None
+
+
+def may_compress(recording: Recording) -> bool:
+    """Whether its original may be compressed: nobody hears it again, nothing holds it."""
+    free = recording.state is State.DONE and recording.hold is None
+    return free and recording.archived is None and recording.compress_at is not None
+
+
+def claimed(recording: Recording, now: datetime) -> Recording:
+    """Compressed by whoever commits this; unchanged where it is not to be compressed now.
+
+    What would not be kept long enough any more is not asked about again.
+    """
+    due = recording.compress_at
+    if due is None or due > now or not may_compress(recording):
+        return recording
+    long = recording.kept_until - now >= LEAST_LEFT
+    return replace(recording, compress_at=now + AGAIN if long else None)
+
+
+def put_off(recording: Recording, until: datetime) -> Recording:
+    """To be compressed at another time, by anybody."""
+    return replace(recording, compress_at=until) if may_compress(recording) else recording
+
+
+def left_as_it_came(recording: Recording) -> Recording:
+    """Never compressed."""
+    return replace(recording, compress_at=None)
+
+
+def name_of(recording: Recording, token: str) -> str:
+    """Where its FLAC lies: below `folder_of`, under a name that nobody else uses.
+
+    Args:
+        token: letters and digits, random.
+    """
+    return f"{folder_of(recording.tenant, recording.id)}{token}.flac"
+
+
+def folder_of(tenant: str, recording_id: str = "") -> str:
+    """What the names of a recording's objects in the archive begin with; of all of a tenant's."""
+    own = f"{recording_id}/" if recording_id else ""
+    return f"{ARCHIVE}/{tenant}/{own}"
+
+
+def archived(recording: Recording, flac: UploadedObject, now: datetime) -> Recording:
+    """Kept as FLAC from now on; unchanged where it was erased, held or archived meanwhile."""
+    if not may_compress(recording):
+        return recording
+    kept = Archived(flac.name, flac.generation, flac.size_bytes, now)
+    return replace(recording, archived=kept, compress_at=None, clear_at=now + GRACE)
+
+
+def clearing(recording: Recording, now: datetime) -> Recording:
+    """Its upload is erased by whoever commits this; unchanged where it is not to be."""
+    due, free = recording.clear_at, recording.hold is None
+    if due is None or due > now or not free or recording.state is not State.DONE:
+        return recording
+    return replace(recording, clear_at=now + AGAIN)
+
+
+def cleared(recording: Recording) -> Recording:
+    """What was uploaded is gone."""
+    return replace(recording, clear_at=None)
+
+
+def lost(recording: Recording, now: datetime) -> Recording:
+    """The FLAC is not as it was written: what was uploaded is the original again."""
+    return replace(recording, archived=None, clear_at=None, compress_at=now)
