@@ -9,7 +9,9 @@ header in one block of 12 bytes (its doc/foreign_metadata_storage.md tells of tw
 import hashlib
 import logging
 import os
+from array import array
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from gpu_service.archiving.chunks import Form, Read, Shape, Stretch, layout_of
@@ -38,16 +40,22 @@ def compress(read: Read, size_bytes: int, into: BinaryIO, alive: Callable[[], No
         alive()
         return read(start, length)
 
-    sha256 = encode(watched, size_bytes, into)
+    encoded = encode(watched, size_bytes, into)
     flac_bytes = into.seek(0, os.SEEK_END)
     if flac_bytes >= size_bytes:
         raise NotCompressible(f"As FLAC it has {flac_bytes} bytes, as it came {size_bytes}.")
-    _compare(into, sha256, alive)
-    return sha256
+    _compare(into, encoded, alive)
+    return encoded.sha256
 
 
-def encode(read: Read, size_bytes: int, into: BinaryIO) -> str:
-    """Write the file as FLAC, smaller or not; the sha256 of the file as it was read.
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    sha256: str  #: of the file as it was read
+    sizes: "array[int]"  #: bytes of each FLAC frame
+
+
+def encode(read: Read, size_bytes: int, into: BinaryIO) -> Encoded:
+    """Write the file as FLAC, smaller or not.
 
     Raises:
         NotCompressible: it is no file that comes back byte for byte, and why.
@@ -69,7 +77,7 @@ def encode(read: Read, size_bytes: int, into: BinaryIO) -> str:
         sha256.update(block)
     into.seek(len(MAGIC))
     into.write(_block(STREAMINFO, encoder.streaminfo()))
-    return sha256.hexdigest()
+    return Encoded(sha256.hexdigest(), encoder.sizes)
 
 
 class Comparison:
@@ -89,15 +97,15 @@ class Comparison:
         return self._sha256.hexdigest()
 
 
-def _compare(flac: BinaryIO, sha256: str, alive: Callable[[], None]) -> None:
+def _compare(flac: BinaryIO, encoded: Encoded, alive: Callable[[], None]) -> None:
     restored = Comparison(alive)
     try:
-        restore(flac, restored)
+        restore(flac, restored, encoded.sizes)
     except DamagedAudio as error:
         log.exception("a FLAC file just written is damaged")
         raise NotCompressible("The FLAC file could not be read again.") from error
-    if restored.hexdigest() != sha256:
-        log.error("a FLAC file gave back %s, not %s", restored.hexdigest(), sha256)
+    if restored.hexdigest() != encoded.sha256:
+        log.error("a FLAC file gave back %s, not %s", restored.hexdigest(), encoded.sha256)
         raise NotCompressible("The FLAC file did not bring it back byte for byte.")
 
 
