@@ -25,6 +25,7 @@ from shared.adapters.embedded.sqlite_spending import SqliteSpending
 from shared.adapters.embedded.sqlite_tenants import SqliteTenants
 from shared.adapters.embedded.sqlite_uploads import SqliteUploads
 from shared.adapters.embedded.sqlite_webhooks import SqliteDeliveries, SqliteWebhooks
+from shared.adapters.gcp import firestore_client as firestore_module
 from shared.adapters.gcp.firestore_actions import FirestoreActions
 from shared.adapters.gcp.firestore_api_keys import FirestoreApiKeys
 from shared.adapters.gcp.firestore_bookmarks import FirestoreBookmarks
@@ -63,6 +64,7 @@ from shared.ports import (
 )
 from tests.builders import NOW
 from tests.contracts.firestore_indexes import listed, used
+from tests.contracts.patience import PATIENCE_S
 from tests.emulators import reached
 
 
@@ -149,6 +151,7 @@ def firestore(client: Client, home: Path) -> Store:
 def firestore_client(firestore_emulator, monkeypatch):
     """A project of its own a test: nothing to clear."""
     reached(firestore_emulator, monkeypatch)
+    monkeypatch.setattr(firestore_module, "PATIENCE_S", PATIENCE_S)
     client = Client(project=f"test-{uuid4().hex[:12]}")
     yield client
     unlisted = used(client) - listed()

@@ -21,10 +21,11 @@ from shared.adapters.gcp.firestore_recordings import FirestoreRecordings
 from shared.domain.placement import place
 from shared.domain.states import State
 from shared.domain.tenants import Tenant, Tier
-from shared.errors import OverQuota, StoreUnavailable
+from shared.errors import OverQuota
 from shared.flows.allowance import Allowance
 from shared.ports import Quotas, Recordings
 from tests.builders import NOW, recording
+from tests.contracts.patience import patiently
 
 THREADS = 16
 #: Seconds; an upload is as long as the longest clip, so that both end at about the same time.
@@ -53,11 +54,9 @@ def hear(allowance: Allowance, tenant: Tenant, seed: str) -> None:
     while True:
         seconds = round(chance.uniform(SHORTEST_S, LONGEST_S), 3)
         try:
-            allowance.charge(tenant, seconds)
+            patiently(lambda seconds=seconds: allowance.charge(tenant, seconds))
         except OverQuota:
             return
-        except StoreUnavailable:
-            continue
         say(f"heard {seconds}")
 
 
@@ -65,12 +64,11 @@ def upload(recordings: Recordings, tenant: Tenant, name: str) -> None:
     number = 0
     while True:
         made = recording(id=f"{name}-{number}", seconds=UPLOAD_S)
-        try:
-            known = recordings.create_or_get(
-                made, lambda ledger, made=made: place(made, tenant, ledger, NOW)
+        known = patiently(
+            lambda made=made: recordings.create_or_get(
+                made, lambda ledger: place(made, tenant, ledger, NOW)
             )
-        except StoreUnavailable:
-            continue
+        )
         if known.state is State.DEFERRED:
             return
         say(f"uploaded {known.id}")

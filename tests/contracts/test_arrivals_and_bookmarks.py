@@ -1,8 +1,8 @@
 import io
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from tests.builders import NOW
+from tests.contracts.patience import at_once
 
 #: Longer than any adapter hides what was pulled.
 SHOWN_AGAIN = NOW + timedelta(minutes=11)
@@ -45,10 +45,8 @@ def test_concurrent_callers_pull_different_arrivals(store):
     for n in range(8):
         put(store, f"uploads/acme/{n}.wav")
 
-    with ThreadPoolExecutor(4) as pool:
-        pulled = [
-            a for many in pool.map(lambda _: store.arrivals.pull(NOW, 4), range(4)) for a in many
-        ]
+    shares = at_once(4, lambda _: store.arrivals.pull(NOW, 4), range(4))
+    pulled = [a for many in shares for a in many]
 
     assert len({a.handle for a in pulled}) == len(pulled) == 8
 
@@ -82,8 +80,5 @@ def test_of_concurrent_movers_one_moves(store):
 
     for seen in (None, "a"):
         name = "listing" if seen else "fresh"
-        with ThreadPoolExecutor(4) as pool:
-            moved = list(
-                pool.map(lambda n, s=seen, b=name: store.bookmarks.move(b, s, f"to{n}"), range(4))
-            )
+        moved = at_once(4, lambda n, s=seen, b=name: store.bookmarks.move(b, s, f"to{n}"), range(4))
         assert moved.count(True) == 1

@@ -1,6 +1,5 @@
 """What people correct: a version each, none changed, none lost to another."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,6 +10,7 @@ from shared.domain.lanes import Lane
 from shared.domain.recording import Outcome
 from shared.errors import CorrectionOutdated, NotFound, WrongState
 from tests.builders import NOW, placed, recording
+from tests.contracts.patience import at_once
 
 RESULT = "results/acme/rec/1"
 
@@ -76,8 +76,7 @@ def test_of_many_at_once_each_number_is_given_once(store):
             return False
         return True
 
-    with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(attempt, range(8)))
+    won = at_once(8, attempt, range(8))
 
     assert won.count(True) == 1
     assert len(store.corrections.of(rid)) == 1

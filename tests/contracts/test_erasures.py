@@ -1,6 +1,5 @@
 """`Erasures`, and what recordings, tenants and uploads say of erased things; on every adapter."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import BytesIO
 
@@ -15,6 +14,7 @@ from shared.domain.tenants import Tenant, Tier
 from shared.domain.wishes import Wishes
 from shared.errors import NotFound, StaleLease, UnderHold
 from tests.builders import NOW, placed, recording
+from tests.contracts.patience import at_once
 
 LATER = NOW + timedelta(days=1)
 
@@ -95,13 +95,9 @@ def test_asking_again_changes_nothing(store):
 def test_of_many_who_ask_at_once_one_begins(store):
     known = recorded(store)
 
-    with ThreadPoolExecutor(4) as threads:
-        asked = list(
-            threads.map(
-                lambda n: store.erasures.ask(known.id, lambda k: begun(k, actor=f"key:{n}")),
-                range(8),
-            )
-        )
+    asked = at_once(
+        4, lambda n: store.erasures.ask(known.id, lambda k: begun(k, actor=f"key:{n}")), range(8)
+    )
 
     assert len({one.actor for one in asked}) == 1
     assert [line.state for line in store.recordings.history(known.id)].count(State.ERASED) == 1

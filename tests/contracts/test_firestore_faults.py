@@ -1,7 +1,7 @@
 """What only Firestore can do to us: races without a lock, lost answers, no answers."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from google.api_core.exceptions import PermissionDenied, ServiceUnavailable
@@ -22,6 +22,7 @@ from shared.domain.tenants import Tier
 from shared.errors import StaleLease, StoreUnavailable
 from shared.ports import Jobs, Recordings
 from tests.builders import NOW, placed, recording
+from tests.contracts.patience import at_once, patiently
 
 LANES = [Lane.HIGH, Lane.LOW]
 OUTCOME = Outcome("results/acme/rec00001/1", 12.5, "en", 0.9, review=False)
@@ -44,11 +45,11 @@ class TestRaces:
             store.recordings.create_or_get(recording(n), lambda _, n=n: placed(start_tag=n))
 
         def drain(worker):
-            leases = iter(lambda: store.jobs.lease_next(LANES, worker, NOW, 60), None)
+            next_one = partial(store.jobs.lease_next, LANES, worker, NOW, 60)
+            leases = iter(lambda: patiently(next_one), None)
             return [(lease.recording.id, lease.token) for lease in leases]
 
-        with ThreadPoolExecutor(8) as pool:
-            leased = [one for many in pool.map(drain, "abcdefgh") for one in many]
+        leased = [one for many in at_once(8, drain, "abcdefgh") for one in many]
 
         assert sorted(leased) == [(recording(n).id, 1) for n in range(40)]
 
@@ -57,8 +58,7 @@ class TestRaces:
             step = lambda ledger: placed(start_tag=ledger.next_tag + 1)  # noqa: E731
             store.recordings.create_or_get(recording(n), step)
 
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(take, range(24)))
+        at_once(8, take, range(24))
 
         last = []
         store.recordings.create_or_get(recording(99), lambda led: last.append(led) or placed())
@@ -74,8 +74,7 @@ class TestRaces:
             except StaleLease:
                 return None
 
-        with ThreadPoolExecutor(8) as pool:
-            done = [one for one in pool.map(complete, range(8)) if one]
+        done = [one for one in at_once(8, complete, range(8)) if one]
 
         assert [one.state for one in done] == [State.DONE]
         assert len(store.recordings.find("acme", "fox")) == 1

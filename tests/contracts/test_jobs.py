@@ -1,4 +1,3 @@
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +10,7 @@ from shared.domain.retry import MAX_ATTEMPTS
 from shared.domain.states import State
 from shared.errors import NotFound, StaleLease, WrongState
 from tests.builders import NOW, placed, recording
+from tests.contracts.patience import at_once
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LEASE_S = 60.0
@@ -70,10 +70,9 @@ class TestLeasing:
         for number in range(16):
             job(store, number)
 
-        with ThreadPoolExecutor(8) as pool:
-            ids = [h.recording.id for h in pool.map(lambda _: lease(store), range(16))]
+        held = at_once(8, lambda _: lease(store), range(16))
 
-        assert len(set(ids)) == 16
+        assert len({one.recording.id for one in held}) == 16
 
     def test_not_before_is_honoured_to_the_microsecond(self, store):
         job(store)
@@ -356,8 +355,7 @@ class TestDeadLetters:
     def test_of_concurrent_replays_one_rings(self, store):
         made = dead_job(store)
 
-        with ThreadPoolExecutor(8) as pool:
-            told = list(pool.map(lambda _: attempt_replay(store, made.id), range(8)))
+        told = at_once(8, lambda _: attempt_replay(store, made.id), range(8))
 
         assert told.count("queued") == 1
         assert len(store.outbox.pending()) == 1
@@ -407,8 +405,7 @@ class TestLapsing:
             died(store, number, NOW)
         later = NOW + timedelta(days=8)
 
-        with ThreadPoolExecutor(4) as pool:
-            counted = list(pool.map(lambda _: store.jobs.lapse(later, later), range(4)))
+        counted = at_once(4, lambda _: store.jobs.lapse(later, later), range(4))
 
         assert sum(counted) == 6
 
@@ -527,8 +524,7 @@ class TestTakingBack:
         over = NOW + timedelta(seconds=LEASE_S)
 
         first = store.jobs.take_back(over, limit=1)
-        with ThreadPoolExecutor(4) as pool:
-            counted = list(pool.map(lambda _: store.jobs.take_back(over), range(4)))
+        counted = at_once(4, lambda _: store.jobs.take_back(over), range(4))
 
         assert (first, sum(counted)) == (1, 4)
 
@@ -657,8 +653,7 @@ class TestRinging:
         for number in range(8):
             job(store, number)
 
-        with ThreadPoolExecutor(4) as pool:
-            counted = list(pool.map(lambda _: self.unrung(store, self.DUE), range(4)))
+        counted = at_once(4, lambda _: self.unrung(store, self.DUE), range(4))
 
         assert sum(counted) == 8
 

@@ -1,4 +1,3 @@
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,6 +9,7 @@ from shared.domain.recording import Failure, Hold, Ledger, Outcome, Passage, Top
 from shared.domain.states import State
 from shared.domain.tenants import Tier
 from tests.builders import NOW, placed, recording
+from tests.contracts.patience import at_once
 
 REFUSAL = Failure("not_audio", "The file holds no audio.")
 
@@ -42,8 +42,7 @@ def test_of_concurrent_creators_exactly_one_creates(store):
             recording(1, size_bytes=n), lambda ledger: placed(start_tag=ledger.next_tag + 1)
         )
 
-    with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(create, range(1, 17)))
+    made = at_once(8, create, range(1, 17))
 
     assert len(set(made)) == 1
     assert len(store.outbox.pending()) == 1

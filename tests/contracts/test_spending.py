@@ -1,7 +1,6 @@
 """Money is committed before the call, once a segment, engine and attempt, within the day."""
 
 import random
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,6 +16,7 @@ from shared.domain.slices import SLICE, SLICE_S
 from shared.domain.spending import MICRO, Bought, DayOfMoney, Intent, PaidCall, Refusal
 from shared.errors import StaleLease
 from tests.builders import NOW, placed, recording
+from tests.contracts.patience import at_once, patiently
 
 CAUSE = Failure("engine_died", "It died.")
 TOMORROW, MIDNIGHT = NOW + timedelta(days=1), next_midnight(NOW)
@@ -175,10 +175,7 @@ def test_each_utc_day_has_its_own_budget(store):
 def test_no_two_callers_get_the_same_money(store):
     leases = [leased(store, number) for number in range(8)]
 
-    with ThreadPoolExecutor(8) as pool:
-        found = list(
-            pool.map(lambda one: store.spending.intend(one, call(0, usd=0.3), 1.0, NOW), leases)
-        )
+    found = at_once(8, lambda one: store.spending.intend(one, call(0, usd=0.3), 1.0, NOW), leases)
 
     assert sum(isinstance(one, Intent) for one in found) == 3
     assert found.count(Refusal.OVER_BUDGET) == 5
@@ -188,10 +185,9 @@ def test_no_two_callers_get_the_same_money(store):
 def test_of_two_holders_of_one_lease_one_calls(store):
     lease = leased(store)
 
-    with ThreadPoolExecutor(4) as pool:
-        found = list(
-            pool.map(lambda _: store.spending.intend(replace(lease), call(0), None, NOW), range(4))
-        )
+    found = at_once(
+        4, lambda _: store.spending.intend(replace(lease), call(0), None, NOW), range(4)
+    )
 
     assert sum(isinstance(one, Intent) for one in found) == 1
     assert found.count(Refusal.UNRESOLVED) == 3
@@ -299,15 +295,16 @@ class TestSlices:
         def spend(n):
             spender, chance = workers[n % 8], random.Random(n)
             usd = chance.choice([0.01, 0.04, 0.09])
-            made = spender.intend(leases[n], call(0, usd=usd), 1.0, NOW)
+            # Each call for itself: repeated from the start, the first would be unresolved.
+            made = patiently(lambda: spender.intend(leases[n], call(0, usd=usd), 1.0, NOW))
             if isinstance(made, Intent) and chance.random() < 0.5:
-                spender.settle(made, usd * chance.random())
-            seen.append(store.spending.spent_usd("acme", NOW))
+                really_usd = usd * chance.random()
+                patiently(lambda: spender.settle(made, really_usd))
+            seen.append(patiently(lambda: store.spending.spent_usd("acme", NOW)))
             return made
 
         seen = []
-        with ThreadPoolExecutor(64) as pool:
-            found = list(pool.map(spend, range(64)))
+        found = at_once(64, spend, range(64))
 
         day = store.spending.day("acme", NOW)
         assert sum(isinstance(one, Intent) for one in found) >= 11

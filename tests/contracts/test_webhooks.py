@@ -1,4 +1,3 @@
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,6 +14,7 @@ from shared.domain.webhooks import (
 )
 from shared.errors import NotFound
 from tests.builders import NOW, happening, webhook
+from tests.contracts.patience import at_once
 
 LATER = NOW + timedelta(hours=1)
 OK, BROKEN = Reply(204), Reply(503)
@@ -130,8 +130,7 @@ def test_an_event_is_enqueued_once_for_each_webhook(store):
 def test_of_concurrent_enqueuers_one_is_told_so(store):
     made = delivery(webhook(), happening(), NOW, 0.0)
 
-    with ThreadPoolExecutor(4) as pool:
-        told = list(pool.map(lambda _: store.deliveries.enqueue(made), range(4)))
+    told = at_once(4, lambda _: store.deliveries.enqueue(made), range(4))
 
     assert sorted(told) == [False, False, False, True]
 
@@ -163,12 +162,8 @@ def test_concurrent_callers_lease_different_deliveries(store):
     for n in range(8):
         laid(store, n)
 
-    with ThreadPoolExecutor(4) as pool:
-        leased = [
-            one
-            for many in pool.map(lambda _: store.deliveries.lease(NOW, LEASE_S), range(4))
-            for one in many
-        ]
+    shares = at_once(4, lambda _: store.deliveries.lease(NOW, LEASE_S), range(4))
+    leased = [one for many in shares for one in many]
 
     assert len({one.event_id for one in leased}) == len(leased) == 8
 
