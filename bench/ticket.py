@@ -22,7 +22,7 @@ from local.emulated.emulators import PROJECT, PubSub, running
 from local.emulated.relay import Relay
 from local.posts import Posts
 from local.push_keys import PushKeys
-from shared.adapters.gcp import pubsub_clients
+from shared.adapters.gcp import pubsub_clients, pubsub_topics
 from shared.adapters.gcp.pubsub_publisher import PubSubPublisher
 from shared.domain.lanes import Lane
 from shared.domain.messages import ticket
@@ -70,7 +70,7 @@ def pushed_to(url: str) -> PubSubPublisher:
         push_config=PushConfig(push_endpoint=url),
         ack_deadline_seconds=600,
     )
-    return PubSubPublisher(publisher, PROJECT)
+    return PubSubPublisher(pubsub_topics.topics(), PROJECT)
 
 
 def wait_ms(publisher: PubSubPublisher, came: "queue.Queue[float]", n: int) -> float:

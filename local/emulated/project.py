@@ -133,7 +133,7 @@ class Project:
         sorter = UploadNotifications(
             self._pulled(SORTER), self._publisher, _topic(UPLOADED), UPLOADS
         )
-        arrivals = PubSubArrivals(self._subscriber, PROJECT, EVENTARC)
+        arrivals = PubSubArrivals(lambda: self._pulled(EVENTARC))
         rows = MeasurementRows(self._pulled(ROWS), self._tables, f"{PROJECT}.{DATASET}.{TABLE}")
         steps: dict[str, Callable[[], int]] = {
             "upload-notifications": sorter.step,

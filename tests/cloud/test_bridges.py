@@ -12,7 +12,7 @@ from local.emulated.emulators import PROJECT, Storage, running
 from local.posts import Posts
 from local.storage_events import upload_push
 from shared import wiring
-from shared.adapters.gcp import pubsub_clients
+from shared.adapters.gcp import pubsub_clients, pubsub_topics
 from shared.adapters.gcp.bigquery_measurements import TABLE
 from shared.adapters.gcp.pubsub_arrivals import PubSubArrivals
 from shared.adapters.gcp.pubsub_publisher import PubSubPublisher
@@ -61,7 +61,7 @@ def topics(pubsub_emulator, monkeypatch):
 
 @pytest.fixture
 def publish(topics):
-    publisher = PubSubPublisher(topics.publisher, PROJECT, topics.prefix)
+    publisher = PubSubPublisher(pubsub_topics.topics(), PROJECT, topics.prefix)
 
     def send(*bodies):
         publisher.publish(
@@ -69,6 +69,10 @@ def publish(topics):
         )
 
     return send
+
+
+def pulled(client, topics):
+    return PubSubArrivals(lambda: PullSubscription(client, PROJECT, f"{topics.prefix}objects"))
 
 
 def name_of(table):  # noqa: F811
@@ -133,7 +137,7 @@ def bucket(pubsub_emulator, topics, monkeypatch, tmp_path):
 
 @pytest.fixture
 def arrivals(topics):
-    return PubSubArrivals(pubsub_clients.subscriber(), PROJECT, f"{topics.prefix}objects")
+    return pulled(pubsub_clients.subscriber(), topics)
 
 
 def events_to(receiver, arrivals, bucket):
@@ -211,7 +215,7 @@ def test_from_an_object_in_the_bucket_to_a_ticket_in_pubsub(
 ):
     """The whole way of an upload, on emulators: bucket, notification, event, function, ticket."""
     topics.make("objects")
-    told = PubSubArrivals(topics.subscriber, PROJECT, f"{topics.prefix}objects")
+    told = pulled(topics.subscriber, topics)
     bucket_name = cloud.parts.settings.uploads_bucket
     server = Storage(events=f"{topics.prefix}objects", pubsub=pubsub_emulator)
     with running(server, tmp_path / "logs") as variables:

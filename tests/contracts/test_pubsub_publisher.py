@@ -1,13 +1,13 @@
 """What `publish` has confirmed lies in Pub/Sub; what it has not stays in the outbox."""
 
-import grpc
 import pytest
-from google.pubsub_v1 import PublisherClient
-from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from requests import Session
 
 from local.emulated.emulators import PROJECT
 from local.ports import some_free
+from shared.adapters.gcp import pubsub_topics
 from shared.adapters.gcp.pubsub_publisher import MOST_MESSAGES, PubSubPublisher
+from shared.adapters.gcp.pubsub_topics import PubSubTopics
 from shared.domain.lanes import Lane
 from shared.domain.messages import announcement, dead_letter, ticket
 from shared.domain.recording import Failure, Message, Topic
@@ -27,7 +27,7 @@ def topics(pubsub_emulator, monkeypatch):
 
 @pytest.fixture
 def publisher(topics):
-    return PubSubPublisher(topics.publisher, PROJECT, topics.prefix)
+    return PubSubPublisher(pubsub_topics.topics(), PROJECT, topics.prefix)
 
 
 def measurement(number):
@@ -70,7 +70,7 @@ def test_nothing_to_publish_is_nothing(publisher):
 
 
 def test_a_topic_that_is_not_there_is_unavailable_until_somebody_makes_it(topics):
-    missing = PubSubPublisher(topics.publisher, PROJECT, "missing-")
+    missing = PubSubPublisher(pubsub_topics.topics(), PROJECT, "missing-")
 
     with pytest.raises(BrokerUnavailable):
         missing.publish([ticket("r1", Lane.LOW, 1)])
@@ -78,8 +78,7 @@ def test_a_topic_that_is_not_there_is_unavailable_until_somebody_makes_it(topics
 
 def test_nobody_at_the_address_is_unavailable_and_the_wait_is_bounded():
     [port] = some_free(1)
-    channel = grpc.insecure_channel(f"127.0.0.1:{port}")
-    client = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+    nobody = PubSubTopics(Session(), f"http://127.0.0.1:{port}")
 
-    with channel, pytest.raises(BrokerUnavailable):
-        PubSubPublisher(client, PROJECT, confirm_s=0.3).publish([ticket("r1", Lane.LOW, 1)])
+    with pytest.raises(BrokerUnavailable):
+        PubSubPublisher(nobody, PROJECT, confirm_s=0.3).publish([ticket("r1", Lane.LOW, 1)])

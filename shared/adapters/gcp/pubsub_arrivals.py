@@ -7,14 +7,18 @@ PUBSUB_EMULATOR_HOST, with fake-gcs-server as the bucket.
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from google.pubsub_v1 import ReceivedMessage, SubscriberClient
-
-from shared.adapters.gcp.pubsub_pull import PullSubscription
 from shared.adapters.gcp.storage_answers import of_resource
 from shared.domain.recording import Arrival
+
+if TYPE_CHECKING:
+    from google.pubsub_v1 import ReceivedMessage
+
+    from shared.adapters.gcp.pubsub_pull import PullSubscription
 
 log = logging.getLogger("earwitness.arrivals")
 
@@ -23,10 +27,20 @@ _FINALIZED = "OBJECT_FINALIZE"
 
 
 class PubSubArrivals:
-    """One client for all threads; made once at start."""
+    """One subscription for all threads."""
 
-    def __init__(self, client: SubscriberClient, project: str, subscription: str) -> None:
-        self._subscription = PullSubscription(client, project, subscription)
+    def __init__(self, subscribed: Callable[[], "PullSubscription"]) -> None:
+        """`subscribed` is asked once, at the first pull or by `open`: of all functions only
+        `reconcile` has use for the client, and the others need not wait for it."""
+        self._subscribed = subscribed
+
+    def open(self) -> None:
+        """Build the client now."""
+        _ = self._subscription
+
+    @cached_property
+    def _subscription(self) -> "PullSubscription":
+        return self._subscribed()
 
     def pull(self, now: datetime, limit: int = 100) -> list[Arrival]:
         """As the port says; Pub/Sub has its own clock, and its oldest first is nearly so.
@@ -44,7 +58,7 @@ class PubSubArrivals:
         self._subscription.ack([a.handle for a in arrivals])
 
 
-def _arrival(received: ReceivedMessage) -> Arrival | None:
+def _arrival(received: "ReceivedMessage") -> Arrival | None:
     message = received.message
     if message.attributes.get("eventType") != _FINALIZED:
         return None

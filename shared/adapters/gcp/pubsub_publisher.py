@@ -4,19 +4,22 @@ IAM on each topic: roles/pubsub.publisher for whoever drains an outbox (`on_audi
 `reconcile`, GPU service, gateway); terraform/stack/pubsub.tf. Emulator: the gcloud SDK's, found
 by PUBSUB_EMULATOR_HOST.
 
-The plain client, one request a topic: the batching one answers from threads of its own, and
-a function that returns must know. Source: Pub/Sub, `google.pubsub.v1.Publisher.Publish`.
+One request a topic, answered before `publish` returns: the batching client answers from threads
+of its own, and a function that returns must know. Source: Pub/Sub REST, `projects.topics.publish`.
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 from google.api_core.exceptions import GoogleAPIError, ServerError, TooManyRequests
 from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
-from google.pubsub_v1 import PublisherClient, PubsubMessage
+from requests.exceptions import RequestException
 
+from shared.adapters.gcp.pubsub_topics import PubSubTopics
 from shared.domain.messages import attributes
 from shared.domain.recording import Message
 from shared.errors import BrokerUnavailable
@@ -26,7 +29,7 @@ from shared.errors import BrokerUnavailable
 CALL_S, CONFIRM_S = 4.0, 8.0
 #: Pub/Sub's most messages of one request. Ours have some 500 bytes: its 10 MB are far away.
 MOST_MESSAGES = 1000
-_AGAIN = if_exception_type(ServerError, TooManyRequests)
+_AGAIN = if_exception_type(ServerError, TooManyRequests, RequestException)
 
 
 class PubSubPublisher:
@@ -34,7 +37,7 @@ class PubSubPublisher:
 
     def __init__(
         self,
-        client: PublisherClient,
+        client: PubSubTopics,
         project: str,
         prefix: str = "",
         confirm_s: float = CONFIRM_S,
@@ -53,13 +56,10 @@ class PubSubPublisher:
 
     def _send(self, topic: str, messages: Sequence[Message]) -> None:
         try:
-            self._client.publish(
-                topic=self._topics + topic,
-                messages=[_pubsub_message(m) for m in messages],
-                retry=self._retry,
-                timeout=CALL_S,
+            self._retry(self._client.publish)(
+                self._topics + topic, [_pubsub_message(m) for m in messages], CALL_S
             )
-        except (GoogleAPIError, GoogleAuthError) as error:
+        except (GoogleAPIError, GoogleAuthError, RequestException) as error:
             raise BrokerUnavailable(topic=topic, detail=type(error).__name__) from error
 
 
@@ -68,6 +68,7 @@ def _parts(messages: list[Message]) -> Iterator[list[Message]]:
         yield messages[start : start + MOST_MESSAGES]
 
 
-def _pubsub_message(message: Message) -> PubsubMessage:
+def _pubsub_message(message: Message) -> dict[str, Any]:
+    """Source: Pub/Sub REST, PubsubMessage."""
     beside = {"event_id": message.event_id, **attributes(message)}
-    return PubsubMessage(data=json.dumps(message.body).encode(), attributes=beside)
+    return {"data": b64encode(json.dumps(message.body).encode()).decode(), "attributes": beside}
