@@ -19,6 +19,7 @@ module "stack" {
   source   = "./stack"
 
   archive            = local.archive
+  archive_after_days = var.archive_after_days
   audit              = var.audit
   cascade            = var.cascade
   channels           = [for one in google_monitoring_notification_channel.email : one.id]

@@ -9,6 +9,18 @@ variable "alert_emails" {
   }
 }
 
+variable "archive_after_days" {
+  description = "Days after which an uncompressed original (WAV or AIFF) that is kept for 90 more is FLAC in the archive bucket instead, from which it comes back byte for byte. At 30 it is read before reading costs (Nearline, from day 31). It saves about 3.50 USD a year for 1,000 hours of 16 kHz and takes 1.40 USD of an L4's time; one that wakes for it alone, at most once a day, is 0.26 USD (list prices, 2026-11-21; docs/deploy.md). null = never: originals stay as they came."
+  type        = number
+  default     = 30
+
+  # The code takes as many (shared/settings.py).
+  validation {
+    condition     = try(var.archive_after_days >= 1 && var.archive_after_days <= 3650 && floor(var.archive_after_days) == var.archive_after_days, var.archive_after_days == null)
+    error_message = "archive_after_days is a whole number of days, 1 to 3650, or null for never."
+  }
+}
+
 variable "audit" {
   description = "How long the bucket of seals keeps each, whoever asks otherwise, in days; and whether that is locked: nobody can then shorten it, nor delete the bucket before its last seal is so old, nor undo the lock. With delete_protection = false nothing is kept."
   type = object({

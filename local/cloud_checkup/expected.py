@@ -72,6 +72,8 @@ def _on_buckets() -> Iterator[Grant]:
     for who in ("reconcile", "retire", "service"):
         yield Grant(who, "roles/storage.objectUser", On.BUCKET, "results")
     yield Grant("gateway", "roles/storage.objectViewer", On.BUCKET, "results")
+    for who in ("gateway", "retire", "service"):
+        yield Grant(who, "roles/storage.objectUser", On.BUCKET, "archive")
     for who in ("gateway", "retire"):
         yield Grant(who, "roles/storage.objectUser", On.BUCKET, "temp")
     yield Grant("service", "roles/storage.objectViewer", On.BUCKET, "weights")

@@ -15,6 +15,8 @@ locals {
     EARWITNESS_ARRIVALS_SUBSCRIPTION = google_pubsub_subscription.upload_arrivals.name
     EARWITNESS_METRICS_DATASET       = google_bigquery_dataset.measurements.dataset_id
     EARWITNESS_OUTER_BOUND_DAYS      = tostring(local.outer_bound_days)
+    # Never is said as null: of a variable that is not there the code makes 30.
+    EARWITNESS_ARCHIVE_AFTER_DAYS = jsonencode(var.archive_after_days)
     # The key's first version, made with it.
     EARWITNESS_SIGNING_KMS_KEY = local.testimony_key
     EARWITNESS_TRACES          = "otlp"

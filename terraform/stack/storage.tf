@@ -49,7 +49,8 @@ resource "google_storage_bucket" "uploads" {
   }
 
   # A recording is read when it arrives and seldom after. The free tier's are gone after 30 days,
-  # which is also the least that Nearline is billed for; Coldline's least is 90.
+  # which is also the least that Nearline is billed for; Coldline's least is 90. What is FLAC in
+  # `archive` by then is gone two days after it became so.
   lifecycle_rule {
     condition {
       age = 31
@@ -114,7 +115,11 @@ resource "google_storage_bucket" "results" {
   }
 }
 
-# Originals in their long-term form; written once, read when somebody asks.
+# Originals that are kept long, as FLAC (shared/domain/long_term.py): written once, by the GPU service,
+# and read when somebody plays, exports or restores one. Coldline from the first day: it is billed for
+# 90 days at least, so what is not kept for 90 more stays in `uploads`, and it costs 0.02 USD to read a
+# GB of it. After a year Archive, whose own least, 365 days, is over by then.
+# Source: Cloud Storage, "Storage classes"; price: its page, 2026-11-21.
 resource "google_storage_bucket" "archive" {
   project                     = var.project
   name                        = "${var.project}-${var.name}-archive"
@@ -255,6 +260,17 @@ resource "google_storage_bucket_iam_member" "results" {
 
   bucket = google_storage_bucket.results.name
   role   = each.value
+  member = local.members[each.key]
+}
+
+# The service writes FLACs and takes away those that another was faster with; `retire` looks at each
+# again before the upload goes, and erases; the gateway plays, exports, holds and erases at once. Of
+# what was uploaded the service may delete nothing: that is `retire`'s, two days later.
+resource "google_storage_bucket_iam_member" "archive" {
+  for_each = toset(["gateway", "retire", "service"])
+
+  bucket = google_storage_bucket.archive.name
+  role   = "roles/storage.objectUser"
   member = local.members[each.key]
 }
 

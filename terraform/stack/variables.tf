@@ -3,6 +3,11 @@ variable "archive" {
   type        = object({ path = string, name = string })
 }
 
+variable "archive_after_days" {
+  description = "As in the root; null = never."
+  type        = number
+}
+
 variable "audit" {
   description = "How many days the bucket of seals keeps each, and whether that is locked for good."
   type        = object({ retention_days = number, locked = bool })

@@ -19,11 +19,12 @@ run "the_outermost_that_is_right" {
   command = plan
 
   variables {
-    audit       = { retention_days = 1 }
-    project     = "abcdef"
-    prefix      = "ew12345"
-    region      = "asia-south2"
-    soft_delete = "604800s"
+    archive_after_days = 1
+    audit              = { retention_days = 1 }
+    project            = "abcdef"
+    prefix             = "ew12345"
+    region             = "asia-south2"
+    soft_delete        = "604800s"
     regions = {
       a    = { region = "europe-west4" }
       b123 = { region = "us-central1" }
@@ -63,6 +64,7 @@ run "the_other_end_is_right_too" {
     edge               = { domain = "a-1.ears.example.com", allow = ["192.0.2.0/24"], requests_per_minute = 1000000 }
     high_min_instances = 3
     audit              = { retention_days = 36500, locked = true }
+    archive_after_days = 3650
   }
 }
 
@@ -71,6 +73,7 @@ run "cpus_are_everywhere" {
 
   variables {
     soft_delete        = "0s"
+    archive_after_days = null
     region             = "europe-west3"
     gpu                = null
     high_min_instances = 3
@@ -98,9 +101,11 @@ run "a_region_that_is_not_there" {
     viewers = ["group:listeners@example.com", "allUsers"]
     # A duration in days.
     soft_delete = "7d"
+    # At once.
+    archive_after_days = 0
   }
 
-  expect_failures = [var.alert_emails, var.budget, var.edge, var.images, var.prefix, var.project, var.region, var.soft_delete, var.viewers]
+  expect_failures = [var.alert_emails, var.archive_after_days, var.budget, var.edge, var.images, var.prefix, var.project, var.region, var.soft_delete, var.viewers]
 }
 
 run "a_second_region_that_is_not_there" {
@@ -124,9 +129,11 @@ run "a_second_region_that_is_not_there" {
     viewers = ["group:listeners@example.com", "allAuthenticatedUsers"]
     # A duration without its unit.
     soft_delete = "604800"
+    # One past the longest.
+    archive_after_days = 3651
   }
 
-  expect_failures = [var.alert_emails, var.budget, var.edge, var.images, var.prefix, var.project, var.regions, var.soft_delete, var.viewers]
+  expect_failures = [var.alert_emails, var.archive_after_days, var.budget, var.edge, var.images, var.prefix, var.project, var.regions, var.soft_delete, var.viewers]
 }
 
 run "a_zone_is_no_region" {
@@ -148,9 +155,11 @@ run "a_zone_is_no_region" {
     viewers = ["group:listeners@example.com", "ada@example.com"]
     # Half a second.
     soft_delete = "604800.5s"
+    # Half a day.
+    archive_after_days = 30.5
   }
 
-  expect_failures = [var.alert_emails, var.budget, var.edge, var.prefix, var.project, var.region, var.soft_delete, var.viewers]
+  expect_failures = [var.alert_emails, var.archive_after_days, var.budget, var.edge, var.prefix, var.project, var.region, var.soft_delete, var.viewers]
 }
 
 run "home_is_the_first_stack" {

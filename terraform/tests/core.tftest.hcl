@@ -12,6 +12,7 @@ variables {
 
   # Of one stack, where a run looks into that alone.
   archive            = { path = "../dist/functions.zip", name = "functions-0123.zip" }
+  archive_after_days = 30
   cascade            = {}
   channels           = []
   cmek               = false
@@ -618,6 +619,46 @@ run "a_second_region_has_everything_of_its_own" {
   assert {
     condition     = { for key, one in output.stacks : key => one.drop } == { home = "gs://my-recordings-4711-ew-uploads/uploads/TENANT/", us = "gs://my-recordings-4711-ew-us-uploads/uploads/TENANT/" }
     error_message = "Recordings of two regions are dropped into one bucket, or the first region's was renamed."
+  }
+}
+
+run "an_original_is_kept_as_it_came_where_that_was_said" {
+  command = plan
+
+  module {
+    source = "./stack"
+  }
+
+  variables {
+    archive_after_days = null
+  }
+
+  assert {
+    condition     = local.environment["EARWITNESS_ARCHIVE_AFTER_DAYS"] == "null"
+    error_message = "The workloads would not know that nothing is compressed, and take the default."
+  }
+}
+
+run "an_original_is_flac_on_the_day_that_was_said" {
+  command = plan
+
+  module {
+    source = "./stack"
+  }
+
+  assert {
+    condition     = local.environment["EARWITNESS_ARCHIVE_AFTER_DAYS"] == "30"
+    error_message = "The workloads are told another day."
+  }
+
+  # Before reading costs, and never billed for longer than it is kept.
+  assert {
+    condition     = google_storage_bucket.archive.storage_class == "COLDLINE" && { for rule in google_storage_bucket.archive.lifecycle_rule : one(rule.action).storage_class => one(rule.condition).age } == { ARCHIVE = 365 }
+    error_message = "FLACs lie in a class that is billed for longer than they are kept at least."
+  }
+  assert {
+    condition     = alltrue([for rule in google_storage_bucket.uploads.lifecycle_rule : one(rule.action).type != "SetStorageClass" || one(rule.condition).age > var.archive_after_days])
+    error_message = "What is compressed by default is read from a class where reading costs."
   }
 }
 

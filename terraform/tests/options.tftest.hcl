@@ -10,6 +10,7 @@ mock_provider "google" {
 variables {
   alert_emails       = []
   archive            = { path = "../dist/functions.zip", name = "functions-0123.zip" }
+  archive_after_days = 30
   cascade            = {}
   channels           = []
   cmek               = false

@@ -400,6 +400,7 @@ def _of_buckets():
     return {
         f"{path}uploads/iam": policy((viewer, read), (user, erase)),
         f"{path}results/iam": policy((viewer, [member("gateway")]), (user, write)),
+        f"{path}archive/iam": policy((user, [*erase, member("service")])),
         f"{path}weights/iam": policy((viewer, [member("service")])),
         f"{path}audit/iam": policy(
             (viewer, [member("gateway"), member("seal")]),

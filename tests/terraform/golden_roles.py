@@ -32,6 +32,8 @@ OF_STACK: Roles = {
         **TRACES,
         "bucket uploads": {"storage.objectViewer"},  # storage_uploads.py
         "bucket results": {"storage.objectUser"},  # storage_results.py
+        # storage_uploads.py: it writes FLACs, and takes away those nobody points to.
+        "bucket archive": {"storage.objectUser"},
         "bucket weights": {"storage.objectViewer"},  # gpu_service/weights/streamed.py
         "secret openai-api-key": {"secretmanager.secretAccessor"},
     },
@@ -40,6 +42,7 @@ OF_STACK: Roles = {
         **ANNOUNCES,
         "bucket uploads": {"storage.objectUser"},  # storage_uploads.py, storage_permits.py
         "bucket results": {"storage.objectViewer"},  # storage_results.py
+        "bucket archive": {"storage.objectUser"},  # storage_uploads.py: it holds and erases
         "bucket temp": {"storage.objectUser"},  # storage_results.py: plans of exports
         "bucket audit": {"storage.objectViewer"},  # storage_seals.py
         "key testimony": {"cloudkms.publicKeyViewer"},  # kms_signer.py
@@ -73,6 +76,7 @@ OF_STACK: Roles = {
         **TRACES,
         "bucket uploads": {"storage.objectUser"},  # storage_uploads.py: it erases
         "bucket results": {"storage.objectUser"},  # storage_results.py
+        "bucket archive": {"storage.objectUser"},  # storage_uploads.py: it erases
         "bucket temp": {"storage.objectUser"},  # storage_results.py: it ends exports
         "key testimony": {"cloudkms.publicKeyViewer", "cloudkms.signer"},  # kms_signer.py
         "run retire": {"run.invoker"},

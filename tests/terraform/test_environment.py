@@ -19,7 +19,7 @@ FOREIGN = "OTEL_"
 #: What Cloud Run and Cloud Functions tell every container.
 PLATFORM = {"K_SERVICE": "any", "PORT": "8080"}
 EVERYBODY = {
-    *("backend", "firestore_database", "outer_bound_days", "topic_prefix"),
+    *("archive_after_days", "backend", "firestore_database", "outer_bound_days", "topic_prefix"),
     *NEEDED_IN_CLOUD,
 }
 #: Settings without which a workload starts and does not work, by hand.
@@ -114,6 +114,16 @@ def test_tenants_are_told_with_their_tiers(topology, monkeypatch):
     assert told == {"first apply": {"demo": Tier.FREE}, "everything": {"acme": Tier.PRO}}
 
 
+def test_originals_are_kept_as_they_came_only_where_that_is_said(topology, monkeypatch):
+    told = {}
+    for variant in ("images", "no GPU"):
+        for work in workloads(topology(variant)):
+            with monkeypatch.context() as own:
+                told.setdefault(variant, set()).add(loaded(work, own).archive_after_days)
+
+    assert told == {"images": {30}, "no GPU": {None}}
+
+
 def test_the_tiers_that_terraform_takes_are_those_of_the_code():
     text = (checks.ROOT / "terraform" / "variables.tf").read_text(encoding="utf-8")
     taken = re.findall(r"contains\(\[([^]]+)\], one\.tier\)", text)
@@ -156,4 +166,4 @@ def test_a_name_of_another_stack_is_noticed(topology, monkeypatch):
     read = loaded(one_of(two, "service"), monkeypatch)
 
     assert unfit(read, "home", two) == []
-    assert len(unfit(read, "us", two)) == 4 + 3 + len(Topic)
+    assert len(unfit(read, "us", two)) == 5 + 3 + len(Topic)

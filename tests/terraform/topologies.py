@@ -27,7 +27,7 @@ IMAGES = {
 VARIANTS: dict[str, dict[str, Any]] = {
     "first apply": {},
     "images": {"images": IMAGES},
-    "no GPU": {"images": IMAGES, "gpu": None},
+    "no GPU": {"images": IMAGES, "gpu": None, "archive_after_days": None},
     "two regions": {"images": IMAGES, "regions": {"us": {"region": "us-east4"}}},
     "everything": {
         "images": IMAGES,
