@@ -27,6 +27,11 @@ HOURS = 1_000
 L4_CPUS, L4_GIB = 4, 16
 #: Seconds that Cloud Run may keep an instance after its last request (its documentation: 15 min).
 TAIL_S = 900
+#: When uploads become Nearline and Coldline (terraform/stack/storage.tf), and originals FLAC
+#: (archive_after_days); what was uploaded then stays for two days (docs/retention.md).
+NEARLINE_DAY, COLDLINE_DAY, FLAC_DAY, BESIDE_DAYS = 31, 91, 30, 2
+#: WAV of 16 kHz with 16 bit; a year.
+WAV_BYTES_A_SECOND, YEAR_DAYS = 32_000, 365
 CPU_CPUS, CPU_GIB = 4, 8
 FUNCTION_GIB = 0.5
 TIB = 1 << 40
@@ -188,6 +193,49 @@ def hearing(p: Prices, pace: float) -> list[Line]:
     return [cpu, *on_gpu]
 
 
+def keeping(p: Prices) -> list[Line]:
+    """A thousand hours of WAV, kept for a year: as they came, and as FLAC after a month."""
+    gb = HOURS * 3600 * WAV_BYTES_A_SECOND / 1e9
+    flac_gb, days = gb * p.amount("flac_share"), FLAC_DAY + BESIDE_DAYS
+    came = _kept(p, gb, YEAR_DAYS)
+    flac = _month(YEAR_DAYS - FLAC_DAY) * flac_gb * p.known("coldline_gb_month")
+    both = _kept(p, gb, days) + flac
+    how = f"the same for {days} days, and {flac_gb:,.1f} GB in Coldline from day {FLAC_DAY}"
+    return [
+        Line("as they came", f"{gb:,.1f} GB", came),
+        Line("as FLAC", how, both),
+        Line("that FLAC read once", "played or exported", p.of("coldline_gb_read", flac_gb)),
+        *_compressing(p, came - both),
+    ]
+
+
+def _kept(p: Prices, gb: float, days: int) -> float:
+    """In the uploads bucket, whose objects change their class with age."""
+    ends = (NEARLINE_DAY, COLDLINE_DAY, days)
+    classes = ("gb_month", "nearline_gb_month", "coldline_gb_month")
+    begins = (0, *ends[:-1])
+    return sum(
+        gb * _month(max(0, min(end, days) - begin)) * p.known(name)
+        for name, begin, end in zip(classes, begins, ends, strict=True)
+    )
+
+
+def _month(days: float) -> float:
+    return days * 24 / HOURS_A_MONTH
+
+
+def _compressing(p: Prices, saved: float) -> list[Line]:
+    """Work for a place that nobody else needs; `saved` by what comes of it."""
+    work_s = HOURS * 3600 / p.amount("flac_pace")
+    making, waking = work_s * p.l4_second(), TAIL_S * p.l4_second()
+    hours = HOURS * waking / (saved - making)
+    return [
+        Line("making it, on an L4's CPUs", f"{work_s:,.0f} s", making),
+        Line("the same without a GPU", f"{work_s:,.0f} s", work_s * p.cpu_second()),
+        Line("an L4 that wakes for it alone", f"what {hours:,.0f} of the hours save", waking),
+    ]
+
+
 def page(p: Prices, pace: float) -> str:
     """The tables, between their marks."""
     idling = idle(p, ticks(CLOCKS.read_text(encoding="utf-8")))
@@ -198,6 +246,8 @@ def page(p: Prices, pace: float) -> str:
         _table(on_request(p)),
         f"**{HOURS:,} hours of sound, without the hearing.** " + _total(thousand_hours(p)),
         _table(thousand_hours(p)),
+        f"**{HOURS:,} hours of WAV, kept for a year**, 16 kHz and 16 bit (`archive_after_days`):",
+        _table(keeping(p)),
         f"**{HOURS:,} hours heard.** Seconds that an instance works for a second of sound are what"
         " decides, and nobody has measured them on a GPU:",
         _table(hearing(p, pace)),

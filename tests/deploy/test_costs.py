@@ -14,6 +14,7 @@ from deploy import costs
 from shared import wiring
 from shared.domain.lanes import Lane
 from shared.flows.work import Settled
+from shared.settings import load
 from tests.cloud.conftest import cloud  # noqa: F401  # the same project on the emulators
 from tests.flows.ears import SmallEars, survey
 from tests.sounds import tone_wav
@@ -43,6 +44,39 @@ def test_an_l4_that_is_always_on_costs_what_terraform_says():
     variables = (costs.ROOT / "terraform" / "variables.tf").read_text(encoding="utf-8")
 
     assert f"about {warm.usd:.0f} USD a month for each with an L4" in variables
+
+
+def test_compressing_saves_and_costs_what_terraform_says():
+    came, flac, _, making, _, waking = (line.usd for line in costs.keeping(costs.read()))
+    variables = (costs.ROOT / "terraform" / "variables.tf").read_text(encoding="utf-8")
+
+    assert round(came - flac, 1) == 3.5
+    assert f"3.50 USD a year for 1,000 hours of 16 kHz and takes {making:.2f} USD" in variables
+    assert f"at most once a day, is {waking:.2f} USD" in variables
+
+
+def test_classes_and_days_are_those_that_terraform_gives():
+    stack = costs.ROOT / "terraform" / "stack" / "storage.tf"
+    uploads = stack.read_text(encoding="utf-8").partition('"results"')[0]
+    found = re.findall(r"age = (\d+)\n.*?(?:storage_class = \"(\w+)\"|Abort)", uploads, re.DOTALL)
+
+    wanted = {"NEARLINE": costs.NEARLINE_DAY, "COLDLINE": costs.COLDLINE_DAY}
+    assert {name: int(days) for days, name in found if name} == wanted
+    assert load().archive_after_days == costs.FLAC_DAY
+
+
+def test_what_is_kept_is_billed_by_its_class():
+    prices = costs.Prices(
+        {"gb_month": 3650.0, "nearline_gb_month": 365.0, "coldline_gb_month": 36.5}, {}
+    )
+    a_day = 24 / costs.HOURS_A_MONTH
+
+    kept = {days: costs._kept(prices, 2.0, days) / 2 / a_day for days in (31, 32, 91, 365)}
+
+    nearline = 31 * 3650 + 60 * 365
+    assert kept == pytest.approx(
+        {31: 31 * 3650, 32: 31 * 3650 + 365, 91: nearline, 365: nearline + 274 * 36.5}
+    )
 
 
 def test_every_price_says_what_it_is_for_and_where_it_was_read():
