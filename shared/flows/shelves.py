@@ -39,14 +39,13 @@ class Shelves:
         """Raises StoreUnavailable, BrokerUnavailable: the next tick goes on."""
         self._take_away(now, found)
         Daily(self.bookmarks, "archive/left")(now, lambda after: self._look(now, after, found))
-        if self.after_days is not None:
+        if self.after_days is not None and self.retention.compressible(now, 1):
             # Once a day: whoever answers compresses all that is due, and may cost a start.
             Daily(self.bookmarks, "archive/rung")(now, lambda _: self._ring(now, found))
 
     def _ring(self, now: datetime, found: Counter[str]) -> None:
-        if self.retention.compressible(now, 1):
-            self.publisher.publish([ring(now)])
-            found["archive_rung"] += 1
+        self.publisher.publish([ring(now)])
+        found["archive_rung"] += 1
 
     def _take_away(self, now: datetime, found: Counter[str]) -> None:
         for known in self.retention.clearable(now, MOST):

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +19,7 @@ from shared.domain.lanes import Lane
 from shared.domain.messages import dead_letter
 from shared.domain.names import recording_id
 from shared.domain.recording import (
+    Archived,
     Checkpoint,
     Failure,
     Message,
@@ -38,7 +40,7 @@ CANARIES = {
     where: f"qz{hashlib.sha256(where.encode()).hexdigest()[:14]}xv"
     for where in (
         *("name", "tag", "subject", "speech", "wish", "checkpoint", "paid", "letter", "reason"),
-        *("correction", "decision", "feature", "sound", "type"),
+        *("correction", "decision", "feature", "sound", "type", "archived"),
     )
 }
 WHO, BY = "acme", Author("page", None)
@@ -98,6 +100,7 @@ def filled(parts: wiring.Parts, name: str = NAME, sound: bytes = SOUND, subject=
     _die(parts, here)
     parts.jobs.replay(id, c["reason"], NOW)
     _heard(parts, id, here)
+    _archived(parts, id)
     _corrected(parts, id)
     note = json.dumps({"day": "2026-03-01", "after": [upload.name, upload.generation]})
     parts.bookmarks.move("reconcile/uploads", parts.bookmarks.get("reconcile/uploads"), note)
@@ -138,6 +141,16 @@ def _heard(parts: wiring.Parts, id: str, here: bool) -> None:
     parts.jobs.complete(lease, outcome, [row], NOW)
     if here:
         parts.publisher._keep([row])
+
+
+def _archived(parts: wiring.Parts, id: str) -> None:
+    """Two days before its upload goes; somebody who was killed left another FLAC."""
+    for token in ("0" * 32, "1" * 32):
+        content = BytesIO(b"fLaC" + CANARIES["archived"].encode() * 9_000)
+        name = f"archive/{WHO}/{id}/{token}.flac"
+        made = parts.uploads.shelve(name, content, "audio/flac", NOW)
+    kept = Archived(made.name, made.generation, made.size_bytes, NOW)
+    parts.retention.decide(id, lambda it: replace(it, archived=kept, clear_at=NOW), "archive", NOW)
 
 
 def _corrected(parts: wiring.Parts, id: str) -> None:
