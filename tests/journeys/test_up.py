@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import urllib.request
+from dataclasses import replace
 
 import pytest
 
@@ -60,6 +62,33 @@ def test_the_first_run_hears_the_sample_then_what_is_dropped(start, tmp_path):
     assert result["transcript"]["segments"][0]["words"][0]["end_s"] > 0
     assert [s["label"] for s in result["sounds"]] == ["speech"]
     until(lambda: "call.wav: done" in up.said.read_text())
+
+
+@pytest.mark.skipif(not shutil.which("flac"), reason="flac is not installed (apt-get install flac)")
+def test_a_month_later_the_upload_is_flac_and_comes_back_byte_for_byte(start, tmp_path):
+    up, content = start(**ECHO), tone_wav(5.0)
+    up.drop("call.wav", content)
+    until(lambda: "call.wav" in up.recordings() and up.recordings()["call.wav"].result)
+    id, retention = up.recordings()["call.wav"].id, up.parts.retention
+
+    def passes(**times):
+        """What was to happen later is to happen now; the ticks do the rest."""
+        retention.decide(id, lambda it: replace(it, **times), "archive", up.parts.now())
+
+    assert up.recordings()["call.wav"].compress_at is not None
+    passes(compress_at=up.parts.now())
+    until(lambda: up.recordings()["call.wav"].archived)
+    passes(clear_at=up.parts.now())
+    until(lambda: up.recordings()["call.wav"].clear_at is None)
+
+    played = urllib.request.urlopen(f"{up.note()['url']}/v1/recordings/{id}/audio")
+    saved, back = tmp_path / "call.wav.flac", tmp_path / "call.wav"
+    saved.write_bytes(played.read())
+    restoring = ["flac", "--decode", "--silent", "--keep-foreign-metadata"]
+    subprocess.run([*restoring, saved, "-o", back], check=True)
+    assert played.headers["content-type"] == "audio/flac"
+    assert back.read_bytes() == content
+    assert not any(one.name.endswith("call.wav") for one in up.parts.uploads.page())
 
 
 def test_ctrl_c_leaves_nothing_behind_and_the_next_start_goes_on(start):
