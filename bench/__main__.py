@@ -23,6 +23,7 @@ BENCHES = {
     "P15": "bench.whisper_overhead",
     "batching": "bench.batching",
     "exports": "bench.exports",
+    "archiving": "bench.archiving",
 }
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,9 +148,11 @@ class Heard:
         """The bytes of each number, little-endian; uint8, shape (frames * channels, bits / 8)."""
         if frame.format.name != SAMPLES[bits]:
             raise DamagedAudio("The sound of this FLAC file is damaged.")
-        numbers = frame.to_ndarray()  # int16 or int32, (1, frames * channels)
-        little = numbers.astype(numbers.dtype.newbyteorder("<"), copy=False).view(np.uint8)
-        cut = np.ascontiguousarray(little.reshape(-1, numbers.itemsize)[:, -(bits // 8) :])
+        size = frame.samples * frame.layout.nb_channels * frame.format.bytes
+        plane: Any = frame.planes[0]  # a buffer, which PyAV's stubs do not say
+        # Little-endian, as every machine is that this runs on.
+        numbers = np.frombuffer(plane, np.uint8, size).reshape(-1, frame.format.bytes)
+        cut = np.ascontiguousarray(numbers[:, -(bits // 8) :])
         self._md5.update(cut.data)
         self.samples += frame.samples
         self.sound_bytes += cut.size
