@@ -87,6 +87,8 @@ class Tenant:
 
     @property
     def rules(self) -> Rules:
+        if not self.overrides:
+            return TIERS[self.tier]
         changes = dict(self.overrides)
         for one, other in (("keep_days", "keep_months"), ("keep_months", "keep_days")):
             if one in changes:

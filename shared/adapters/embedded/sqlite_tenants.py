@@ -1,9 +1,10 @@
 """Implements `Tenants` on SQLite."""
 
 import json
-from dataclasses import asdict
 from datetime import datetime
 from sqlite3 import Connection, Row
+
+import msgspec
 
 from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
 from shared.domain.recording import Ledger
@@ -92,4 +93,5 @@ def ledger(db: Connection, tenant: str) -> Ledger:
 
 
 def write_ledger(db: Connection, tenant: str, after: Ledger) -> None:
-    db.execute("UPDATE tenants SET ledger = ? WHERE id = ?", (json.dumps(asdict(after)), tenant))
+    kept = msgspec.json.encode(after).decode()
+    db.execute("UPDATE tenants SET ledger = ? WHERE id = ?", (kept, tenant))
