@@ -4,8 +4,8 @@ What was uploaded goes two days later, with `shelves`.
 """
 
 import logging
-import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_hex
@@ -47,8 +47,9 @@ class Compress:
     uploads: Uploads
     compressor: Compressor
     publisher: Publisher
+    spool: Callable[[], AbstractContextManager[BinaryIO]]  #: an empty file that goes after use
     now: Clock
-    after_days: int | None
+    after_days: int | None  #: None: nothing is compressed
 
     def __call__(self, yields: Callable[[], bool]) -> int:
         """Compress what is due until that is all, somebody needs the place, or a turn is over.
@@ -102,7 +103,7 @@ class Compress:
             if yields():
                 raise _RoomMade
 
-        with tempfile.TemporaryFile() as file:
+        with self.spool() as file:
             self._write(known, file, alive)
             name = long_term.name_of(known, token_hex(TOKEN_BYTES))
             flac = self.uploads.shelve(name, file, long_term.CONTENT_TYPE, self.now())

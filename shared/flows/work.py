@@ -98,6 +98,7 @@ class Work:
     uploads: Uploads
     results: Results
     publish: PublishOutbox
+    erasures: Erasures  #: knows which content was erased on request
     ears: Ears
     ask: Ask
     cascade: dict[Task, tuple[str, ...]]
@@ -109,7 +110,6 @@ class Work:
     retry_base_s: float = 2.0
     align: Align = field(default_factory=Align)
     spending: Spending | None = None  #: without it, nothing that costs is asked
-    erasures: Erasures | None = None  #: knows which content was erased on request
     max_seconds: float | None = None
     archive_after_days: int | None = None  #: when originals are compressed that are kept long
     meter: Meter | None = None
@@ -257,7 +257,7 @@ class Work:
 
     def _check_erased(self, known: Recording, sha256: str, now: datetime) -> None:
         """Before a byte of it is decoded; intake knew no such digest of it."""
-        if self.erasures is None or known.wishes.again:
+        if known.wishes.again:
             return
         if self.erasures.erased_before(known.tenant, [f"sha256:{sha256}"], now):
             raise ErasedBefore

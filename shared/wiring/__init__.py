@@ -5,7 +5,7 @@ import random
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -259,10 +259,20 @@ def retire(p: Parts) -> Retire:
 
 def compress(p: Parts, compressor: Compressor) -> "Compress":
     """What brings originals into their long-term form. `compressor`: whoever may open sound."""
+    from shared.adapters.embedded.disk import spooled
     from shared.flows.compress import Compress
 
-    after_days = p.settings.archive_after_days
-    return Compress(p.retention, p.uploads, compressor, p.publisher, p.now, after_days)
+    s = p.settings
+    here = s.home / "tmp" if s.backend is Backend.EMBEDDED else None
+    return Compress(
+        retention=p.retention,
+        uploads=p.uploads,
+        compressor=compressor,
+        publisher=p.publisher,
+        spool=partial(spooled, here),
+        now=p.now,
+        after_days=s.archive_after_days,
+    )
 
 
 def calibrations(settings: Settings) -> "Calibrations":

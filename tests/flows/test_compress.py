@@ -4,11 +4,13 @@ import hashlib
 import io
 import zlib
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
 
+from shared.adapters.embedded.disk import full_disk_said, spooled
 from shared.adapters.embedded.file_leftovers import FileLeftovers
 from shared.adapters.embedded.file_results import FileResults
 from shared.adapters.embedded.home_signer import HomeSigner
@@ -84,14 +86,15 @@ class House:
             processors={},
         )
 
-    def compressing(self, uploads=None, after_days=30):
+    def compressing(self, uploads=None, after_days=30, spool=lambda: spooled(None)):
         return Compress(
-            self.retention,
-            uploads or self.uploads,
-            self.compressor,
-            self.broker,
-            lambda: self.at,
-            after_days,
+            retention=self.retention,
+            uploads=uploads or self.uploads,
+            compressor=self.compressor,
+            publisher=self.broker,
+            spool=spool,
+            now=lambda: self.at,
+            after_days=after_days,
         )
 
     def hears(self, number=1, content=SOUND, compress_at=NOW):
@@ -395,6 +398,19 @@ def test_a_store_in_trouble_holds_up_one_original_and_no_other(house):
     assert house.compressing(uploads=Troubled())(lambda: False) == 1
     assert house.known(first).archived is not None
     assert house.known(second).compress_at == NOW + DAY
+
+
+def test_a_full_disk_is_said_and_the_original_waits_for_tomorrow(house, caplog):
+    id = house.hears()
+
+    @contextmanager
+    def full():
+        with full_disk_said(), open("/dev/full", "wb", buffering=0) as file:  # noqa: PTH123
+            yield file
+
+    assert house.compressing(spool=full)(lambda: False) == 0
+    assert (house.known(id).compress_at, house.shelved()) == (NOW + DAY, [])
+    assert "disk is full" in caplog.text
 
 
 def test_who_comes_second_takes_its_own_away_again(house):

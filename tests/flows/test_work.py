@@ -65,6 +65,7 @@ def work(store, ears=None, broker=None, clock=None, **changes):
         "uploads": store.uploads,
         "results": store.results,
         "publish": PublishOutbox(store.outbox, broker or SilentBroker(), now),
+        "erasures": store.erasures,
         "ears": ears or SmallEars(),
         "ask": Ask(),
         "cascade": {Task.TRANSCRIBE: ("first", "second"), Task.CLASSIFY: ()},
