@@ -10,7 +10,7 @@ variable "alert_emails" {
 }
 
 variable "archive_after_days" {
-  description = "Days after which an uncompressed original (WAV or AIFF) that is kept for 90 more is FLAC in the archive bucket instead, from which it comes back byte for byte. At 30 it is read before reading costs (Nearline, from day 31). It saves about 3.50 USD a year for 1,000 hours of 16 kHz and takes 1.40 USD of an L4's time; one that wakes for it alone, at most once a day, is 0.26 USD (list prices, 2026-11-21; docs/deploy.md). null = never: originals stay as they came."
+  description = "Days after which an uncompressed original (WAV or AIFF) that is kept for 90 more is FLAC in the archive bucket instead, from which it comes back byte for byte. At 30 it is read before reading costs (Nearline, from day 31). It saves about 3.50 USD a year for 1,000 hours of 16 kHz and takes 1.40 USD of an L4's time; one that wakes for it alone, at most once a day, is 0.26 USD (list prices, 2026-11-21; docs/deploy.md). Another number is for what is heard from then on. null = never: originals stay as they came, and what was due stays, too."
   type        = number
   default     = 30
 
