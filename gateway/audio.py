@@ -87,7 +87,8 @@ def get_audio(
     """The uploaded file, byte for byte; understands Range.
 
     Where the original is kept in its long-term form, that: `audio/flac`, another ETag, and
-    `flac --decode --keep-foreign-metadata` makes the uploaded file of it.
+    flac's tool from 1.4.3 on makes the uploaded file of it
+    (`flac --decode --keep-foreign-metadata`).
     """
     original = known.original
     etag = f'"{known.id}{original.ending}"'

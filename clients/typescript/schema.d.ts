@@ -152,7 +152,8 @@ export interface paths {
          * @description The uploaded file, byte for byte; understands Range.
          *
          *     Where the original is kept in its long-term form, that: `audio/flac`, another ETag, and
-         *     `flac --decode --keep-foreign-metadata` makes the uploaded file of it.
+         *     flac's tool from 1.4.3 on makes the uploaded file of it
+         *     (`flac --decode --keep-foreign-metadata`).
          */
         get: operations["get_audio_v1_recordings__recording_id__audio_get"];
         put?: never;
