@@ -150,7 +150,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     archive_after_days: Annotated[
         Annotated[int, Meta(ge=1, le=3650)] | None,
         Meta(
-            description="Days after which an uncompressed original is kept as FLAC instead, from"
+            description="Days after which an uncompressed original is FLAC at the latest, from"
             " which it comes back byte for byte; empty or null = never."
         ),
     ] = 30

@@ -22,20 +22,24 @@ LEAST_LEFT = timedelta(days=90)
 #: How long what was uploaded stays beside its FLAC. Plans of exports live a day; whoever reads by
 #: one, or plays it, comes to an end in peace.
 GRACE = timedelta(hours=48)
+#: How long originals wait for somebody who is up anyway and has nothing to hear. A start of an L4
+#: costs what a hundred hours of sound save in a year (docs/deploy.md).
+PATIENCE = timedelta(days=7)
 #: When somebody who began and did not come back is followed by another.
 AGAIN = timedelta(days=1)
 
 
 def planned(recording: Recording, codec: str, after_days: int | None) -> datetime | None:
-    """When the original is to be compressed; None: never, by what is known now.
+    """From when on the original is to be compressed; None: never, by what is known now.
 
     Args:
         codec: of its sound.
-        after_days: how old it is then; None where nothing is compressed.
+        after_days: how old it is at most until somebody is called for it; None where nothing is
+            compressed. Before, somebody who is up anyway does it.
     """
     if codec not in CODECS or after_days is None:
         return None
-    at = counted_from(recording) + timedelta(days=after_days)
+    at = counted_from(recording) + max(timedelta(days=after_days) - PATIENCE, timedelta(0))
     return at if recording.kept_until - at >= LEAST_LEFT else None
 
 
@@ -88,6 +92,14 @@ def archived(recording: Recording, flac: UploadedObject, now: datetime) -> Recor
         return recording
     kept = Archived(flac.name, flac.generation, flac.size_bytes, now)
     return replace(recording, archived=kept, compress_at=None, clear_at=now + GRACE)
+
+
+def found_again(recording: Recording, flac: UploadedObject, now: datetime) -> Recording:
+    """Kept as FLAC, by a store that was put back to before it knew; what was uploaded is gone."""
+    if recording.state is not State.DONE or recording.archived is not None:
+        return recording
+    kept = Archived(flac.name, flac.generation, flac.size_bytes, now)
+    return replace(recording, archived=kept, compress_at=None, clear_at=None)
 
 
 def clearing(recording: Recording, now: datetime) -> Recording:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from shared.domain import long_term
 from shared.domain.names import ARCHIVE
 from shared.domain.recording import Recording, UploadedObject
+from shared.domain.states import State
 from shared.errors import EarwitnessError
 from shared.flows.compress import ACTOR, ring
 from shared.flows.daily import Daily, Mark
@@ -39,8 +40,8 @@ class Shelves:
         """Raises StoreUnavailable, BrokerUnavailable: the next tick goes on."""
         self._take_away(now, found)
         Daily(self.bookmarks, "archive/left")(now, lambda after: self._look(now, after, found))
-        if self.after_days is not None and self.retention.compressible(now, 1):
-            # Once a day: whoever answers compresses all that is due, and may cost a start.
+        if self.after_days is not None and self.retention.compressible(now - long_term.PATIENCE, 1):
+            # Once a day, for whoever answers compresses all of it and costs a start.
             Daily(self.bookmarks, "archive/rung")(now, lambda _: self._ring(now, found))
 
     def _ring(self, now: datetime, found: Counter[str]) -> None:
@@ -83,20 +84,38 @@ class Shelves:
         old = [one for one in page if now - one.created_at >= YOUNG]
         known = self.recordings.many(sorted({_owner(one) for one in old})) if old else {}
         for one in old:
-            self._weigh(one, known.get(_owner(one)), found)
+            self._weigh(one, known.get(_owner(one)), now, found)
         return [page[-1].name] if page else None
 
-    def _weigh(self, one: UploadedObject, owner: Recording | None, found: Counter[str]) -> None:
+    def _weigh(
+        self, one: UploadedObject, owner: Recording | None, now: datetime, found: Counter[str]
+    ) -> None:
         """Remove what somebody left who was killed before the commit that would have pointed to it.
 
         What an unknown recording has is said and left: a service that was pointed at the wrong
-        store must not empty the bucket.
+        store must not empty the bucket. Where a store was put back to before that commit, and what
+        was uploaded is gone, it is the only original there is: it is pointed to again.
         """
-        if owner is None:
+        if owner is None or owner.state not in (State.DONE, State.ERASED):
             found["archive_unknown"] += 1
+        elif self._only_original(owner):
+            self._point_to(one, owner, now)
+            found["archive_found_again"] += 1
         elif owner.archived is None or owner.archived.name != one.name:
             self.uploads.delete(one.name, one.generation)
             found["archive_removed"] += 1
+
+    def _only_original(self, owner: Recording) -> bool:
+        """Whether nothing else of its sound is left."""
+        heard = owner.state is State.DONE and owner.archived is None
+        return heard and self.uploads.stat(owner.name, owner.generation) is None
+
+    def _point_to(self, one: UploadedObject, owner: Recording, now: datetime) -> None:
+        found = self.retention.decide(
+            owner.id, lambda it: long_term.found_again(it, one, now), ACTOR, now
+        )
+        if found.hold is not None:
+            self.uploads.hold(one.name, one.generation)
 
 
 def _owner(one: UploadedObject) -> str:

@@ -24,8 +24,13 @@ def known(**changes):
 
 
 @pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"])
-def test_pcm_that_is_kept_long_is_compressed_after_so_many_days(codec):
-    assert long_term.planned(known(), codec, 30) == AT
+def test_pcm_that_is_kept_long_is_compressed_from_a_week_before_so_many_days_on(codec):
+    assert long_term.planned(known(), codec, 37) == AT
+
+
+@pytest.mark.parametrize(("days", "at"), [(1, NOW), (7, NOW), (8, NOW + DAY)])
+def test_that_is_at_once_where_it_is_a_week_at_most(days, at):
+    assert long_term.planned(known(), "pcm_s16le", days) == at
 
 
 @pytest.mark.parametrize(
@@ -41,7 +46,7 @@ def test_nothing_is_planned_where_it_is_switched_off():
 
 @pytest.mark.parametrize(("left", "planned"), [(90 * DAY, True), (90 * DAY - MOMENT, False)])
 def test_what_is_not_kept_long_enough_stays_as_it_came(left, planned):
-    found = long_term.planned(known(kept_until=AT + left), "pcm_s16le", 30)
+    found = long_term.planned(known(kept_until=AT + left), "pcm_s16le", 37)
 
     assert (found == AT) is planned
     assert (found is None) is not planned

@@ -460,8 +460,8 @@ def test_a_turn_ends_and_the_lane_is_rung_again(house):
     assert (house.compresses(), house.broker.rung) == (1, [Topic.LANE_LOW])
 
 
-def test_what_is_due_is_rung_for_once_a_day(house):
-    house.hears()
+def test_what_waited_for_a_week_is_rung_for_once_a_day(house):
+    house.hears(compress_at=NOW - 7 * DAY)
 
     first, again, tomorrow = house.ticks(), house.ticks(days=0.1), house.ticks(days=1)
 
@@ -470,7 +470,7 @@ def test_what_is_due_is_rung_for_once_a_day(house):
 
 
 def test_nobody_rings_where_nothing_is_due_and_a_later_tick_of_the_day_still_does(house):
-    house.hears(compress_at=NOW + timedelta(hours=1))
+    house.hears(compress_at=NOW - 7 * DAY + timedelta(hours=1))
 
     early, late = house.ticks(), house.ticks(days=1 / 24)
 
@@ -506,6 +506,47 @@ def test_what_somebody_left_in_the_archive_goes_and_what_nobody_knows_stays(hous
     assert (young["archive_removed"], sum(one["archive_removed"] for one in late)) == (0, 2)
     assert set(house.shelved()) == {mine, "archive/acme/unknown/1.flac"}
     assert sum(one["archive_unknown"] for one in late) == 1
+
+
+def test_a_store_that_was_put_back_finds_the_only_original_there_is(house):
+    id = house.hears()
+    house.compresses()
+    house.ticks(days=3)
+    before = replace(house.known(id), archived=None, clear_at=None, compress_at=NOW)
+    house.retention.decide(id, lambda _: before, "restore", house.at)
+
+    found = house.ticks(days=2) + house.ticks(days=1)
+
+    assert (found["archive_found_again"], found["archive_removed"]) == (1, 0)
+    assert house.reads(id) == SOUND
+    assert house.shelved() == [house.known(id).archived.name]
+    assert (house.compresses(), house.ticks(days=3)["uploads_cleared"]) == (0, 0)
+
+
+def test_what_a_store_that_was_put_back_finds_under_hold_is_held(house):
+    id = house.hears()
+    house.compresses()
+    house.ticks(days=3)
+    before = replace(house.known(id), archived=None, clear_at=None, compress_at=NOW)
+    house.retention.decide(id, lambda _: before, "restore", house.at)
+    house.keep.hold(house.known(id), "a lawsuit", "cli")
+
+    house.ticks(days=2), house.ticks(days=1)
+
+    kept = house.known(id).archived
+    with pytest.raises(UnderHold):
+        house.uploads.delete(kept.name, kept.generation)
+
+
+def test_what_was_left_of_an_erased_recording_goes(house):
+    """Put after the erasure had looked, by somebody who was killed then."""
+    id = house.hears(compress_at=None)
+    house.erase.run(house.erase.ask(id, "cli", house.at), house.at)
+    house.uploads.shelve(f"archive/acme/{id}/late.flac", io.BytesIO(b"x"), "audio/flac", NOW)
+
+    house.ticks(days=2), house.ticks(days=1)
+
+    assert house.shelved() == []
 
 
 def test_an_upload_can_be_held_by_its_reason_alone(house):

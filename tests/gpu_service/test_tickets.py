@@ -126,7 +126,7 @@ async def test_a_heard_recording_is_compressed_in_a_month_if_it_is_pcm_and_kept_
     await ring(service)
 
     known = service.house.parts.recordings.get(made.id)
-    assert known.compress_at == known.uploaded_at + timedelta(days=30)
+    assert known.compress_at == known.uploaded_at + timedelta(days=23)
 
 
 async def test_a_low_ticket_that_finds_nothing_to_hear_compresses_what_is_due(service):

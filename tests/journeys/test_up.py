@@ -7,6 +7,7 @@ import signal
 import subprocess
 import urllib.request
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_a_month_later_the_upload_is_flac_and_comes_back_byte_for_byte(start, tm
         retention.decide(id, lambda it: replace(it, **times), "archive", up.parts.now())
 
     assert up.recordings()["call.wav"].compress_at is not None
-    passes(compress_at=up.parts.now())
+    passes(compress_at=up.parts.now() - timedelta(days=8))
     until(lambda: up.recordings()["call.wav"].archived)
     passes(clear_at=up.parts.now())
     until(lambda: up.recordings()["call.wav"].clear_at is None)
