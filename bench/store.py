@@ -39,6 +39,8 @@ TENANT = Tenant("acme", Tier.ENTERPRISE, NOW)
 #: or completed may not be lost, nor may a token be given twice, for results lie under it.
 JOBS, TOGETHER, COMMITS = 100 if "SLOW_SYNC_US" in os.environ else 300, 32, 3
 LANES = (Lane.HIGH, Lane.LOW)
+#: Leases of one median, and medians of each store; the smaller one must not run dry.
+LEASES, LEASE_REPEATS = 40, 15
 #: What makes syncs slower, and by how many microseconds.
 SHIM = Path(__file__).with_name("slow_sync.c")
 SLOWER_US = 2_000
@@ -198,20 +200,25 @@ def syncs() -> float:
         return found
 
 
-def lease_p50_ms(backlog: int) -> float:
-    """Median of one lease with so many jobs waiting; filled in big commits."""
-    with folder() as at:
-        store = Ours(at)
-        for _ in range(0, backlog, 10_000):
-            with store.db.write():
-                for _ in range(min(10_000, backlog)):
-                    store.accept()
-        times = []
-        for _ in range(200):
-            begun = time.perf_counter()
-            store.jobs.lease_next(LANES, "w", NOW + timedelta(days=9), 60)
-            times.append(time.perf_counter() - begun)
-        return sorted(times)[100] * 1000
+def filled(at: Path, backlog: int) -> Ours:
+    """A store with so many jobs waiting, written in big commits and synced: what the fill left
+    for the disk to do is not to be part of what is measured."""
+    store = Ours(at)
+    for _ in range(0, backlog, 10_000):
+        with store.db.write():
+            for _ in range(min(10_000, backlog)):
+                store.accept()
+    store.db.truncate_log()
+    return store
+
+
+def lease_p50_ms(store: Ours) -> float:
+    times = []
+    for _ in range(LEASES):
+        begun = time.perf_counter()
+        store.jobs.lease_next(LANES, "w", NOW + timedelta(days=9), 60)
+        times.append(time.perf_counter() - begun)
+    return sorted(times)[LEASES // 2] * 1000
 
 
 CASES = {
@@ -273,9 +280,19 @@ def _shown(found: dict[str, float]) -> None:
 
 
 def on_a_backlog(backlog: int) -> bool:
-    small, large = lease_p50_ms(1_000), lease_p50_ms(backlog)
-    print(f"  lease p50 {small:.3f} ms at 1,000 waiting, {large:.3f} ms at {backlog:,}")
-    return goal(f"lease at {backlog:,} waiting, of 1,000", large / small, 1.3, at_most=True)
+    """Both stores by turns: what else the machine does weighs on both alike."""
+    few = 1_000
+    with folder() as one, folder() as other:
+        small, large = filled(one, few), filled(other, backlog)
+        cases = {
+            f"lease p50, {few:,} waiting": lambda: lease_p50_ms(small),
+            f"lease p50, {backlog:,} waiting": lambda: lease_p50_ms(large),
+        }
+        for case in cases.values():  # until what a lease reads lies in the cache
+            case()
+        at_few, at_many = interleaved(cases, "ms", LEASE_REPEATS).values()
+    ratio = at_many.median / at_few.median
+    return goal(f"lease at {backlog:,} waiting, of {few:,}", ratio, 1.3, at_most=True)
 
 
 def run(backlog: int = 1_000_000) -> bool:
