@@ -42,11 +42,16 @@ if TYPE_CHECKING:
 
 #: Source: Functions Framework contract: the function that this process serves.
 TARGET = "FUNCTION_TARGET"
+#: Source: google-cloud-storage 3.17, _opentelemetry_tracing.py.
+NO_BUCKET_METADATA = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 
 
 def google(settings: Settings) -> Parts:
     """Google's parts, each over a client that is made here, once."""
     s = settings
+    # Else Cloud Storage's client asks for each bucket's metadata beside the first request, for its
+    # own spans, in a thread, and with a permission that nobody of ours has.
+    os.environ.setdefault(NO_BUCKET_METADATA, "true")
     with identity_said():
         store, files = firestore_client(s), storage.Client(s.project)
         publisher = PubSubPublisher(topics(), s.project, s.topic_prefix)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from functions_framework import create_app
+from google.cloud.storage._bucket_metadata_cache import BucketMetadataCache
 
 import functions.main as source
 from local.cloud_events import PubsubMessage, message_published, storage_finalized
@@ -51,6 +52,17 @@ def test_an_upload_becomes_a_queued_recording_and_one_ticket(cloud, call):
     assert known.seconds == pytest.approx(2.0)
     assert cloud.topics.bodies("lane-low", 1) == [{"v": 1, "lane": "low"}]
     assert cloud.parts.outbox.pending() == []
+
+
+def test_no_bucket_is_asked_for_what_only_spans_of_its_client_want(cloud, call, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        BucketMetadataCache, "get_or_queue_fetch", lambda _, name: asked.append(name)
+    )
+
+    call("on_audio_uploaded", storage_finalized(cloud.drop(silence_wav(2.0))))
+
+    assert asked == []
 
 
 def test_an_event_that_comes_again_adds_nothing(cloud, call):
