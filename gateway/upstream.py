@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator, Coroutine
+from functools import cache
 from typing import Any
 
 import httpx
@@ -35,6 +37,12 @@ PATIENCE_S = 120.0
 LEAST_BYTES_PER_S = 750
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Whom the service's certificate may be from; reading them takes 20 ms, so once a process."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class Upstream:
     """One connection pool; used on one event loop."""
 
@@ -43,7 +51,9 @@ class Upstream:
     ) -> None:
         """`identity` None: no service is known, and every call is answered so."""
         self._settings, self._identity, self._patience_s = settings, identity, patience_s
-        self._client = httpx.AsyncClient(base_url=settings.service_url, trust_env=False)
+        self._client = httpx.AsyncClient(
+            base_url=settings.service_url, trust_env=False, verify=_trusted()
+        )
 
     @property
     def websocket_url(self) -> str:

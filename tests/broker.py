@@ -22,7 +22,8 @@ class RecordingBroker:
         return [body for name, body in self.taken if name == topic]
 
     def __enter__(self) -> "RecordingBroker":
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        # Of the usual half a second between two looks, ending would take most.
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -56,7 +56,7 @@ def metadata(monkeypatch):
         monkeypatch.setenv("GCE_METADATA_HOST", address)
         monkeypatch.setenv("GCE_METADATA_IP", address)
         monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.shutdown()

@@ -18,6 +18,7 @@ from shared.domain.tenants import Tier
 from tests.broker import RecordingBroker
 from tests.builders import NOW, webhook
 from tests.endpoints import Endpoint, answers
+from tests.laid_out import laid_out
 from tests.sounds import silence_wav
 
 
@@ -29,7 +30,7 @@ def broker():
 
 @pytest.fixture
 def parts(tmp_path, monkeypatch, broker):
-    monkeypatch.setenv("EARWITNESS_HOME", str(tmp_path))
+    monkeypatch.setenv("EARWITNESS_HOME", str(laid_out(tmp_path)))
     monkeypatch.setenv("EARWITNESS_BROKER_URL", broker.url)
     wiring.from_environment.cache_clear()
     yield wiring.from_environment()

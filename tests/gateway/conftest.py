@@ -6,13 +6,14 @@ from fastapi.testclient import TestClient
 from gateway.main import create_app
 from shared.settings import Settings
 from tests.gateway.testimony import Filled
+from tests.laid_out import laid_out
 
 HOST = "127.0.0.1:8080"
 
 
 @pytest.fixture
 def settings(tmp_path):
-    return Settings(home=tmp_path / "home", broker_url="http://127.0.0.1:9")
+    return Settings(home=laid_out(tmp_path / "home"), broker_url="http://127.0.0.1:9")
 
 
 @pytest.fixture

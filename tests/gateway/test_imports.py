@@ -10,6 +10,7 @@ from datetime import timedelta
 from hashlib import sha256
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from fastapi.testclient import TestClient
 
 from gateway.main import create_app
@@ -28,6 +29,7 @@ from tests.builders import NOW
 from tests.exported import exports
 from tests.gateway.conftest import HOST
 from tests.gateway.testimony import Filled, tone
+from tests.laid_out import laid_out
 from tests.sounds import tone_wav
 
 SEED = 20260301
@@ -37,7 +39,7 @@ class House:
     """A HOME and its gateway."""
 
     def __init__(self, home):
-        self.app = create_app(Settings(home=home, broker_url="http://127.0.0.1:9"))
+        self.app = create_app(Settings(home=laid_out(home), broker_url="http://127.0.0.1:9"))
         self.parts = self.app.state.parts
         self.client = TestClient(self.app, base_url=f"http://{HOST}")
 
@@ -59,7 +61,9 @@ class House:
             asked += [f"{at}/decisions.json", f"/v1/dead-letters/{one.id}"]
             asked += [f"{at}/transcript.{form}" for form in ("json", "srt", "vtt", "txt")]
             asked += [f"{at}/transcript.txt?corrected=true"]
-        found = {one: self.client.get(one) for one in asked}
+        with start_blocking_portal() as self.client.portal:  # else a loop of its own for each
+            found = {one: self.client.get(one) for one in asked}
+        self.client.portal = None
         return {one: (answer.status_code, answer.content) for one, answer in found.items()}
 
 
