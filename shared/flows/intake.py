@@ -55,9 +55,11 @@ class Intake:
             return made
 
     def _record(self, upload: UploadedObject) -> Recording:
-        draft = self._draft(upload)
+        owner, path = _owner_and_path(upload.name)
+        known = self.tenants.get(owner)
+        draft = self._draft(upload, known or Tenant(owner, Tier.FREE, self.now()), path)
         try:
-            tenant, ready = self._admit(upload, draft)
+            tenant, ready = self._admit(upload, draft, known)
             at, backlog = draft.received_at, self.backlog()
             return self.recordings.create_or_get(
                 ready, lambda ledger: place(ready, tenant, ledger, at, backlog), upload.digests
@@ -66,9 +68,10 @@ class Intake:
             log.info("refused", extra={"code": refusal.code})
             return self.recordings.refuse(draft, Failure(refusal.code, str(refusal)))
 
-    def _admit(self, upload: UploadedObject, draft: Recording) -> tuple[Tenant, Recording]:
+    def _admit(
+        self, upload: UploadedObject, draft: Recording, tenant: Tenant | None
+    ) -> tuple[Tenant, Recording]:
         tenant_and_path(upload.name)
-        tenant = self.tenants.get(draft.tenant)
         if tenant is None:
             raise UnknownTenant
         limits = capped(tenant.limits, self.max_seconds)
@@ -83,14 +86,12 @@ class Intake:
         heard = header.duration_s
         return tenant, replace(draft, wishes=wanted, subject=about_whom, seconds=heard)
 
-    def _draft(self, upload: UploadedObject) -> Recording:
+    def _draft(self, upload: UploadedObject, tenant: Tenant, path: str) -> Recording:
         """What is known without looking inside; enough to record a refusal."""
-        owner, path = _owner_and_path(upload.name)
-        tenant = self.tenants.get(owner) or Tenant(owner, Tier.FREE, self.now())
         now = self.now()
         return Recording(
             id=recording_id(upload.bucket, upload.name, upload.generation),
-            tenant=owner,
+            tenant=tenant.id,
             bucket=upload.bucket,
             name=upload.name,
             path=dict(upload.metadata).get("name", path),
