@@ -67,8 +67,8 @@ $(IMAGES)/.made: requirements/images.txt
 test: env-test  ## the tests, and how much of the code they reach
 	@rm -f .coverage .coverage.*
 	@$(MAKE) --silent env-models || { echo "tests/models do not run: torch $(TORCH) for this Python on a CPU cannot be had here." >&2; test "$$CI" != true; }
-	@$(BIN)/coverage run -m pytest -m "not slow and not gpu" -n $(JOBS) --dist loadgroup
-	@if test -e $(MODELS)/.made; then $(MODELS)/bin/coverage run -m pytest tests/models -m "not slow and not gpu" -n $(JOBS) --dist loadgroup; fi
+	@$(BIN)/coverage run -m pytest -m "not slow and not gpu" -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+	@if test -e $(MODELS)/.made; then $(MODELS)/bin/coverage run -m pytest tests/models -m "not slow and not gpu" -n $(JOBS) --dist loadgroup --no-loadscope-reorder; fi
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python .ci/coverage_floor.py
 

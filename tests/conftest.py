@@ -28,7 +28,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Deal the tests to processes (`pytest -n 2 --dist loadgroup`): a file to one of them.
 
     Whatever leans on an emulator goes to the same one, so that each is started once; the
-    longest goes first, so that no process is left with it at the end.
+    longest goes first, then what takes minutes, and what takes milliseconds last, so that no
+    process is left with much at the end. xdist would deal the files with most tests first, and
+    the journeys, few and long, last: hence `--no-loadscope-reorder` in the Makefile.
     """
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
@@ -44,8 +46,9 @@ def _group(item: pytest.Item) -> str:
     return "emulators" if leans or any(part in path for part in EMULATED) else path
 
 
-def _urgency(item: pytest.Item) -> tuple[bool, bool]:
-    return _group(item) != "emulators", "/journeys/" not in item.path.as_posix()
+def _urgency(item: pytest.Item) -> tuple[bool, bool, bool]:
+    path = item.path.as_posix()
+    return _group(item) != "emulators", "/journeys/" not in path, "/domain/" in path
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -220,7 +220,7 @@ class Hiccups(BaseHTTPRequestHandler):
 
 def test_a_range_that_breaks_off_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hiccups)
-    threading.Thread(target=server.serve_forever).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,)).start()
     try:
         host = f"http://127.0.0.1:{server.server_address[1]}"
         reached({"STORAGE_EMULATOR_HOST": host}, monkeypatch)
