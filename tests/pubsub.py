@@ -14,7 +14,7 @@ from shared.adapters.gcp import pubsub_clients
 from shared.domain.recording import Topic
 
 #: Seconds to wait for what should be there.
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 #: Seconds in which what should not be there would have come; the emulator waits a second less.
 SILENCE_S = 1.3
 

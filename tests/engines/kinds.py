@@ -86,7 +86,7 @@ class OnCuda(Listener):
 class Distant(Listener):
     """Two calls at once; each waits until the other is there too."""
 
-    meeting: ClassVar[Barrier] = Barrier(2, timeout=20)
+    meeting: ClassVar[Barrier] = Barrier(2, timeout=300)
 
     def capabilities(self) -> Capabilities:
         return Capabilities(frozenset({Task.TRANSCRIBE}), max_duration_s=28.0, concurrency=2)
