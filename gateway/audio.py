@@ -90,7 +90,7 @@ def get_audio(
     flac's tool from 1.4.3 on makes the uploaded file of it
     (`flac --decode --keep-foreign-metadata`).
     """
-    original = known.original
+    original = known.uploaded if _goes_on(known, if_range) else known.original
     etag = f'"{known.id}{original.ending}"'
     try:
         span = span_of(range, original.size_bytes) if if_range in (None, etag) else None
@@ -100,7 +100,12 @@ def get_audio(
     body = blocks(parts, original, span or Span(0, original.size_bytes))
     # The first block is read before the status is sent, so that an upload that is gone is a 404.
     ready = chain([next(body, b"")], body)
-    return StreamingResponse(ready, 206 if span else 200, _headers(known, span, etag))
+    return StreamingResponse(ready, 206 if span else 200, _headers(known, original, span, etag))
+
+
+def _goes_on(known: Recording, if_range: str | None) -> bool:
+    """Whether somebody plays on what was uploaded, which stays beside its FLAC for a while."""
+    return known.clear_at is not None and if_range == f'"{known.id}"'
 
 
 def blocks(parts: Parts, original: Original, span: Span) -> Iterator[bytes]:
@@ -114,8 +119,7 @@ def blocks(parts: Parts, original: Original, span: Span) -> Iterator[bytes]:
         yield parts.uploads.read(original.name, original.generation, start, length)
 
 
-def _headers(known: Recording, span: Span | None, etag: str) -> dict[str, str]:
-    original = known.original
+def _headers(known: Recording, original: Original, span: Span | None, etag: str) -> dict[str, str]:
     kind = original.content_type.partition(";")[0].strip().lower()
     plays, name = kind in PLAYED, known.path + original.ending
     whole = Span(0, original.size_bytes)

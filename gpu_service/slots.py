@@ -30,7 +30,8 @@ class Slots:
 
     def waits(self, lane: Lane) -> bool:
         """Whether a ticket of this lane waits for a place."""
-        return any(not f.done() for f in self._waiting[lane])
+        # Copied in one go: threads ask, too.
+        return any(not f.done() for f in tuple(self._waiting[lane]))
 
     @asynccontextmanager
     async def take(self, lane: Lane) -> AsyncIterator[int]:

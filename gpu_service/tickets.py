@@ -107,7 +107,7 @@ def _heard(house: House, lane: Lane, turn: int) -> Settled:
     """Hear a job. While there is none, what is kept long is compressed, on this ticket's time."""
     settled = house.work(lease_order(turn), house.should_yield)
     if settled is Settled.NOTHING and lane is Lane.LOW:
-        house.compress(house.needed)
+        house.compress(house.needed, lambda: house.slots.waits(Lane.LOW))
     return settled
 
 

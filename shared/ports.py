@@ -484,6 +484,10 @@ class Uploads(Protocol):
         """
         ...
 
+    def intact(self, name: str, generation: int) -> bool:
+        """Whether that generation is there, and byte for byte as it was put in."""
+        ...
+
     def shelved(self, folder: str, after: str = "", limit: int = 500) -> list[UploadedObject]:
         """Objects of the archive whose name begins with `folder`, by name; `after` is the last
         one seen. An empty page is the end."""
@@ -1117,6 +1121,10 @@ class Leftovers(Protocol):
         `read` gives bytes of the upload from a place on. What somebody still writes stays, as
         far as can be told at `before`.
         """
+        ...
+
+    def remove_shelving(self, recording_id: str, before: datetime) -> int:
+        """As `remove`: what was left of putting the recording's original into the archive."""
         ...
 
 

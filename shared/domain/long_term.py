@@ -55,13 +55,17 @@ def claimed(recording: Recording, now: datetime) -> Recording:
     What would not be kept long enough any more is not asked about again.
     """
     due = recording.compress_at
-    if due is None or due > now or not may_compress(recording):
+    if due is None or due > now:
+        return recording
+    if recording.archived is not None:
+        return left_as_it_came(recording)
+    if not may_compress(recording):
         return recording
     long = recording.kept_until - now >= LEAST_LEFT
     return replace(recording, compress_at=now + AGAIN if long else None)
 
 
-def put_off(recording: Recording, until: datetime) -> Recording:
+def put_off(recording: Recording, until: datetime | None) -> Recording:
     """To be compressed at another time, by anybody."""
     return replace(recording, compress_at=until) if may_compress(recording) else recording
 
@@ -111,10 +115,21 @@ def clearing(recording: Recording, now: datetime) -> Recording:
 
 
 def cleared(recording: Recording) -> Recording:
-    """What was uploaded is gone."""
-    return replace(recording, clear_at=None)
+    """What was uploaded is gone; an erasure that came in between has its own last word."""
+    done = recording.state is State.DONE
+    return replace(recording, clear_at=None) if done else recording
 
 
 def lost(recording: Recording, now: datetime) -> Recording:
-    """The FLAC is not as it was written: what was uploaded is the original again."""
+    """The FLAC is not as it was written: what was uploaded is the original again.
+
+    Unchanged where it was held or erased meanwhile: who releases it must know of both.
+    """
+    if recording.state is not State.DONE or recording.hold is not None:
+        return recording
     return replace(recording, archived=None, clear_at=None, compress_at=now)
+
+
+def called_for(now: datetime, after_days: int) -> datetime:
+    """What was to be compressed by then is called for at `now`."""
+    return now - min(PATIENCE, timedelta(days=after_days))

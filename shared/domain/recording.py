@@ -103,10 +103,15 @@ class Recording:
     clear_at: datetime | None = None  #: when what was uploaded goes, beside its FLAC
 
     @property
+    def uploaded(self) -> Original:
+        """The sound as it came."""
+        return Original(self.name, self.generation, self.size_bytes, self.content_type)
+
+    @property
     def original(self) -> Original:
-        """The sound as it is kept now."""
+        """The sound as it is kept from now on."""
         if self.archived is None:
-            return Original(self.name, self.generation, self.size_bytes, self.content_type)
+            return self.uploaded
         flac = self.archived
         return Original(flac.name, flac.generation, flac.size_bytes, "audio/flac", ".flac")
 

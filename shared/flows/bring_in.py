@@ -87,8 +87,9 @@ class BringIn:
         self, parcel: Parcel, dossier: Dossier, ids: Mapping[str, str], report: Report
     ) -> None:
         was = dossier.recording
-        # Of what is archived, the archive has it all.
-        known = replace(moved_to(was, report.tenant), clear_at=None)
+        known = moved_to(was, report.tenant)
+        if known.archived is not None:  # and the archive has it all
+            known = replace(known, compress_at=None, clear_at=None)
         if was.state not in TERMINAL and dossier.original is None:
             report.left += 1
             return

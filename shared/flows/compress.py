@@ -51,10 +51,17 @@ class Compress:
     now: Clock
     after_days: int | None  #: None: nothing is compressed
 
-    def __call__(self, yields: Callable[[], bool]) -> int:
+    def __call__(
+        self, yields: Callable[[], bool], followed: Callable[[], bool] = lambda: False
+    ) -> int:
         """Compress what is due until that is all, somebody needs the place, or a turn is over.
 
-        In the last two cases the lane is rung again. Returns how many originals are FLAC now.
+        In the last two cases the lane is rung again, unless a ticket waits that goes on with what
+        is left: else tickets would never get fewer. Returns how many originals are FLAC now.
+
+        Args:
+            yields: whether the place is needed.
+            followed: whether such a ticket waits.
 
         Raises:
             StoreUnavailable: nothing could be claimed.
@@ -64,7 +71,8 @@ class Compress:
         begun, done = self.now(), 0
         while due := self.retention.compressible(self.now(), 1):
             if yields() or self.now() - begun >= TURN:
-                self.publisher.publish([ring(self.now())])
+                if not followed():
+                    self.publisher.publish([ring(self.now())])
                 break
             with about(due[0].id):
                 done += self._tried(due[0], yields)
@@ -77,7 +85,7 @@ class Compress:
         try:
             return self._compress(claimed, yields)
         except _RoomMade:
-            self._decide(claimed, lambda it: long_term.put_off(it, self.now()))
+            self._decide(claimed, lambda it: long_term.put_off(it, known.compress_at))
         except NotCompressible as why:
             log.info("an original stays as it came: %s", why)
             self._decide(claimed, long_term.left_as_it_came)
@@ -105,6 +113,8 @@ class Compress:
 
         with self.spool() as file:
             self._write(known, file, alive)
+            if not long_term.may_compress(self._decide(known, lambda it: it)):
+                return False  # held or erased meanwhile: nothing of it is put anywhere
             name = long_term.name_of(known, token_hex(TOKEN_BYTES))
             flac = self.uploads.shelve(name, file, long_term.CONTENT_TYPE, self.now())
         kept = self._keep(known, flac)

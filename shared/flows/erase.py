@@ -83,7 +83,8 @@ class Erase:
         every = self.uploads.generations(known.name) if known.name else []
         ids = [id_of(one.bucket, one.name, one.generation) for one in every]
         # Of archived ones the uploads may be gone.
-        ids += [one for one in self.retention.archived_as(known.name) if one not in ids]
+        archived = self.retention.archived_as(known.name) if known.name else []
+        ids += [one for one in archived if one not in ids]
         found = self.recordings.many([one for one in ids if one != known.id]) if ids else {}
         yield from (one.id for one in found.values() if one.state is not State.ERASED)
 
@@ -213,7 +214,9 @@ class Erase:
         left = erasures.tombstones(
             erasure,
             self.erasures.key(erasure.tenant),
-            erasures.digests(mine) | self._heard_digests(before),
+            # Its FLAC, too, as the player and exports hand it out.
+            erasures.digests([*mine, *self._shelved(folder_of(erasure.tenant, _id(erasure)))])
+            | self._heard_digests(before),
             self.outer_bound_days,
         )
         engines = tuple(sorted({*self._engines(before), *self.erasures.engines(_id(erasure))}))
@@ -239,6 +242,7 @@ class Erase:
         for one in self._generations(erasure):
             self._remove_leftovers(one, now)
             self.uploads.delete(one.name, one.generation)
+        self.leftovers.remove_shelving(_id(erasure), now)
         self._unshelve(folder_of(erasure.tenant, _id(erasure)))
         return self.erasures.go_on(erasure, erasure.at(Step.GENERATIONS))
 

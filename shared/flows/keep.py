@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.domain.long_term import folder_of
 from shared.domain.recording import Hold, Recording
 from shared.domain.retention import reason
 from shared.domain.tenants import Tenant, Tier
@@ -56,7 +57,9 @@ class Keep:
         """
         # The object first: a release that breaks off in between leaves the store's hold, and
         # is seen and repeated. The other way the erasure would meet a hold nobody knows of.
-        for name, generation in _objects(known):
+        # Of the archive whatever is there: somebody may have left a FLAC, and it was held since.
+        left = self.uploads.shelved(folder_of(known.tenant, known.id))
+        for name, generation in {*_objects(known), *((o.name, o.generation) for o in left)}:
             self.uploads.unhold(name, generation)
         return self.retention.release(known.id, actor, self.now())
 

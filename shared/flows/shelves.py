@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.domain import long_term
-from shared.domain.names import ARCHIVE
+from shared.domain.names import ARCHIVE, ARCHIVED
 from shared.domain.recording import Recording, UploadedObject
 from shared.domain.states import State
 from shared.errors import EarwitnessError
@@ -40,9 +40,12 @@ class Shelves:
         """Raises StoreUnavailable, BrokerUnavailable: the next tick goes on."""
         self._take_away(now, found)
         Daily(self.bookmarks, "archive/left")(now, lambda after: self._look(now, after, found))
-        if self.after_days is not None and self.retention.compressible(now - long_term.PATIENCE, 1):
+        if self.after_days is not None and self._waited(now, self.after_days):
             # Once a day, for whoever answers compresses all of it and costs a start.
             Daily(self.bookmarks, "archive/rung")(now, lambda _: self._ring(now, found))
+
+    def _waited(self, now: datetime, after_days: int) -> bool:
+        return bool(self.retention.compressible(long_term.called_for(now, after_days), 1))
 
     def _ring(self, now: datetime, found: Counter[str]) -> None:
         self.publisher.publish([ring(now)])
@@ -70,8 +73,7 @@ class Shelves:
         kept = claimed.archived
         if kept is None or claimed.clear_at != now + long_term.AGAIN:
             return False
-        flac = self.uploads.stat(kept.name, kept.generation)
-        if flac is None or flac.size_bytes != kept.size_bytes:
+        if not self.uploads.intact(kept.name, kept.generation):
             log.error("a compressed original is damaged; what was uploaded stays")
             self.retention.decide(known.id, lambda it: long_term.lost(it, now), ACTOR, now)
             return False
@@ -81,10 +83,13 @@ class Shelves:
 
     def _look(self, now: datetime, after: Mark | None, found: Counter[str]) -> Mark | None:
         page = self.uploads.shelved(f"{ARCHIVE}/", str(after[0]) if after else "", PAGE)
-        old = [one for one in page if now - one.created_at >= YOUNG]
-        known = self.recordings.many(sorted({_owner(one) for one in old})) if old else {}
-        for one in old:
-            self._weigh(one, known.get(_owner(one)), now, found)
+        mine = {one: owner for one in page if (owner := _owner(one))}
+        known = self.recordings.many(sorted(set(mine.values()))) if mine else {}
+        for one in page:
+            try:
+                self._weigh(one, known.get(mine.get(one, "")), now, found)
+            except EarwitnessError as error:  # one that is held holds up no other
+                say(log, error)
         return [page[-1].name] if page else None
 
     def _weigh(
@@ -96,6 +101,9 @@ class Shelves:
         store must not empty the bucket. Where a store was put back to before that commit, and what
         was uploaded is gone, it is the only original there is: it is pointed to again.
         """
+        erased = owner is not None and owner.state is State.ERASED
+        if now - one.created_at < YOUNG and not erased:
+            return
         if owner is None or owner.state not in (State.DONE, State.ERASED):
             found["archive_unknown"] += 1
         elif self._only_original(owner):
@@ -118,5 +126,6 @@ class Shelves:
             self.uploads.hold(one.name, one.generation)
 
 
-def _owner(one: UploadedObject) -> str:
-    return one.name.split("/")[2]
+def _owner(one: UploadedObject) -> str | None:
+    """The id in its name; None where the name is none of ours."""
+    return one.name.split("/")[2] if ARCHIVED.fullmatch(one.name) else None

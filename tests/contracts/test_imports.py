@@ -120,6 +120,16 @@ def test_an_object_is_put_in_under_its_own_generation(store, imports):
     assert later.generation == sound.generation + 1
 
 
+def test_another_upload_under_the_name_of_a_recording_that_came_alone_is_another(store, imports):
+    imports.bring(CARRIED)
+
+    made = store.inlet.put(
+        DONE.name, io.BytesIO(b"new"), content_type="audio/wav", metadata={}, at=NOW
+    )
+
+    assert made.generation > DONE.generation
+
+
 def test_an_object_that_is_there_is_left_and_held_all_the_same(store, imports):
     sound = upload(size_bytes=5)
     imports.lay(sound, io.BytesIO(b"sound"), held=False)

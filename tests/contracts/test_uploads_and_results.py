@@ -405,6 +405,16 @@ def test_what_is_shelved_is_deleted_for_good(store):
     assert store.uploads.shelved(FOLDER) == [other]
 
 
+def test_what_is_there_is_intact_and_what_is_gone_is_not(store):
+    made = shelve(store, FLACS[0])
+    place = made.name, made.generation
+
+    before = store.uploads.intact(*place)
+    store.uploads.delete(*place)
+
+    assert (before, store.uploads.intact(*place)) == (True, False)
+
+
 def test_the_same_bytes_in_both_places_are_two_objects(store):
     made, kept = put(store, b"the same"), shelve(store, FLACS[0], b"the same")
 

@@ -62,7 +62,6 @@ def test_whoever_claims_it_has_it_for_a_day():
         {"compress_at": AT + MOMENT},
         {"compress_at": None},
         {"hold": HELD},
-        {"archived": KEPT},
         *({"state": state} for state in State if state is not State.DONE),
     ],
 )
@@ -116,6 +115,26 @@ def test_where_the_flac_is_damaged_the_upload_is_the_original_again():
 
     assert after == known(compress_at=AT)
     assert after.original.name == after.name
+
+
+def test_what_is_archived_is_not_asked_about_again():
+    assert long_term.claimed(known(archived=KEPT), AT) == known(archived=KEPT, compress_at=None)
+
+
+@pytest.mark.parametrize("changes", [{"hold": HELD}, {"state": State.ERASED}])
+def test_of_what_is_held_or_erased_no_flac_is_forgotten(changes):
+    assert long_term.lost(cleared_at(AT, **changes), AT) == cleared_at(AT, **changes)
+
+
+def test_an_erasure_has_its_own_last_word():
+    erased = cleared_at(AT, state=State.ERASED)
+
+    assert long_term.cleared(erased) == erased
+
+
+@pytest.mark.parametrize(("days", "waits"), [(1, DAY), (7, 7 * DAY), (30, 7 * DAY)])
+def test_what_waited_for_a_week_or_all_its_days_is_called_for(days, waits):
+    assert long_term.called_for(AT, days) == AT - waits
 
 
 def test_names_of_the_archive_say_whose_it_is_and_nobody_can_upload_one():

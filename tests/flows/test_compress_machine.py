@@ -18,7 +18,7 @@ from tests.flows.test_compress import SOUND, House
 
 DAY = timedelta(days=1)
 #: What is killed at, or where the store does not answer.
-CALLS = ("shelve", "delete", "stat", "read", "shelved")
+CALLS = ("shelve", "delete", "intact", "read", "shelved")
 
 
 class Killed(BaseException):

@@ -17,10 +17,10 @@ DAY = timedelta(days=1)
 class Refusing:
     """A bucket that does not answer."""
 
-    def hold(self, name: str, generation: int) -> None:
+    def hold(self, *given: object) -> None:
         raise StoreUnavailable
 
-    unhold = hold
+    unhold = shelved = hold
 
 
 @pytest.fixture

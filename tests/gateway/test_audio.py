@@ -165,6 +165,20 @@ def test_file_names_are_safe(path, plain, starred):
     assert inline(path).startswith("inline; ")
 
 
+def test_who_plays_what_was_uploaded_comes_to_an_end_while_it_is_there(app, client, store):
+    known, content = store.done("talk.wav", content=tone_wav(1.0)), tone_wav(1.0)
+    at = f"/v1/recordings/{known.id}/audio"
+    etag = client.get(at).headers["etag"]
+    archived(app.state.parts, known.id, NOW, cleared=False)
+
+    goes_on = client.get(at, headers={"Range": "bytes=8-11", "If-Range": etag})
+    begins = client.get(at)
+
+    assert (goes_on.status_code, goes_on.content) == (206, content[8:12])
+    assert goes_on.headers["content-range"] == f"bytes 8-11/{len(content)}"
+    assert begins.headers["content-type"] == "audio/flac"
+
+
 def test_an_archived_original_is_served_as_the_flac_it_is(app, client, store):
     known = store.done("talk.wav", content=tone_wav(1.0))
     at, parts = f"/v1/recordings/{known.id}/audio", app.state.parts

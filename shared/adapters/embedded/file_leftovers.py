@@ -4,10 +4,13 @@ A copy under way is written to all the time, a block after the other; what nobod
 IDLE is nobody's.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from shared.adapters.embedded.sqlite_uploads import SHELVING
 
 IDLE = timedelta(minutes=1)
 #: Bytes compared at a time.
@@ -26,11 +29,19 @@ class FileLeftovers:
             one.unlink(missing_ok=True)
         return len(gone)
 
+    def remove_shelving(self, recording_id: str, before: datetime) -> int:
+        idle_s = (before - IDLE).timestamp()
+        found = list(self._folder.glob(f"{SHELVING}-{recording_id}-*"))
+        gone = [one for one in found if _idle(one, idle_s)]
+        for one in gone:
+            one.unlink(missing_ok=True)
+        return len(gone)
 
-def _idle(path: Path, idle_s: float, size_bytes: int) -> bool:
+
+def _idle(path: Path, idle_s: float, most_bytes: float = math.inf) -> bool:
     with suppress(OSError):  # renamed into its place meanwhile
         seen = path.stat()
-        return path.is_file() and seen.st_mtime < idle_s and 0 < seen.st_size <= size_bytes
+        return path.is_file() and seen.st_mtime < idle_s and 0 < seen.st_size <= most_bytes
     return False
 
 

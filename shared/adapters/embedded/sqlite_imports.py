@@ -10,7 +10,7 @@ from shared.adapters.embedded.sqlite_rows import (
     recording_row,
     remember,
 )
-from shared.adapters.embedded.sqlite_uploads import SqliteUploads
+from shared.adapters.embedded.sqlite_uploads import SqliteUploads, go_on_behind
 from shared.domain.carried import Carried
 from shared.domain.corrections import written
 from shared.domain.recording import UploadedObject
@@ -28,6 +28,8 @@ class SqliteImports:
             if fetch_recording(db, known.id) is not None:
                 return False
             db.execute(INSERT_RECORDING, recording_row(known))
+            # Also where no object comes along: another upload of the name is another recording.
+            go_on_behind(db, known.generation)
             for line in carried.history:
                 remember(db, known.id, line)
             if carried.job is not None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from sqlite3 import Connection, Row
 from typing import IO, BinaryIO
 from uuid import uuid4
@@ -25,6 +25,8 @@ from shared.errors import AudioTooLarge, NotFound, UnderHold
 from shared.ports import Fetched
 
 BUCKET = "uploads"
+#: What files are called that are on their way into the archive; then the recording's id.
+SHELVING = "shelving"
 #: Bytes copied at a time.
 BLOCK = 1 << 20
 
@@ -113,9 +115,20 @@ class SqliteUploads:
         """As the port says; the first of its name, for nobody else uses one."""
         content.seek(0)
         upload = UploadedObject(BUCKET, name, 1, 0, content_type, (), at)
-        self.lay(upload, content)
+        # Whose it is stands in its name, for an erasure that comes after a kill.
+        self.lay(upload, content, spool=f"{SHELVING}-{PurePosixPath(name).parent.name}")
         [kept] = self.generations(name)
         return kept
+
+    def intact(self, name: str, generation: int) -> bool:
+        row = self._row(name, generation)
+        if row is None:
+            return False
+        try:
+            with self._place(row["sha256"]).open("rb") as file:
+                return str(row["sha256"]) == hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return False
 
     def shelved(self, folder: str, after: str = "", limit: int = 500) -> list[UploadedObject]:
         behind = folder[:-1] + chr(ord(folder[-1]) + 1)
@@ -127,25 +140,25 @@ class SqliteUploads:
             ).fetchall()
         return [uploaded(row) for row in rows]
 
-    def lay(self, upload: UploadedObject, content: IO[bytes]) -> bool:
+    def lay(self, upload: UploadedObject, content: IO[bytes], spool: str = "upload") -> bool:
         """Put an object in under its own name and generation, announced to nobody; False if there
         is one, which stays."""
         place = (upload.name, upload.generation)
         if self._row(*place) is not None:
             return False
-        spool = self._tmp / f"upload-{uuid4().hex}"
+        aside = self._tmp / f"{spool}-{uuid4().hex}"
         known, made_us = json.dumps(dict(upload.metadata)), to_us(upload.created_at)
         try:
             with full_disk_said():
-                digest, size = _copy(content, spool, None)
+                digest, size = _copy(content, aside, None)
                 with self._db.write() as db:
-                    self._keep(spool, digest)
+                    self._keep(aside, digest)
                     made = db.execute(
                         "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                         (*place, size, upload.content_type, known, made_us, digest),
                     )
         finally:
-            spool.unlink(missing_ok=True)
+            aside.unlink(missing_ok=True)
         return made.rowcount == 1
 
     def _keep(self, spool: Path, digest: str) -> None:
@@ -218,7 +231,7 @@ class SqliteUploads:
             if (row := _row_of(db, name, generation)) is not None:
                 self._forget(db, row["sha256"])
             db.execute("DELETE FROM objects WHERE name = ? AND generation = ?", key)
-            db.execute(_NEVER_AGAIN, (DELETED, str(generation)))
+            go_on_behind(db, generation)
 
     def _forget(self, db: Connection, digest: str) -> None:
         """Called before the row goes: so long one object alone has these bytes."""
@@ -246,6 +259,11 @@ class SqliteUploads:
     def _row(self, name: str, generation: int) -> Row | None:
         with self._db.read() as db:
             return _row_of(db, name, generation)
+
+
+def go_on_behind(db: Connection, generation: int) -> None:
+    """Every object that comes is of a later generation."""
+    db.execute(_NEVER_AGAIN, (DELETED, str(generation)))
 
 
 def _row_of(db: Connection, name: str, generation: int) -> Row | None:
