@@ -23,8 +23,8 @@ log = logging.getLogger("earwitness.compress")
 
 #: Who compresses, in histories.
 ACTOR = "archive"
-#: Nobody begins another original after this long: the largest one takes some four minutes, and
-#: Pub/Sub gives a ticket ten.
+#: Nobody begins another original after this long. Pub/Sub gives a ticket ten minutes; the largest
+#: original, 5 GB, takes a hundred seconds of CPU (50 MB/s: bench/archiving.py) and being read.
 TURN = timedelta(seconds=240)
 #: Bytes of randomness in an object's name.
 TOKEN_BYTES = 16
