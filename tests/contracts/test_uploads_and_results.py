@@ -336,8 +336,8 @@ def test_what_is_gone_cannot_be_held_and_need_not_be_released(store):
         store.uploads.hold(NAME, made.generation)
 
 
-FOLDER = f"archive/acme/{'a' * 32}/"
-FLACS = [f"{FOLDER}{n * 32}.flac" for n in "012"]
+SHELF = f"archive/acme/{'a' * 32}/"
+FLACS = [f"{SHELF}{n * 32}.flac" for n in "012"]
 
 
 def shelve(store, name, content=b"fLaC and more"):
@@ -387,11 +387,11 @@ def test_a_folder_of_the_archive_is_listed_by_name_page_by_page(store):
     shelve(store, f"archive/acme/{'b' * 32}/{'0' * 32}.flac")
     put(store)
 
-    first = store.uploads.shelved(FOLDER, limit=2)
-    rest = store.uploads.shelved(FOLDER, first[-1].name, limit=2)
+    first = store.uploads.shelved(SHELF, limit=2)
+    rest = store.uploads.shelved(SHELF, first[-1].name, limit=2)
 
     assert (first, rest) == (made[:2], made[2:])
-    assert store.uploads.shelved(FOLDER, FLACS[2]) == []
+    assert store.uploads.shelved(SHELF, FLACS[2]) == []
     assert len(store.uploads.shelved("archive/")) == 4
 
 
@@ -402,7 +402,7 @@ def test_what_is_shelved_is_deleted_for_good(store):
         store.uploads.delete(made.name, made.generation)
 
     assert store.uploads.stat(made.name, made.generation) is None
-    assert store.uploads.shelved(FOLDER) == [other]
+    assert store.uploads.shelved(SHELF) == [other]
 
 
 def test_what_is_there_is_intact_and_what_is_gone_is_not(store):
