@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,18 @@ class Up:
         return self.process.returncode
 
     def end(self) -> None:
+        """Whatever still runs is killed; nobody writes into HOME any more when this returns."""
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        until(self._all_gone)
+
+    def _all_gone(self) -> bool:
+        left = self.family()
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left
 
     def child(self, name: str) -> int | None:
         """The pid of functions, service or gateway, if it runs now."""
