@@ -10,6 +10,7 @@ from shared.adapters.embedded.schema import MIGRATIONS
 from shared.adapters.embedded.sqlite_database import Database, to_us
 from shared.adapters.embedded.sqlite_jobs import SqliteJobs
 from shared.adapters.embedded.sqlite_recordings import SqliteRecordings
+from shared.adapters.embedded.sqlite_retention import SqliteRetention
 from shared.adapters.embedded.sqlite_spending import SqliteSpending
 from shared.domain.attempts import attempts
 from shared.domain.lanes import Lane
@@ -227,3 +228,33 @@ def test_what_was_spent_before_there_were_slices_is_still_spent(tmp_path):
     assert SqliteSpending(db).day("acme", NOW) == DayOfMoney(0.75, 0.0, 0.0)
     with db.read() as rows:
         assert rows.execute("SELECT taken FROM money").fetchone()[0] == 750_000
+
+
+def test_what_was_heard_before_there_was_an_archive_is_looked_at_once_if_it_may_be_pcm(tmp_path):
+    before = next(n for n, step in enumerate(MIGRATIONS) if "compress_us" in step)
+    long, short = NOW + timedelta(days=120), NOW + timedelta(days=120, microseconds=-1)
+    rows = (
+        ("wav", "audio/wav", "done", long),
+        ("unknown", "", "done", long),
+        ("mp3", "audio/mpeg", "done", long),
+        ("short", "audio/wav", "done", short),
+        ("dead", "audio/wav", "dead", long),
+    )
+    with closing(sqlite3.connect(tmp_path / "s.db")) as db:
+        for step in MIGRATIONS[:before]:
+            db.executescript(step)
+        for id, kind, state, kept_until in rows:
+            db.execute(
+                "INSERT INTO recordings (id, tenant, bucket, name, path, generation, size_bytes,"
+                " content_type, state, tier, wishes, received_us, updated_us, kept_until_us)"
+                " VALUES (?, 'acme', 'uploads', ?, 'a', 1, 1, ?, ?, 'free', '{}', ?, ?, ?)",
+                (id, id, kind, state, to_us(NOW), to_us(NOW), to_us(kept_until)),
+            )
+        db.execute(f"PRAGMA user_version = {before}")
+        db.commit()
+
+    retention = SqliteRetention(Database(tmp_path / "s.db"))
+    found = retention.compressible(NOW + timedelta(days=30))
+
+    assert [one.id for one in found] == ["unknown", "wav"]
+    assert retention.compressible(NOW + timedelta(days=30, microseconds=-1)) == []
