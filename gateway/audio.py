@@ -91,7 +91,7 @@ def get_audio(
     (`flac --decode --keep-foreign-metadata`).
     """
     original = known.uploaded if _goes_on(known, if_range) else known.original
-    etag = f'"{known.id}{original.ending}"'
+    etag = _etag(known, original)
     try:
         span = span_of(range, original.size_bytes) if if_range in (None, etag) else None
     except RangeNotSatisfiable:
@@ -105,7 +105,11 @@ def get_audio(
 
 def _goes_on(known: Recording, if_range: str | None) -> bool:
     """Whether somebody plays on what was uploaded, which stays beside its FLAC for a while."""
-    return known.clear_at is not None and if_range == f'"{known.id}"'
+    return known.clear_at is not None and if_range == _etag(known, known.uploaded)
+
+
+def _etag(known: Recording, original: Original) -> str:
+    return f'"{known.id}{original.ending}"'
 
 
 def blocks(parts: Parts, original: Original, span: Span) -> Iterator[bytes]:

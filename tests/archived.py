@@ -6,7 +6,7 @@ from datetime import datetime
 
 from gpu_service.archiving import flac
 from shared.domain import long_term
-from shared.domain.recording import Recording
+from shared.domain.recording import FLAC, Recording
 from shared.wiring import Parts
 
 TOKEN = "0" * 32
@@ -26,7 +26,7 @@ def archived(parts: Parts, recording_id: str, at: datetime, *, cleared: bool = T
         into,
         lambda: None,
     )
-    made = parts.uploads.shelve(long_term.name_of(known, TOKEN), into, long_term.CONTENT_TYPE, at)
+    made = parts.uploads.shelve(long_term.name_of(known, TOKEN), into, FLAC, at)
     kept = parts.retention.decide(
         known.id, lambda it: long_term.archived(it, made, at), "archive", at
     )

@@ -15,7 +15,6 @@ from shared.domain.states import State
 #: Codecs FLAC holds bit for bit, as FFmpeg names them (RFC 9639 knows no floats; FFmpeg's encoder
 #: has 16 and 24 bit).
 CODECS = frozenset({"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"})
-CONTENT_TYPE = "audio/flac"
 #: What is kept for less than that is left alone: the archive's class, Coldline, is billed for as
 #: long at least. Source: Cloud Storage, "Storage classes".
 LEAST_LEFT = timedelta(days=90)
@@ -94,16 +93,21 @@ def archived(recording: Recording, flac: UploadedObject, now: datetime) -> Recor
     """Kept as FLAC from now on; unchanged where it was erased, held or archived meanwhile."""
     if not may_compress(recording):
         return recording
-    kept = Archived(flac.name, flac.generation, flac.size_bytes, now)
-    return replace(recording, archived=kept, compress_at=None, clear_at=now + GRACE)
+    return _kept_as(flac, recording, now, clear_at=now + GRACE)
 
 
 def found_again(recording: Recording, flac: UploadedObject, now: datetime) -> Recording:
     """Kept as FLAC, by a store that was put back to before it knew; what was uploaded is gone."""
     if recording.state is not State.DONE or recording.archived is not None:
         return recording
+    return _kept_as(flac, recording, now, clear_at=None)
+
+
+def _kept_as(
+    flac: UploadedObject, recording: Recording, now: datetime, clear_at: datetime | None
+) -> Recording:
     kept = Archived(flac.name, flac.generation, flac.size_bytes, now)
-    return replace(recording, archived=kept, compress_at=None, clear_at=None)
+    return replace(recording, archived=kept, compress_at=None, clear_at=clear_at)
 
 
 def clearing(recording: Recording, now: datetime) -> Recording:

@@ -42,6 +42,10 @@ class Hold:
     at: datetime
 
 
+#: What an original in its long-term form is.
+FLAC = "audio/flac"
+
+
 @dataclass(frozen=True, slots=True)
 class Archived:
     """An original in its long-term form: FLAC, which brings the upload back byte for byte."""
@@ -113,7 +117,7 @@ class Recording:
         if self.archived is None:
             return self.uploaded
         flac = self.archived
-        return Original(flac.name, flac.generation, flac.size_bytes, "audio/flac", ".flac")
+        return Original(flac.name, flac.generation, flac.size_bytes, FLAC, ".flac")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from shared.domain import long_term
 from shared.domain.lanes import Lane
 from shared.domain.messages import ticket
-from shared.domain.recording import Archived, Message, Recording, UploadedObject
+from shared.domain.recording import FLAC, Archived, Message, Recording, UploadedObject
 from shared.errors import EarwitnessError, NotCompressible, NotFound
 from shared.logs import about, say
 from shared.ports import Clock, Compressor, Publisher, Retention, Uploads
@@ -116,7 +116,7 @@ class Compress:
             if not long_term.may_compress(self._decide(known, lambda it: it)):
                 return False  # held or erased meanwhile: nothing of it is put anywhere
             name = long_term.name_of(known, token_hex(TOKEN_BYTES))
-            flac = self.uploads.shelve(name, file, long_term.CONTENT_TYPE, self.now())
+            flac = self.uploads.shelve(name, file, FLAC, self.now())
         kept = self._keep(known, flac)
         ours = kept.archived is not None and kept.archived.name == name
         self._take_away(known, kept.archived, flac)

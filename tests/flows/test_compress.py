@@ -26,6 +26,7 @@ from shared.flows.compress import TURN, Compress
 from shared.flows.erase import Erase
 from shared.flows.keep import Keep
 from shared.flows.shelves import Shelves
+from shared.ports import Uploads
 from tests.builders import NOW, placed, recording
 from tests.contracts.conftest import sqlite_on_disk
 
@@ -58,6 +59,16 @@ class Publishing:
 
     def publish(self, messages):
         self.rung += [one.topic for one in messages]
+
+
+@dataclass
+class Through:
+    """The uploads, of which a subclass does one thing otherwise."""
+
+    uploads: Uploads
+
+    def __getattr__(self, name):
+        return getattr(self.uploads, name)
 
 
 class House:
@@ -271,21 +282,15 @@ def test_a_hold_that_comes_between_the_claim_and_the_deletion_stops_it(house):
     house.compresses()
     known = house.known(id)
 
-    class Held:
+    class Held(Through):
         """The store of uploads, in which a hold comes just before the deletion."""
-
-        def __getattr__(self, name):
-            return getattr(house.uploads, name)
 
         def delete(self, name, generation):
             house.keep.hold(house.known(id), "a lawsuit", "cli")
             house.uploads.delete(name, generation)
 
-    shelves = Shelves(
-        house.retention, house.store.recordings, Held(), house.store.bookmarks, house.broker, 30
-    )
     found = Counter()
-    shelves(NOW + 3 * DAY, found)
+    replace(house.shelves, uploads=Held(house.uploads))(NOW + 3 * DAY, found)
 
     assert (found["uploads_cleared"], found["failed"], house.uploaded(id)) == (0, 1, True)
     assert house.known(id).archived == known.archived
@@ -318,15 +323,12 @@ def test_a_store_of_flacs_that_ignores_deletes_yields_no_receipt(house):
     id = house.hears()
     house.compresses()
 
-    class Ignoring:
-        def __getattr__(self, name):
-            return getattr(house.uploads, name)
-
+    class Ignoring(Through):
         def delete(self, name, generation):
             if not name.startswith("archive/"):
                 house.uploads.delete(name, generation)
 
-    erase = replace(house.erase, uploads=Ignoring())
+    erase = replace(house.erase, uploads=Ignoring(house.uploads))
     begun = erase.attempt(erase.ask(id, "cli", house.at), house.at)
 
     assert begun.receipt is None
@@ -371,17 +373,14 @@ def test_whoever_is_killed_is_followed_after_a_day_and_leaves_nothing(house, kil
     class Killed(BaseException):
         pass
 
-    class Killing:
-        def __getattr__(self, name):
-            return getattr(house.uploads, name)
-
+    class Killing(Through):
         def shelve(self, *given):
             if killed == "decide":
                 house.uploads.shelve(*given)
             raise Killed
 
     with pytest.raises(Killed):
-        house.compressing(uploads=Killing())(lambda: False)
+        house.compressing(uploads=Killing(house.uploads))(lambda: False)
     at_once = house.compresses()
     house.at += DAY
 
@@ -393,16 +392,13 @@ def test_whoever_is_killed_is_followed_after_a_day_and_leaves_nothing(house, kil
 def test_a_store_in_trouble_holds_up_one_original_and_no_other(house):
     first, second = house.hears(1), house.hears(2, compress_at=NOW - DAY)
 
-    class Troubled:
-        def __getattr__(self, name):
-            return getattr(house.uploads, name)
-
+    class Troubled(Through):
         def shelve(self, name, *given):
             if second in name:
                 raise StoreUnavailable
             return house.uploads.shelve(name, *given)
 
-    assert house.compressing(uploads=Troubled())(lambda: False) == 1
+    assert house.compressing(uploads=Troubled(house.uploads))(lambda: False) == 1
     assert house.known(first).archived is not None
     assert house.known(second).compress_at == NOW + DAY
 
@@ -531,15 +527,12 @@ def test_a_damaged_flac_under_hold_is_no_reason_to_forget_it(house):
     house.compresses()
     known = house.known(id)
 
-    class Held:
-        def __getattr__(self, name):
-            return getattr(house.uploads, name)
-
+    class Held(Through):
         def intact(self, name, generation):
             house.keep.hold(house.known(id), "a lawsuit", "cli")
             return False
 
-    replace(house.shelves, uploads=Held())(NOW + 3 * DAY, Counter())
+    replace(house.shelves, uploads=Held(house.uploads))(NOW + 3 * DAY, Counter())
 
     assert house.known(id).archived == known.archived
     house.keep.release(house.known(id), "cli")
@@ -575,17 +568,16 @@ def test_what_is_archived_and_to_be_compressed_is_asked_about_once(house):
 def test_an_erasure_that_comes_before_it_is_put_lets_nothing_be_put(house):
     id, put = house.hears(), []
 
-    class Noting:
-        def __getattr__(self, name):
-            if name == "shelve":
-                put.append(name)
-            return getattr(house.uploads, name)
+    class Noting(Through):
+        def shelve(self, *given):
+            put.append(given)
+            return house.uploads.shelve(*given)
 
     house.compressor.during = [
         lambda: house.erase.run(house.erase.ask(id, "cli", house.at), house.at)
     ]
 
-    assert house.compressing(uploads=Noting())(lambda: False) == 0
+    assert house.compressing(uploads=Noting(house.uploads))(lambda: False) == 0
     assert put == []
 
 

@@ -24,18 +24,18 @@ class FileLeftovers:
     def remove(self, size_bytes: int, read: Callable[[int, int], bytes], before: datetime) -> int:
         idle_s = (before - IDLE).timestamp()
         found = [one for one in self._folder.glob("upload-*") if _idle(one, idle_s, size_bytes)]
-        gone = [one for one in found if _begins(one, read)]
-        for one in gone:
-            one.unlink(missing_ok=True)
-        return len(gone)
+        return _unlinked([one for one in found if _begins(one, read)])
 
     def remove_shelving(self, recording_id: str, before: datetime) -> int:
         idle_s = (before - IDLE).timestamp()
-        found = list(self._folder.glob(f"{SHELVING}-{recording_id}-*"))
-        gone = [one for one in found if _idle(one, idle_s)]
-        for one in gone:
-            one.unlink(missing_ok=True)
-        return len(gone)
+        found = self._folder.glob(f"{SHELVING}-{recording_id}-*")
+        return _unlinked([one for one in found if _idle(one, idle_s)])
+
+
+def _unlinked(found: list[Path]) -> int:
+    for one in found:
+        one.unlink(missing_ok=True)
+    return len(found)
 
 
 def _idle(path: Path, idle_s: float, most_bytes: float = math.inf) -> bool:
