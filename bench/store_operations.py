@@ -12,7 +12,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -80,11 +80,11 @@ def said(n: int) -> str:
 
 
 def fill_sqlite(db: Database, count: int) -> None:
+    """In big commits; then the index of words is merged, as every day's erasures leave it."""
     for first in range(0, count, 10_000):
         many = [numbered(n) for n in range(first, min(count, first + 10_000))]
         with db.write() as c:
             c.executemany(INSERT_RECORDING, [sqlite_row(r) for r in many])
-            c.execute("UPDATE recordings SET moves = 1 WHERE moves = 0")
             c.executemany(
                 "INSERT INTO jobs (recording_id, lane, state, start_tag) VALUES (?, 'low', ?, ?)",
                 [(r.id, _job_state(r), r.received_at.timestamp()) for r in many],
@@ -99,6 +99,10 @@ def fill_sqlite(db: Database, count: int) -> None:
                 " VALUES (?, ?, 'acme', 0, 1)",
                 [(said(n), r.id) for n, r in enumerate(many, first)],
             )
+    with db.write() as c:
+        c.execute("UPDATE recordings SET moves = 1")
+        c.execute("INSERT INTO passages (passages) VALUES ('optimize')")  # `SqliteErasures.purge`
+    db.truncate_log()
 
 
 def _job_state(r: Recording) -> str:
@@ -197,28 +201,34 @@ class Percentiles:
     p99: float
 
 
-def measure(store: Store, where: str, times: int) -> dict[str, Percentiles]:
-    store.tenants.put(TENANT)
-    found = {}
-    for name, operation in Operations(store).all().items():
-        taken = _repeated(operation, times)
-        if len(taken) < 2:
-            print(f"  {where:<28} {name:<12} did not answer")
-            continue
-        at = statistics.quantiles(taken, n=100, method="inclusive")
-        p = found[name] = Percentiles(at[49], at[94], at[98])
-        figures = f"p50 {p.p50:8.2f}  p95 {p.p95:8.2f}  p99 {p.p99:8.2f} ms, {len(taken)} times"
-        print(f"  {where:<28} {name:<12} {figures}", flush=True)
+def measure(stores: dict[str, Store], times: int) -> list[dict[str, Percentiles]]:
+    """Each operation by turns in all stores: what else the machine does weighs on all alike."""
+    for store in stores.values():
+        store.tenants.put(TENANT)
+    in_each = [Operations(store).all() for store in stores.values()]
+    found: list[dict[str, Percentiles]] = [{} for _ in stores]
+    for name in in_each[0]:
+        taken = _repeated([operations[name] for operations in in_each], times)
+        for where, ms, percentiles in zip(stores, taken, found, strict=True):
+            if len(ms) < 2:
+                print(f"  {where:<28} {name:<12} did not answer")
+                continue
+            at = statistics.quantiles(ms, n=100, method="inclusive")
+            p = percentiles[name] = Percentiles(at[49], at[94], at[98])
+            figures = f"p50 {p.p50:8.2f}  p95 {p.p95:8.2f}  p99 {p.p99:8.2f} ms, {len(ms)} times"
+            print(f"  {where:<28} {name:<12} {figures}", flush=True)
     print(f"  load {' '.join(f'{x:.2f}' for x in os.getloadavg())}")
     return found
 
 
-def _repeated(operation: Callable[[], None], times: int) -> list[float]:
-    """Milliseconds of each time; ends early where the store does not answer, or not soon."""
-    until, taken = time.monotonic() + MEASURED_S, list[float]()
-    while len(taken) < times and time.monotonic() < until:
+def _repeated(operations: Sequence[Callable[[], None]], times: int) -> list[list[float]]:
+    """Milliseconds of each time; ends early where a store does not answer, or not soon."""
+    until = time.monotonic() + MEASURED_S * len(operations)
+    taken: list[list[float]] = [[] for _ in operations]
+    while len(taken[0]) < times and time.monotonic() < until:
         try:
-            taken.append(_ms(operation))
+            for ms, operation in zip(taken, operations, strict=True):
+                ms.append(_ms(operation))
         except StoreUnavailable:
             break
     return taken
@@ -230,14 +240,14 @@ def _ms(operation: Callable[[], None]) -> float:
     return (time.perf_counter() - begun) * 1000
 
 
-def on_sqlite(count: int) -> dict[str, Percentiles]:
+@contextmanager
+def on_sqlite(count: int) -> Iterator[Store]:
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as name:
         db = Database(Path(name) / "store.db")
         begun = time.monotonic()
         fill_sqlite(db, count)
         print(f"  SQLite filled with {count:,} recordings in {time.monotonic() - begun:.0f} s")
-        store = Store(SqliteTenants(db), SqliteRecordings(db), SqliteJobs(db))
-        return measure(store, f"SQLite {count:,}", TIMES)
+        yield Store(SqliteTenants(db), SqliteRecordings(db), SqliteJobs(db))
 
 
 @contextmanager
@@ -255,11 +265,13 @@ def on_firestore(documents: int) -> None:
         made = fill_firestore(client, documents)
         print(f"  the emulator took {made:,} documents in {time.monotonic() - begun:.0f} s")
         store = Store(FirestoreTenants(client), FirestoreRecordings(client), FirestoreJobs(client))
-        measure(store, f"Firestore emulator {made:,}", EMULATED_TIMES)
+        measure({f"Firestore emulator {made:,}": store}, EMULATED_TIMES)
 
 
 def run(large: int = LARGE, large_emulator: int = LARGE_EMULATOR) -> bool:
-    small, big = on_sqlite(SMALL), on_sqlite(large)
+    with on_sqlite(SMALL) as few, on_sqlite(large) as many:
+        stores = {f"SQLite {SMALL:,}": few, f"SQLite {large:,}": many}
+        small, big = measure(stores, TIMES)
     try:
         on_firestore(SMALL)
         on_firestore(large_emulator)

@@ -189,6 +189,21 @@ def test_passages_that_say_it_more_often_come_first(store):
     assert [h.passage.start_s for h in hits] == [1.0, 2.0, 0.0]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_a_limit_cuts_off_the_least_and_changes_nothing_else(store, limit):
+    """SQLite looks in another way where all that is found is also shown."""
+    store.recordings.create_or_get(recording(1), lambda _: placed())
+    lease = store.jobs.lease_next([Lane.LOW], "w", NOW, 60)
+    texts = ["a fox and a hound", "fox and fox and fox", "fox, then a fox again"]
+    said = tuple(Passage(float(i), i + 1.0, t) for i, t in enumerate(texts))
+    store.jobs.complete(lease, Outcome("r", 4.0, "en", None, False, said), [], NOW)
+
+    hits = store.recordings.find("acme", "fox", limit=limit)
+
+    assert [h.passage.start_s for h in hits] == [1.0, 2.0, 0.0][:limit]
+    assert all(h.snippet.count("\x02fox\x03") == h.passage.text.count("fox") for h in hits)
+
+
 def test_of_very_many_passages_two_hundred_are_found(store):
     """Ranking all that hold a common word took SQLite seconds; now it ranks the newest."""
     store.recordings.create_or_get(recording(1), lambda _: placed())
