@@ -92,12 +92,14 @@ class Raw(Ours):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         statements: list[str] = []
-        connection = self.db.connection()
         self.job()
-        connection.set_trace_callback(statements.append)
+        with self.db.write() as connection:
+            connection.set_trace_callback(statements.append)
         super().job()
-        connection.set_trace_callback(None)
-        self.statements = [s for s in statements if not s.startswith("--")]
+        with self.db.write() as connection:
+            connection.set_trace_callback(None)
+        [_, *of_the_job, _] = (s for s in statements if not s.startswith("--"))
+        self.statements = of_the_job
         self.raw = sqlite3.connect(folder / "ours.db", isolation_level=None)
         for pragma in ("synchronous=FULL", "secure_delete=ON"):
             self.raw.execute(f"PRAGMA {pragma}")

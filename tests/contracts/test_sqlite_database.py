@@ -57,7 +57,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path, monkeypatch):
 
 def test_a_full_disk_is_said_and_recovers_without_reopening(tmp_path):
     db = Database(tmp_path / "s.db")
-    with db.read() as c:
+    with db.write() as c:
         pages = c.execute("PRAGMA page_count").fetchone()[0]
         c.execute(f"PRAGMA max_page_count = {pages + 1}")
 
@@ -65,7 +65,7 @@ def test_a_full_disk_is_said_and_recovers_without_reopening(tmp_path):
         c.execute("CREATE TABLE big (a)")
         c.executemany("INSERT INTO big VALUES (?)", [("x" * 4000,)] * 100)
 
-    with db.read() as c:
+    with db.write() as c:
         c.execute("PRAGMA max_page_count = 1000000")
     with db.write() as c:
         c.execute("CREATE TABLE big (a)")

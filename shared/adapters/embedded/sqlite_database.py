@@ -2,22 +2,20 @@
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from shared.adapters.embedded.schema import MIGRATIONS
+from shared.adapters.embedded.sqlite_commits import FULL, NORMAL, Commits
 from shared.domain.moments import from_us as from_us
 from shared.domain.moments import to_us as to_us
 from shared.errors import DiskFull, InvalidSettings, StoreUnavailable
 
 #: Milliseconds a commit waits for another process's before it is StoreUnavailable.
 BUSY_MS = 5_000
-#: Seconds between two looks at a write lock that another process holds.
-POLL_S = 0.0005
-#: SQLite's numbers for PRAGMA synchronous.
-NORMAL, FULL = 1, 2
+#: Writes of one commit at most: what all that is heard at once has to say, and some more.
+TOGETHER = 32
 
 
 class Database:
@@ -25,8 +23,8 @@ class Database:
 
     WAL with synchronous=FULL: what was committed survives a power cut (SQLite's
     documentation of WAL, "Performance Considerations"), but for what `write` was told may
-    be undone. secure_delete overwrites what is deleted. Each thread has its own connection;
-    in memory, all share one behind a lock.
+    be undone. secure_delete overwrites what is deleted. Each thread reads over its own
+    connection, and all write over one; in memory that one is the only one.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -38,9 +36,10 @@ class Database:
         """
         self.path = str(path)
         self._in_memory = self.path == ":memory:"
-        self._lock = threading.RLock()
         self._local = threading.local()
-        self._shared = self._connect() if self._in_memory else None
+        # In memory nobody may read what is not committed yet: there, each commits by itself.
+        most = 1 if self._in_memory else TOGETHER
+        self._commits = Commits(self._writer, most, lambda: BUSY_MS / 1000)
         self._migrate()
 
     def _connect(self) -> sqlite3.Connection:
@@ -48,7 +47,7 @@ class Database:
             self.path,
             timeout=BUSY_MS / 1000,
             isolation_level=None,
-            check_same_thread=not self._in_memory,
+            check_same_thread=False,
             cached_statements=256,
         )
         db.row_factory = sqlite3.Row
@@ -56,52 +55,42 @@ class Database:
             db.execute(f"PRAGMA {pragma}")
         return db
 
-    def _sync(self, db: sqlite3.Connection, level: int) -> None:
-        """How this thread's next commit is synced."""
-        if getattr(self._local, "level", FULL) != level:
-            db.execute(f"PRAGMA synchronous={level}")
-            self._local.level = level
+    def _writer(self) -> sqlite3.Connection:
+        db = self._connect()
+        db.execute("PRAGMA busy_timeout = 0")  # `Commits` waits by itself
+        return db
 
     def connection(self) -> sqlite3.Connection:
-        """This thread's connection, for reads outside a commit."""
-        if self._shared is not None:
-            return self._shared
+        """The one by which this thread reads, or writes right now."""
+        writing = self._commits.mine()
+        if writing is not None:
+            return writing
+        if self._in_memory:
+            with self._commits.alone() as db:
+                return db
         found: sqlite3.Connection | None = getattr(self._local, "db", None)
         if found is None:
-            with translated():
-                found = self._local.db = self._connect()
+            found = self._local.db = self._connect()
         return found
 
     @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """One commit; inside another `write` of this thread it joins that one.
 
-        Joining is how many writes share one fsync: `with db.write(): a(); b()`.
+        Joining is how many writes share one fsync: `with db.write(): a(); b()`. Threads that write
+        at the same time share one, too (`Commits`): it returns when its own is committed.
         Not `durable` saves the fsync where a power cut may undo the commit, because its
         effect is then made again: a message forgotten after it was sent is sent once more.
         Other processes see it at once, a kill does not undo it, and it survives as soon as
         any durable commit follows (the log is synced in order).
         """
-        with translated(), self._lock:
-            db = self.connection()
-            if db.in_transaction:
-                yield db
-                return
-            self._sync(db, FULL if durable else NORMAL)
-            _begin(db)
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                # A failed COMMIT (full disk) may have rolled back by itself already.
-                with suppress(sqlite3.Error):
-                    db.execute("ROLLBACK")
-                raise
+        with translated(), self._commits.write(FULL if durable else NORMAL) as db:
+            yield db
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """Statements that change nothing."""
-        with translated(), self._lock if self._in_memory else nullcontext():
+        """Statements that change nothing; inside a `write` they see what it did."""
+        with translated(), self._commits.alone() if self._in_memory else nullcontext():
             yield self.connection()
 
     def data_version(self) -> int:
@@ -118,8 +107,10 @@ class Database:
         """
         if self._in_memory:
             return
-        with translated(), self._lock:
-            busy = self.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        with translated(), self._commits.alone() as db:
+            db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            db.execute("PRAGMA busy_timeout = 0")
         if busy:
             raise StoreUnavailable(detail="the log is being read")
 
@@ -130,11 +121,12 @@ class Database:
         target.close()
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        db = self._shared or getattr(self._local, "db", None)
+        """Close the connection that writes and the one by which this thread reads."""
+        self._commits.close()
+        db = getattr(self._local, "db", None)
         if db is not None:
             db.close()
-            self._local.db, self._local.level = None, FULL
+            self._local.db = None
 
     def _migrate(self) -> None:
         with self.read() as db:
@@ -152,28 +144,6 @@ class Database:
                 for statement in _statements(step):
                     db.execute(statement)
             db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-
-
-def _begin(db: sqlite3.Connection) -> None:
-    """Take the write lock, waiting up to BUSY_MS for other processes.
-
-    SQLite's own wait sleeps 1, 2, 5, 10, 15 ... 100 ms between looks, while a commit of ours
-    takes half a millisecond. So threads queue on a lock, and processes look every POLL_S.
-    """
-    db.execute("PRAGMA busy_timeout = 0")
-    try:
-        give_up = time.monotonic() + BUSY_MS / 1000
-        while True:
-            try:
-                db.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-                if not busy or time.monotonic() > give_up:
-                    raise
-                time.sleep(POLL_S)
-    finally:
-        db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
 
 def schema_version(db: sqlite3.Connection) -> int:

@@ -1,0 +1,272 @@
+"""Threads that write at once share a commit, and none of them notices."""
+
+import os
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from shared.adapters.embedded import sqlite_database
+from shared.adapters.embedded.sqlite_commits import FULL, NORMAL
+from shared.adapters.embedded.sqlite_database import Database
+from shared.errors import DiskFull, StoreUnavailable
+
+#: Seconds within which a thread that was let go has arrived.
+SOON_S = 30
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "s.db"
+
+
+@pytest.fixture
+def db(path):
+    made = Database(path)
+    with made.write() as c:
+        c.execute("CREATE TABLE t (a UNIQUE)")
+    return made
+
+
+def kept(path):
+    with sqlite3.connect(path) as other:
+        return sorted(a for (a,) in other.execute("SELECT a FROM t"))
+
+
+class Crowd:
+    """Threads that have all come to write while the first of them is not done."""
+
+    def __init__(self, db, count):
+        self.db, self.count = db, count
+        self.commits = []
+        self.pool = ThreadPoolExecutor(count)
+
+    @contextmanager
+    def held(self):
+        """The first to write; the others queue behind it until this block ends."""
+        with self.db.write() as c:
+            c.set_trace_callback(lambda s: self.commits.append(s) if s == "COMMIT" else None)
+            yield c
+            while self.db._commits._waiting < self.count:
+                os.sched_yield()
+
+    def writes(self, *jobs):
+        return [self.pool.submit(job) for job in jobs]
+
+
+@pytest.fixture
+def crowd(db):
+    made = Crowd(db, 4)
+    yield made
+    made.pool.shutdown()
+
+
+def put(db, value, then=lambda: None):
+    def job():
+        with db.write() as c:
+            c.execute("INSERT INTO t VALUES (?)", (value,))
+            then()
+
+    return job
+
+
+def fails(error):
+    def now():
+        raise error
+
+    return now
+
+
+def test_threads_that_wait_share_one_commit(db, crowd, path):
+    with crowd.held() as c:
+        c.execute("INSERT INTO t VALUES (0)")
+        done = crowd.writes(*(put(db, n) for n in range(1, 5)))
+
+    assert [one.result(SOON_S) for one in done] == [None] * 4
+    assert kept(path) == [0, 1, 2, 3, 4]
+    assert len(crowd.commits) == 1
+
+
+def test_nobody_returns_before_it_is_committed(db, crowd, path):
+    """Each looks from another connection as soon as it may go on."""
+    seen = {}
+
+    def job(n):
+        def do():
+            put(db, n)()
+            seen[n] = n in kept(path)
+
+        return do
+
+    with crowd.held():
+        done = crowd.writes(*(job(n) for n in range(1, 5)))
+
+    assert [one.result(SOON_S) for one in done] == [None] * 4
+    assert seen == dict.fromkeys(range(1, 5), True)
+
+
+def test_who_fails_undoes_nothing_but_its_own(db, crowd, path):
+    with crowd.held() as c:
+        c.execute("INSERT INTO t VALUES (0)")
+        good, bad, last, double = crowd.writes(
+            put(db, 1), put(db, 2, fails(ZeroDivisionError())), put(db, 3), put(db, 0)
+        )
+
+    assert (good.result(SOON_S), last.result(SOON_S)) == (None, None)
+    with pytest.raises(ZeroDivisionError):
+        bad.result(SOON_S)
+    with pytest.raises(sqlite3.IntegrityError):
+        double.result(SOON_S)
+    assert kept(path) == [0, 1, 3]
+
+
+def test_who_fails_last_commits_for_the_others(db, crowd, path):
+    with crowd.held() as c:
+        c.execute("INSERT INTO t VALUES (0)")
+        done = crowd.writes(*(put(db, n, fails(ZeroDivisionError())) for n in range(1, 5)))
+
+    assert [type(one.exception(SOON_S)) for one in done] == [ZeroDivisionError] * 4
+    assert kept(path) == [0]
+
+
+def test_who_fails_first_undoes_nothing_of_the_others(db, crowd, path):
+    with pytest.raises(ZeroDivisionError), crowd.held() as c:
+        c.execute("INSERT INTO t VALUES (0)")
+        done = crowd.writes(*(put(db, n) for n in range(1, 5)))
+        raise ZeroDivisionError
+
+    assert [one.result(SOON_S) for one in done] == [None] * 4
+    assert kept(path) == [1, 2, 3, 4]
+
+
+def test_a_full_disk_fails_all_whom_it_undid_and_nobody_after(db, crowd, path):
+    def big():
+        with db.write() as c:
+            c.executemany("INSERT INTO t VALUES (?)", [(f"{n}" * 4000,) for n in range(100)])
+
+    with pytest.raises(DiskFull), crowd.held() as c:
+        pages = c.execute("PRAGMA page_count").fetchone()[0]
+        c.execute(f"PRAGMA max_page_count = {pages + 1}")
+        c.execute("INSERT INTO t VALUES (0)")
+        done = crowd.writes(big, big, big, big)
+
+    assert [type(one.exception(SOON_S)) for one in done] == [DiskFull] * 4
+    with db.write() as c:
+        c.execute("PRAGMA max_page_count = 1000000")
+    put(db, 9)()
+    assert 9 in kept(path)
+
+
+def test_a_commit_that_fails_is_told_to_all_of_it(db, crowd, path):
+    """A deferred foreign key is looked at when it is committed, whoever broke it."""
+    with db.write() as c:
+        c.execute("CREATE TABLE child (a REFERENCES t (a) DEFERRABLE INITIALLY DEFERRED)")
+    with db._commits.alone() as c:
+        c.execute("PRAGMA foreign_keys = ON")
+
+    def orphan():
+        with db.write() as c:
+            c.execute("INSERT INTO child VALUES ('nobody')")
+
+    with pytest.raises(sqlite3.IntegrityError), crowd.held():
+        done = crowd.writes(put(db, 1), put(db, 2), orphan, put(db, 3))
+
+    assert [type(one.exception(SOON_S)) for one in done] == [sqlite3.IntegrityError] * 4
+    assert kept(path) == []
+    put(db, 4)()
+    assert kept(path) == [4]
+
+
+def test_a_locked_file_fails_who_waited_for_it_and_nobody_after(db, path, monkeypatch):
+    monkeypatch.setattr(sqlite_database, "BUSY_MS", 10)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(put(db, n)) for n in range(4)]
+        failed = [type(one.exception(SOON_S)) for one in done]
+    other.execute("ROLLBACK")
+
+    put(db, 9)()
+
+    assert failed == [StoreUnavailable] * 4
+    assert kept(path) == [9]
+
+
+def test_no_commit_grows_beyond_its_limit(db, crowd, monkeypatch, path):
+    monkeypatch.setattr(db._commits, "_most", 2)
+    with crowd.held() as c:
+        c.execute("INSERT INTO t VALUES (0)")
+        done = crowd.writes(*(put(db, n) for n in range(1, 5)))
+
+    assert [one.result(SOON_S) for one in done] == [None] * 4
+    assert len(crowd.commits) == 3
+    assert kept(path) == [0, 1, 2, 3, 4]
+
+
+def test_what_must_be_synced_does_not_join_what_need_not(db, crowd, path):
+    levels = []
+
+    def durable():
+        with db.write() as c:
+            levels.append(c.execute("PRAGMA synchronous").fetchone()[0])
+
+    with db.write(durable=False) as c:
+        levels.append(c.execute("PRAGMA synchronous").fetchone()[0])
+        c.execute("INSERT INTO t VALUES (0)")
+        [done] = crowd.writes(durable)
+        while not db._commits._waiting:
+            os.sched_yield()
+
+    assert done.result(SOON_S) is None
+    assert levels == [NORMAL, FULL]
+    assert kept(path) == [0]
+
+
+def test_nobody_reads_what_another_thread_has_not_committed(db, path):
+    def count():
+        with db.read() as c:
+            return c.execute("SELECT count(*) FROM t").fetchone()[0]
+
+    with ThreadPoolExecutor(1) as pool, db.write() as c:
+        c.execute("INSERT INTO t VALUES (0)")
+        assert (pool.submit(count).result(SOON_S), count()) == (0, 1)
+
+
+@pytest.mark.parametrize("where", [":memory:", "file"])
+def test_what_is_written_while_reading_is_one_commit_of_its_own(where, tmp_path):
+    db = Database(where if where == ":memory:" else tmp_path / "s.db")
+    with db.write() as c:
+        c.execute("CREATE TABLE t (a)")
+
+    with db.read(), pytest.raises(ZeroDivisionError), db.write() as c:
+        c.execute("INSERT INTO t VALUES (1)")
+        raise ZeroDivisionError
+    with db.read(), db.write() as c:
+        c.execute("INSERT INTO t VALUES (2)")
+
+    with db.read() as c:
+        assert [a for (a,) in c.execute("SELECT a FROM t")] == [2]
+
+
+def test_reading_inside_a_write_does_not_end_it():
+    db = Database(":memory:")
+    with db.write() as c:
+        c.execute("CREATE TABLE t (a)")
+
+    with pytest.raises(ZeroDivisionError), db.write() as c:
+        c.execute("INSERT INTO t VALUES (1)")
+        with db.read() as inside:
+            assert inside.execute("SELECT count(*) FROM t").fetchone()[0] == 1
+        raise ZeroDivisionError
+
+    with db.read() as c:
+        assert c.execute("SELECT count(*) FROM t").fetchone()[0] == 0
+
+
+def test_a_closed_store_opens_again_by_itself(db, path):
+    db.close()
+
+    put(db, 1)()
+
+    assert kept(path) == [1]
