@@ -4,6 +4,7 @@ import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event
 
 import pytest
 
@@ -221,6 +222,37 @@ def test_what_must_be_synced_does_not_join_what_need_not(db, crowd, path):
     assert done.result(SOON_S) is None
     assert levels == [NORMAL, FULL]
     assert kept(path) == [0]
+
+
+def test_who_relied_on_a_thread_that_was_interrupted_commits_by_itself(db, path):
+    """Ctrl-C reaches the main thread while it queues, after another has left its work to it."""
+
+    class Interrupted:
+        def __init__(self, lock):
+            self.lock, self.release = lock, lock.release
+
+        def acquire(self):
+            left.set()
+            assert went_on.wait(SOON_S)
+            raise KeyboardInterrupt
+
+    left, went_on, commits = Event(), Event(), db._commits
+    with ThreadPoolExecutor(2) as pool:
+        with db.write() as c:
+            c.execute("INSERT INTO t VALUES (0)")
+            lock, commits._lock = commits._lock, Interrupted(commits._lock)
+            interrupted = pool.submit(put(db, 1))
+            assert left.wait(SOON_S)
+            commits._lock = lock
+            done = pool.submit(put(db, 2))
+            while commits._waiting < 2:
+                os.sched_yield()
+        assert done.result(SOON_S) is None
+        went_on.set()
+        assert isinstance(interrupted.exception(SOON_S), KeyboardInterrupt)
+
+    assert kept(path) == [0, 2]
+    assert commits._waiting == 0
 
 
 def test_nobody_reads_what_another_thread_has_not_committed(db, path):

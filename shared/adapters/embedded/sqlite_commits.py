@@ -16,6 +16,8 @@ from shared.errors import StoreUnavailable
 
 #: Seconds between two looks at a write lock that another process holds.
 POLL_S = 0.0005
+#: Seconds after which a thread no longer relies on those who came after it.
+PATIENCE_S = 0.2
 #: SQLite's numbers for PRAGMA synchronous.
 NORMAL, FULL = 1, 2
 
@@ -33,10 +35,12 @@ class _Commit:
         self._error = error
         self._settled.set()
 
-    def wait(self) -> None:
-        self._settled.wait()
-        if self._error is not None:
+    def settled(self, within_s: float) -> bool:
+        """Whether it is known what became of it; raises if that is nothing."""
+        known = self._settled.wait(within_s)
+        if known and self._error is not None:
             raise self._error
+        return known
 
 
 class Commits:
@@ -84,7 +88,10 @@ class Commits:
                 db.execute("RELEASE turn")
             if inside is not None:
                 self._commit(db)
-        commit.wait()
+        while not commit.settled(PATIENCE_S):
+            # Whoever was to commit for us was interrupted, or is slow.
+            with self.alone():
+                pass
 
     @contextmanager
     def alone(self) -> Iterator[sqlite3.Connection]:
@@ -106,19 +113,25 @@ class Commits:
         if inside is not None:
             yield inside
             return
+        self._queue()
+        try:
+            self._owner = threading.get_ident()
+            self._db = self._db or self._connect()
+            yield self._db
+        finally:
+            if self._open and (not self._waiting or self._open.writes >= self._most):
+                self._commit(self._db)
+            self._owner = None
+            self._lock.release()
+
+    def _queue(self) -> None:
         with self._counting:
             self._waiting += 1
-        with self._lock:
+        try:
+            self._lock.acquire()
+        finally:
             with self._counting:
                 self._waiting -= 1
-            self._owner = threading.get_ident()
-            try:
-                self._db = self._db or self._connect()
-                yield self._db
-            finally:
-                if self._open and (not self._waiting or self._open.writes >= self._most):
-                    self._commit(self._db)
-                self._owner = None
 
     def _join(self, db: sqlite3.Connection, level: int) -> _Commit:
         if self._open and self._open.level < level:

@@ -166,7 +166,9 @@ class SqliteRecordings:
                 return [_found(row, row["snippet"]) for row in few]
             rows = db.execute(FIND_NEWEST, of).fetchall()
             snippets = _snippets(db, expression, [row["passage_id"] for row in rows])
-        return [_found(row, snippets[row["passage_id"]]) for row in rows]
+        # What was erased in between has none.
+        ids = (row["passage_id"] for row in rows)
+        return [_found(row, snippets[n]) for row, n in zip(rows, ids, strict=True) if n in snippets]
 
 
 def _snippets(db: Connection, expression: str, passages: Sequence[int]) -> dict[int, str]:
