@@ -6,14 +6,13 @@ gateway said when to come back.
 """
 
 import re
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 import httpx
 from pydantic import ValidationError
 
 from shared import errors
 from shared.domain.api import ErrorBody, ErrorDetail
+from shared.domain.retry_after import retry_after_s
 from shared.errors import Detail, EarwitnessError, Layer, Severity
 
 
@@ -108,7 +107,7 @@ def was_sent(error: EarwitnessError) -> bool:
 def failure(response: httpx.Response) -> EarwitnessError:
     """What an answer that is no success says, as the class of its code."""
     context: dict[str, Detail] = {"status": response.status_code}
-    wait_s = retry_after_s(response)
+    wait_s = retry_after_s(*map(response.headers.get, ("retry-after", "date")))
     if wait_s is not None:
         context["retry_after_s"] = wait_s
     said = _said(response)
@@ -146,22 +145,3 @@ def _by_status(
     if status == httpx.codes.TOO_MANY_REQUESTS:
         return TooManyRequests
     return ServerFailed if status >= httpx.codes.INTERNAL_SERVER_ERROR else otherwise
-
-
-def retry_after_s(response: httpx.Response) -> float | None:
-    """Seconds of a Retry-After header; None without one. Source: RFC 9110 section 10.2.3.
-
-    A date counts from the answer's own Date, so that nobody's clock matters.
-    """
-    given = response.headers.get("retry-after", "").strip()
-    if given.isdecimal():
-        return float(given)
-    at, now = _date(given), _date(response.headers.get("date", ""))
-    return max(0.0, (at - now).total_seconds()) if at and now else None
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        return parsedate_to_datetime(text)
-    except ValueError:
-        return None

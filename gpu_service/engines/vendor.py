@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from shared.domain.retry_after import retry_after_s
 from shared.errors import (
     Detail,
     InvalidSettings,
@@ -98,7 +99,8 @@ def _refusal(engine: str, error: "APIStatusError") -> VendorFailure:
     if error.status_code == 429:
         kind = VendorCreditSpent if error.code in _SPENT else VendorBusy
         if kind is VendorBusy:  # with a time to come back the server asks once more by itself
-            facts["retry_after_s"] = _seconds(error.response.headers.get("retry-after"))
+            said = error.response.headers
+            facts["retry_after_s"] = retry_after_s(said.get("retry-after"), said.get("date"))
     elif error.status_code < 500:
         kind = _REFUSALS.get(error.status_code, VendorRefusedCall)
     refusal = kind(engine=engine, status=error.status_code, vendor_code=error.code)
@@ -106,11 +108,3 @@ def _refusal(engine: str, error: "APIStatusError") -> VendorFailure:
     if error.status_code < 500:
         refusal.context["charged"] = False
     return refusal
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Seconds; a date is not read (OpenAI sends seconds)."""
-    try:
-        return None if retry_after is None else max(0.0, float(retry_after))
-    except ValueError:
-        return None

@@ -10,7 +10,6 @@ proxy from the environment, and cannot connect by itself. It costs the functions
 """
 
 import http.client
-import re
 import socket
 import ssl
 import threading
@@ -24,6 +23,7 @@ from typing import Self
 from urllib.parse import SplitResult
 
 from shared.domain.addresses import public, refusal
+from shared.domain.retry_after import retry_after_s
 from shared.domain.webhooks import Fault, Reply, check_url
 from shared.errors import InvalidRequest
 
@@ -34,7 +34,6 @@ WHOLE_S, CONNECT_S = 20.0, 5.0
 MOST_BYTES = 16 << 10
 #: Addresses of one name that are tried.
 MOST_ADDRESSES = 3
-_SECONDS = re.compile(r"[0-9]{1,9}")
 
 #: The addresses of a name; raises OSError if it has none.
 Resolve = Callable[[str, int], Sequence[str]]
@@ -231,8 +230,7 @@ def _in_time(call: Callable[[], Sequence[str]], deadline: _Deadline) -> Sequence
 
 
 def _reply(answer: http.client.HTTPResponse) -> Reply:
-    asked = (answer.getheader("retry-after") or "").strip()
+    asked_s = retry_after_s(answer.getheader("retry-after"), answer.getheader("date"))
     with suppress(OSError, http.client.HTTPException, ValueError):
         answer.read(MOST_BYTES)
-    wait_s = float(asked) if _SECONDS.fullmatch(asked) else 0.0
-    return Reply(answer.status, retry_after_s=wait_s)
+    return Reply(answer.status, retry_after_s=asked_s or 0.0)

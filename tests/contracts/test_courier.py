@@ -166,7 +166,15 @@ def test_no_redirect_is_followed(status):
 
 
 @pytest.mark.parametrize(
-    ("said", "wait_s"), [("120", 120.0), ("soon", 0.0), ("9" * 5_000, 0.0), ("-1", 0.0)], ids=ascii
+    ("said", "wait_s"),
+    [
+        ("120", 120.0),
+        ("Fri, 31 Dec 1999 23:59:59 GMT\r\nDate: Fri, 31 Dec 1999 23:59:50 GMT", 9.0),
+        ("soon", 0.0),
+        ("9" * 5_000, 0.0),
+        ("-1", 0.0),
+    ],
+    ids=ascii,
 )
 def test_when_to_ask_again_is_taken_from_the_answer(said, wait_s):
     with Endpoint(said=[answers(429, retry_after=said)]) as endpoint:
