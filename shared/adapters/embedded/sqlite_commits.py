@@ -59,7 +59,7 @@ class Commits:
         self._db: sqlite3.Connection | None = None
         self._level = FULL
         self._lock = threading.Lock()
-        self._counting, self._waiting = threading.Lock(), 0
+        self._waiting: set[int] = set()  #: threads that come next
         self._owner: int | None = None
         self._open: _Commit | None = None
 
@@ -113,25 +113,21 @@ class Commits:
         if inside is not None:
             yield inside
             return
-        self._queue()
+        me = threading.get_ident()
+        self._waiting.add(me)
         try:
-            self._owner = threading.get_ident()
-            self._db = self._db or self._connect()
-            yield self._db
+            with self._lock:
+                self._waiting.discard(me)
+                self._owner = me
+                try:
+                    self._db = self._db or self._connect()
+                    yield self._db
+                finally:
+                    if self._open and (not self._waiting or self._open.writes >= self._most):
+                        self._commit(self._db)
+                    self._owner = None
         finally:
-            if self._open and (not self._waiting or self._open.writes >= self._most):
-                self._commit(self._db)
-            self._owner = None
-            self._lock.release()
-
-    def _queue(self) -> None:
-        with self._counting:
-            self._waiting += 1
-        try:
-            self._lock.acquire()
-        finally:
-            with self._counting:
-                self._waiting -= 1
+            self._waiting.discard(me)
 
     def _join(self, db: sqlite3.Connection, level: int) -> _Commit:
         if self._open and self._open.level < level:
