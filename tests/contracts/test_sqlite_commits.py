@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from random import Random
 from threading import Event
+from weakref import ref
 
 import pytest
 
@@ -223,6 +224,122 @@ def test_what_must_be_synced_does_not_join_what_need_not(db, crowd, path):
     assert done.result(SOON_S) is None
     assert levels == [NORMAL, FULL]
     assert kept(path) == [0]
+
+
+def test_who_fails_hears_it_when_what_it_saw_is_committed(db, crowd, path):
+    """It may have failed because of what an earlier turn of the same commit wrote."""
+    seen = []
+
+    def outdated():
+        try:
+            put(db, 0)()
+        except sqlite3.IntegrityError:
+            seen.append(kept(path))
+
+    with crowd.held() as c:
+        c.execute("INSERT INTO t VALUES (0)")
+        done = crowd.writes(*[outdated] * 4)
+
+    assert [one.result(SOON_S) for one in done] == [None] * 4
+    assert seen == [[0]] * 4
+
+
+def test_who_fails_counts_for_the_limit(db, crowd, monkeypatch, path):
+    """Else writers that go on failing would keep a good write from its commit."""
+    monkeypatch.setattr(db._commits, "_most", 2)
+    with crowd.held() as c:
+        c.execute("INSERT INTO t VALUES (0)")
+        c.set_trace_callback(crowd.commits.append)
+        done = crowd.writes(*(put(db, n, fails(ZeroDivisionError())) for n in range(1, 5)))
+
+    assert [type(one.exception(SOON_S)) for one in done] == [ZeroDivisionError] * 4
+    ends = [s for s in crowd.commits if s in {"COMMIT", "ROLLBACK", "ROLLBACK TO turn"}]
+    assert ends[:2] == ["ROLLBACK TO turn", "COMMIT"]
+    assert kept(path) == [0]
+
+
+class Odd:
+    """A connection that fails once behind, or instead of, a statement."""
+
+    def __init__(self, path, statement, error, instead):
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._fault, self._instead = (statement, error), instead
+
+    def execute(self, statement, *given):
+        fault = self._fault if self._fault and self._fault[0] == statement else None
+        self._fault = None if fault else self._fault
+        found = None if fault and self._instead else self._db.execute(statement, *given)
+        if fault:
+            raise fault[1]
+        return found
+
+    def __getattr__(self, name):
+        return getattr(self._db, name)
+
+
+def odd(db, path, statement, error, *, instead=False):
+    db._commits._db = Odd(path, statement, error, instead)
+
+
+def test_who_is_interrupted_behind_a_commit_undoes_it_for_nobody(db, crowd, path):
+    odd(db, path, "COMMIT", KeyboardInterrupt())
+    with ThreadPoolExecutor(1) as last:
+        with db.write() as c:
+            c.execute("INSERT INTO t VALUES (0)")
+            interrupted = last.submit(put(db, 1))
+            while not db._commits._waiting:
+                os.sched_yield()
+
+        assert isinstance(interrupted.exception(SOON_S), KeyboardInterrupt)
+
+    assert kept(path) == [0, 1]
+    assert db._commits.mine() is None
+
+
+def test_who_is_interrupted_behind_a_begin_leaves_no_lock(db, path):
+    odd(db, path, "BEGIN IMMEDIATE", KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        put(db, 0)()
+
+    put(db, 1)()
+
+    assert kept(path) == [1]
+
+
+def test_what_cannot_be_undone_by_itself_is_undone_with_all(db, path):
+    odd(db, path, "ROLLBACK TO turn", sqlite3.OperationalError("disk I/O error"), instead=True)
+    with ThreadPoolExecutor(1) as last, pytest.raises(StoreUnavailable), db.write() as c:
+        c.execute("INSERT INTO t VALUES (0)")
+        bad = last.submit(put(db, 1, fails(ZeroDivisionError())))
+        while not db._commits._waiting:
+            os.sched_yield()
+
+    assert isinstance(bad.exception(SOON_S), ZeroDivisionError)
+    assert kept(path) == []
+
+
+def test_who_swallows_that_all_was_undone_is_told_at_the_end(db, crowd, path):
+    with pytest.raises(StoreUnavailable), crowd.held() as c:
+        c.execute("INSERT INTO t VALUES (0)")
+        c.execute("ROLLBACK")
+        done = crowd.writes(*(put(db, n) for n in range(1, 5)))
+
+    assert [one.result(SOON_S) for one in done] == [None] * 4
+    assert kept(path) == [1, 2, 3, 4]
+
+
+def test_a_store_closed_while_it_writes_says_so(db, path):
+    with pytest.raises(sqlite3.ProgrammingError), db.write():
+        db.close()
+
+    put(db, 1)()
+    assert kept(path) == [1]
+
+
+def test_a_store_nobody_knows_any_more_is_closed(path):
+    gone = ref(Database(path))
+
+    assert gone() is None
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from shared.errors import StoreUnavailable
+from shared.errors import DiskFull, StoreUnavailable
 
 #: Seconds between two looks at a write lock that another process holds.
 POLL_S = 0.0005
@@ -77,17 +77,29 @@ class Commits:
         if inside is not None and self._open is not None:
             yield inside
             return
+        failed: Exception | None = None
         with self._turn() as db:
             commit = self._join(db, level)
+            waits = True
             try:
                 yield db
+                _still_open(db)
+                if commit.writes > 1:
+                    db.execute("RELEASE turn")
+            except Exception as error:
+                waits, failed = self._undo(db, commit, error), error
             except BaseException as error:
                 self._undo(db, commit, error)
                 raise
-            if commit.writes > 1:
-                db.execute("RELEASE turn")
             if inside is not None:
                 self._commit(db)
+        # Who fails may have seen what others of the commit wrote: it is true once they are told so.
+        if waits:
+            self._await(commit)
+        if failed is not None:
+            raise failed
+
+    def _await(self, commit: _Commit) -> None:
         while not commit.settled(PATIENCE_S):
             # Whoever was to commit for us was interrupted, or is slow.
             with self.alone():
@@ -104,8 +116,8 @@ class Commits:
 
     def close(self) -> None:
         with self.alone() as db:
-            db.close()
             self._db, self._level = None, FULL
+            db.close()
 
     @contextmanager
     def _turn(self) -> Iterator[sqlite3.Connection]:
@@ -114,20 +126,28 @@ class Commits:
             yield inside
             return
         me = threading.get_ident()
-        self._waiting.add(me)
         try:
+            self._waiting.add(me)
             with self._lock:
                 self._waiting.discard(me)
                 self._owner = me
                 try:
-                    self._db = self._db or self._connect()
-                    yield self._db
+                    with self._ending() as db:
+                        yield db
                 finally:
-                    if self._open and (not self._waiting or self._open.writes >= self._most):
-                        self._commit(self._db)
                     self._owner = None
         finally:
             self._waiting.discard(me)
+
+    @contextmanager
+    def _ending(self) -> Iterator[sqlite3.Connection]:
+        """The connection; afterwards all is committed, unless somebody else comes to do it."""
+        db = self._db = self._db or self._connect()
+        try:
+            yield db
+        finally:
+            if self._open and (not self._waiting or self._open.writes >= self._most):
+                self._commit(db)
 
     def _join(self, db: sqlite3.Connection, level: int) -> _Commit:
         if self._open and self._open.level < level:
@@ -146,6 +166,8 @@ class Commits:
         SQLite's own wait sleeps 1, 2, 5, 10, 15 ... 100 ms between looks, while a commit of ours
         takes half a millisecond. So threads queue on a lock, and processes look every POLL_S.
         """
+        if db.in_transaction:  # somebody was interrupted behind BEGIN, or ROLLBACK failed
+            db.execute("ROLLBACK")
         if self._level != level:
             db.execute(f"PRAGMA synchronous={level}")
             self._level = level
@@ -160,31 +182,51 @@ class Commits:
                     raise
                 time.sleep(POLL_S)
 
-    def _undo(self, db: sqlite3.Connection, commit: _Commit, error: BaseException) -> None:
-        """Of this turn only, unless SQLite undid all of it already (a full disk)."""
-        if commit.writes > 1 and db.in_transaction:
-            db.execute("ROLLBACK TO turn")
-            db.execute("RELEASE turn")
-            commit.writes -= 1
-            return
-        with suppress(sqlite3.Error):
-            db.execute("ROLLBACK")
-        self._open = None
-        commit.settle(error)
-
-    def _commit(self, db: sqlite3.Connection | None) -> None:
-        commit, self._open = self._open, None
-        if commit is None or db is None:
-            return
-        error: BaseException | None = StoreUnavailable(detail="the commit was interrupted")
+    def _undo(self, db: sqlite3.Connection, commit: _Commit, error: BaseException) -> bool:
+        """Undo this turn; False if all of the commit is undone with it (by a full disk, say)."""
+        undone = False
         try:
+            if commit.writes > 1 and db.in_transaction:
+                with suppress(sqlite3.Error):
+                    db.execute("ROLLBACK TO turn")
+                    db.execute("RELEASE turn")
+                    undone = True
+        finally:
+            if not undone:
+                self._open = None
+                with suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                commit.settle(_for_all(error))
+        return undone
+
+    def _commit(self, db: sqlite3.Connection) -> None:
+        commit = self._open
+        error: Exception | None = None
+        if commit is None:
+            return
+        try:
+            self._open = None
             db.execute("COMMIT")
-            error = None
         except sqlite3.Error as failed:
             error = failed
         finally:
-            if error is not None:
-                # A failed COMMIT (full disk) may have rolled back by itself already.
+            self._open = None
+            # A failed COMMIT may have rolled back by itself already; an interrupted one is made
+            # if no transaction is left.
+            if error is not None or db.in_transaction:
                 with suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
+                error = error or StoreUnavailable(detail="the commit was interrupted")
             commit.settle(error)
+
+
+def _still_open(db: sqlite3.Connection) -> None:
+    if not db.in_transaction:
+        raise StoreUnavailable(detail="the transaction was undone")
+
+
+def _for_all(error: BaseException) -> BaseException:
+    """What those are told whose writes were undone with one that failed."""
+    if isinstance(error, sqlite3.Error | StoreUnavailable | DiskFull):
+        return error
+    return StoreUnavailable(detail="it was undone with another write")

@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 from shared.adapters.embedded.schema import MIGRATIONS
@@ -39,26 +40,8 @@ class Database:
         self._local = threading.local()
         # In memory nobody may read what is not committed yet: there, each commits by itself.
         most = 1 if self._in_memory else TOGETHER
-        self._commits = Commits(self._writer, most, lambda: BUSY_MS / 1000)
+        self._commits = Commits(partial(_writer, self.path), most, lambda: BUSY_MS / 1000)
         self._migrate()
-
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(
-            self.path,
-            timeout=BUSY_MS / 1000,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=256,
-        )
-        db.row_factory = sqlite3.Row
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
-            db.execute(f"PRAGMA {pragma}")
-        return db
-
-    def _writer(self) -> sqlite3.Connection:
-        db = self._connect()
-        db.execute("PRAGMA busy_timeout = 0")  # `Commits` waits by itself
-        return db
 
     def connection(self) -> sqlite3.Connection:
         """The one by which this thread reads, or writes right now."""
@@ -70,7 +53,7 @@ class Database:
                 return db
         found: sqlite3.Connection | None = getattr(self._local, "db", None)
         if found is None:
-            found = self._local.db = self._connect()
+            found = self._local.db = _connected(self.path)
         return found
 
     @contextmanager
@@ -109,8 +92,10 @@ class Database:
             return
         with translated(), self._commits.alone() as db:
             db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-            busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            db.execute("PRAGMA busy_timeout = 0")
+            try:
+                busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                db.execute("PRAGMA busy_timeout = 0")
         if busy:
             raise StoreUnavailable(detail="the log is being read")
 
@@ -144,6 +129,26 @@ class Database:
                 for statement in _statements(step):
                     db.execute(statement)
             db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _connected(path: str) -> sqlite3.Connection:
+    db = sqlite3.connect(
+        path,
+        timeout=BUSY_MS / 1000,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    db.row_factory = sqlite3.Row
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+        db.execute(f"PRAGMA {pragma}")
+    return db
+
+
+def _writer(path: str) -> sqlite3.Connection:
+    db = _connected(path)
+    db.execute("PRAGMA busy_timeout = 0")  # `Commits` waits by itself
+    return db
 
 
 def schema_version(db: sqlite3.Connection) -> int:
