@@ -19,6 +19,8 @@ ALLOWED_SKIPS = ("gpu",)
 # No test fails on a clock, not even on a busy machine.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+# As `shared.wiring.google`: else a client of Cloud Storage asks for its bucket, too, in a thread.
+os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 #: Where Google's emulators are leaned on without naming their fixtures.
 EMULATED = ("/cloud/", "/contracts/", "test_emulated.py", "test_emulators.py")
 
