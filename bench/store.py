@@ -50,7 +50,7 @@ SLOWER_US = 2_000
 OURS, RAW = "ours, accept + lease + complete", "raw sqlite3, the same statements"
 PERSIST_QUEUE, HUEY = "persist-queue SQLiteAckQueue", "huey task, fsync"
 MANY, DISK = f"ours, {TOGETHER} at once", "this disk's syncs"
-#: As many as the service hears at once on eight cores; shown beside, for the goals name no number.
+#: As many as hear jobs in one service; shown beside, for the goals name no number.
 THREADS = 8
 
 
