@@ -1,6 +1,6 @@
 """Whisper through faster-whisper: speech to words with times, on the CPU or a GPU.
 
-voice activity -> pack -> encode once -> language -> decode -> split -> ask the doubtful alone
+voice activity -> pack -> encode -> language -> decode together -> split -> ask the doubtful alone
 """
 
 import math
@@ -36,8 +36,9 @@ LANGUAGE_BAR = 0.5
 #: Probability of its language below which each clip of a packed window is looked at by itself:
 #: 17 s of English beside 9 s of Spanish score 0.79, and the Spanish alone 0.98 for Spanish.
 ONE_LANGUAGE_BAR = 0.95
-#: Frames of the encoding a second (30 s are 1,500).
-FRAMES_PER_S = 50
+#: Windows decoded at once. Each takes 37 MB of memory meanwhile (base: keys and values of six
+#: layers for 1,500 frames, float32); beyond eight little time is left to save.
+TOGETHER = 8
 #: Geometric mean of a packed clip's word probabilities below which it is asked alone: it may
 #: be in another language than its window. Measured: 8 foreign sentences heard as English score
 #: 0.14 to 0.39; of 70 English ones in their own language one scores below 0.69 (0.58).
@@ -92,7 +93,17 @@ class Heard:
     detected: bool  #: the model chose the language itself, among several
     failed: bool  #: improbable or repetitive even in the chosen decoding
     repeats: bool  #: the first decoding repeated itself
+    seconds: float  #: what the window took; its share of what was done together
     strangers: frozenset[int] = frozenset()  #: clips packed in it that speak another language
+
+
+@dataclass(frozen=True, slots=True)
+class _Sound:
+    """A window to hear: samples, a clip that wants what all in it want, and where each lies."""
+
+    samples: Samples
+    wanted: Clip
+    places: Sequence[Place] = ()
 
 
 class Whisper:
@@ -206,28 +217,29 @@ class Whisper:
     ) -> dict[int, Answer]:
         """Answers of clips that may share windows; the doubtful ones are asked again alone."""
         durations = [batch[i].samples.size / SAMPLE_RATE for i in chosen]
+        windows = pack(durations, MAX_SEGMENT_S, GAP_S)
+        members = [[chosen[place.clip] for place in window.places] for window in windows]
+        sounds = [
+            _Sound(_joined(window, [batch[i] for i in of]), batch[of[0]], window.places)
+            for window, of in zip(windows, members, strict=True)
+        ]
         answers: dict[int, Answer] = {}
-        for window in pack(durations, MAX_SEGMENT_S, GAP_S):
-            members = [chosen[place.clip] for place in window.places]
-            began = time.monotonic()
-            sound = _joined(window, [batch[i] for i in members])
-            heard = self._hear(sound, batch[members[0]], window.places)
-            share = (time.monotonic() - began) / len(members)
-            parts = zip(members, window.places, split(window, heard.words), strict=True)
+        doubtful: list[int] = []
+        for window, of, heard in zip(windows, members, self._hear(sounds), strict=True):
+            parts = zip(of, window.places, split(window, heard.words), strict=True)
             for i, place, words in parts:
-                answer = self._answer(batch[i], speech[i], replace(heard, words=words), share)
+                own = replace(heard, words=words, seconds=heard.seconds / len(of))
+                answers[i] = self._answer(batch[i], speech[i], own)
                 stranger = place.clip in heard.strangers
-                if len(members) > 1 and (stranger or _doubtful(answer, heard)):
-                    answer = self._alone(batch[i], speech[i], share)
-                answers[i] = answer
+                if len(of) > 1 and (stranger or _doubtful(answers[i], heard)):
+                    doubtful.append(i)
+        again = self._hear([_Sound(batch[i].samples, batch[i]) for i in doubtful])
+        for i, heard in zip(doubtful, again, strict=True):
+            spent_s = answers[i].seconds + heard.seconds
+            answers[i] = self._answer(batch[i], speech[i], replace(heard, seconds=spent_s))
         return answers
 
-    def _alone(self, clip: Clip, spans: Sequence[Span], spent_s: float) -> Answer:
-        began = time.monotonic()
-        heard = self._hear(clip.samples, clip)
-        return self._answer(clip, spans, heard, spent_s + time.monotonic() - began)
-
-    def _answer(self, clip: Clip, spans: Sequence[Span], heard: Heard, seconds: float) -> Answer:
+    def _answer(self, clip: Clip, spans: Sequence[Span], heard: Heard) -> Answer:
         words = tuple(word for word in heard.words if near(word, spans))
         text = "".join(word.text for word in words).strip()
         signals = _signals(clip, spans, text, replace(heard, words=words))
@@ -247,7 +259,7 @@ class Whisper:
             language=heard.language,
             confidence=math.exp(signals["mean_logprob"]) if words else None,
             words=tuple(replace(word, text=word.text.strip()) for word in words),
-            seconds=seconds,
+            seconds=heard.seconds,
             cautions=tuple(code for code, holds in cautions.items() if holds),
             signals=signals,
         )
@@ -259,39 +271,78 @@ class Whisper:
         tokens = self._model.hf_tokenizer.encode(f" {prompt.strip()}", add_special_tokens=False)
         return bool(len(tokens.ids) >= self._model.max_length // 2)
 
-    def _hear(self, samples: Samples, wanted: Clip, places: Sequence[Place] = ()) -> Heard:
-        """Encode once, then detect and decode on the same encoding, as `wanted` asks.
+    def _hear(self, sounds: Sequence[_Sound]) -> list[Heard]:
+        """What the model says of windows that want the same, in order; TOGETHER at a time."""
+        batches = (sounds[at : at + TOGETHER] for at in range(0, len(sounds), TOGETHER))
+        return [heard for batch in batches for heard in self._heard(batch)]
 
-        `places` are those of the clips, where several share the window.
+    def _heard(self, sounds: Sequence[_Sound]) -> list[Heard]:
+        """Encode once, then detect and decode on the same encoding, as is wanted.
 
         `WhisperModel.transcribe` encodes twice when the language is not given, and the encoder
         is two thirds of the work on a short clip. These are the methods it is made of
         (faster-whisper is pinned; a test compares the words with `transcribe`).
         """
+        began = time.monotonic()
         self.load()
-        model = self._model
-        features = model.feature_extractor(samples)  # (n_mels, n_frames + 1)
-        encoded = model.encode(_thirty_seconds(features, model))
-        language, probability = self._language(encoded, wanted.language)
+        from gpu_service.engines.whisper_model import joined
+
+        wanted = sounds[0].wanted
+        features = [self._model.feature_extractor(s.samples) for s in sounds]
+        encoded = [self._model.encode(_thirty_seconds(f, self._model)) for f in features]
+        every = joined(encoded)
+        languages = self._languages(every, wanted.language)
+        begun = self._begun(every, [language for language, _ in languages], wanted)
+        shared_s = (time.monotonic() - began) / len(sounds)
+        windows = zip(sounds, features, encoded, languages, begun, strict=True)
+        return [self._finished(*window, shared_s) for window in windows]
+
+    def _begun(self, encoded: Any, languages: Sequence[str], wanted: Clip) -> list[Any]:
+        """The first decoding of every window, made together; None = none was.
+
+        Throws of the dice are each window's own.
+        """
+        if len(languages) == 1 or wanted.temperature:
+            return [None] * len(languages)
+        how = self._ways(wanted)[0]
+        tokenizers = [self._tokenizer(language) for language in languages]
+        asked = f" {how['initial_prompt']}" if how["initial_prompt"] else None
+        before = tokenizers[0].encode(asked) if asked else []
+        prompts = [self._model.get_prompt(tokenizer, before) for tokenizer in tokenizers]
+        return list(self._model.begin(encoded, prompts, _options(tokenizers[0], how)))
+
+    def _finished(
+        self,
+        sound: _Sound,
+        features: Any,
+        encoded: Any,
+        language: tuple[str, float],
+        begun: Any,
+        spent_s: float,
+    ) -> Heard:
+        """The window's words, from what was begun, and from a second decoding where that failed."""
+        began = time.monotonic()
+        named, probability = language
         tries: list[list[Any]] = []
         no_speech = None  # of the first window of the first decoding: the same for all of them
-        alone = len(places) < 2
-        for how in self._ways(wanted)[: 1 + alone]:
-            tries.append(self._decode(features, encoded, language, how))
-            no_speech = model.no_speech if no_speech is None else no_speech
+        alone = len(sound.places) < 2
+        for how in self._ways(sound.wanted)[: 1 + alone]:
+            tries.append(self._decode(features, encoded, named, how, None if tries else begun))
+            no_speech = self._model.no_speech if no_speech is None else no_speech
             if not _failed(tries[-1]):
                 break
         repeats = any(map(_repeats, tries[0]))
         chosen = tries[-1] if repeats else max(tries, key=_log_probability)
         return Heard(
             words=_words(chosen),
-            language=language,
+            language=named,
             language_probability=probability,
             no_speech=no_speech,
-            detected=model.model.is_multilingual and wanted.language != language,
+            detected=self._model.model.is_multilingual and sound.wanted.language != named,
             failed=_failed(chosen),
             repeats=repeats,
-            strangers=self._strangers(encoded, places, language, probability),
+            seconds=spent_s + time.monotonic() - began,
+            strangers=self._strangers(encoded, sound.places, named, probability),
         )
 
     def _strangers(
@@ -303,18 +354,22 @@ class Whisper:
         """
         if len(places) < 2 or probability >= ONE_LANGUAGE_BAR:
             return frozenset()
-        own = {place.clip: self._language(_part(encoded, place), None) for place in places}
+        from gpu_service.engines.whisper_model import stretch
+
+        parts = [stretch(encoded, place.start_s, place.end_s) for place in places]
+        own = {p.clip: self._languages(e, None)[0] for p, e in zip(places, parts, strict=True)}
         return frozenset(
             n for n, (other, sure) in own.items() if other != language and sure >= LANGUAGE_BAR
         )
 
-    def _language(self, encoded: Any, wished: str | None) -> tuple[str, float]:
+    def _languages(self, encoded: Any, wished: str | None) -> list[tuple[str, float]]:
+        """The language of each window, and the model's probability of it."""
         if not self._model.model.is_multilingual:
-            return "en", 1.0
+            return [("en", 1.0)] * encoded.shape[0]
         if wished in self._model.supported_languages:
-            return str(wished), 1.0
-        token, probability = self._model.model.detect_language(encoded)[0][0]
-        return str(token).strip("<|>"), float(probability)
+            return [(str(wished), 1.0)] * encoded.shape[0]
+        likeliest = (ranked[0] for ranked in self._model.model.detect_language(encoded))
+        return [(str(token).strip("<|>"), float(sure)) for token, sure in likeliest]
 
     def _ways(self, wanted: Clip) -> list[dict[str, Any]]:
         """How to decode, and how once more where that failed: then as if nothing was asked for.
@@ -329,18 +384,29 @@ class Whisper:
         again = {"beam_size": 5, "no_repeat_ngram_size": 3}
         return [{**DECODING, **way} for way in (first, again)]
 
-    def _decode(self, features: Any, encoded: Any, language: str, how: dict[str, Any]) -> list[Any]:
+    def _decode(
+        self, features: Any, encoded: Any, language: str, how: dict[str, Any], begun: Any
+    ) -> list[Any]:
+        tokenizer = self._tokenizer(language)
+        return list(
+            self._model.generate_segments(
+                features, tokenizer, _options(tokenizer, how), False, encoded, begun=begun
+            )
+        )
+
+    def _tokenizer(self, language: str) -> Any:
         from faster_whisper.tokenizer import Tokenizer
-        from faster_whisper.transcribe import TranscriptionOptions, get_suppressed_tokens
 
         model = self._model
-        tokenizer = Tokenizer(
+        return Tokenizer(
             model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=language
         )
-        options = TranscriptionOptions(
-            suppress_tokens=get_suppressed_tokens(tokenizer, [-1]), **how
-        )
-        return list(model.generate_segments(features, tokenizer, options, False, encoded))
+
+
+def _options(tokenizer: Any, how: dict[str, Any]) -> Any:
+    from faster_whisper.transcribe import TranscriptionOptions, get_suppressed_tokens
+
+    return TranscriptionOptions(suppress_tokens=get_suppressed_tokens(tokenizer, [-1]), **how)
 
 
 #: The defaults of `WhisperModel.transcribe`, but: word times on, no ladder (see Whisper),
@@ -400,16 +466,6 @@ def _joined(window: Window, clips: Sequence[Clip]) -> Samples:
         at = round(place.start_s * SAMPLE_RATE)
         sound[at : at + clip.samples.size] = clip.samples[: sound.size - at]
     return sound
-
-
-def _part(encoded: Any, place: Place) -> Any:
-    """The frames of a place, where and as the encoding is: (1, n_frames, width)."""
-    from ctranslate2 import DataType, Device, StorageView
-
-    frames = np.array(encoded.to_device(Device.cpu).to(DataType.float32))
-    first, last = (round(t * FRAMES_PER_S) for t in (place.start_s, place.end_s))
-    part = StorageView.from_array(np.ascontiguousarray(frames[:, first:last]))
-    return part.to(encoded.dtype).to_device(Device.__members__[encoded.device])
 
 
 def _thirty_seconds(features: Any, model: Any) -> Any:
