@@ -1,4 +1,9 @@
-"""P3: from storage event to result with the echo engine, beside an empty function."""
+"""P3: from storage event to result with the echo engine, beside an empty function.
+
+The ratio is the median of ratios turn by turn, over more turns than elsewhere: either side's rate
+differs by a third between two runs on a machine shared with others. On ext4, run it five minutes
+after anything that deleted many files (docs/cursed.md).
+"""
 
 import sys
 import threading
@@ -13,7 +18,7 @@ from bench.measuring import goal, interleaved
 from bench.running import drop, stack, until_done
 from shared import wiring
 
-FILES, MANY = 200, 20_000
+FILES, MANY, TURNS = 200, 20_000, 15
 EMPTY = """
 import functions_framework
 @functions_framework.cloud_event
@@ -69,17 +74,15 @@ def run(many: int = MANY) -> bool:
                 "empty functions-framework handler": empty_handler,
             },
             "a second",
+            TURNS,
         )
-        base = found["ours, 200 files"].median
+        mine, empty = found.values()
+        base = mine.median
         flood = ours(parts, many, seen)
     print(f"  {many:,} files at once: {flood:,.1f} files/s")
     return all(
         [
-            goal(
-                "of an empty handler",
-                base / found["empty functions-framework handler"].median,
-                0.10,
-            ),
+            goal("of an empty handler", mine.over(empty), 0.10),
             goal(f"seconds a file, {many:,} of {FILES}", base / flood, 1.2, at_most=True),
         ]
     )
