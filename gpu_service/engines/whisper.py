@@ -36,9 +36,6 @@ LANGUAGE_BAR = 0.5
 #: Probability of its language below which each clip of a packed window is looked at by itself:
 #: 17 s of English beside 9 s of Spanish score 0.79, and the Spanish alone 0.98 for Spanish.
 ONE_LANGUAGE_BAR = 0.95
-#: Windows decoded at once. Each takes 37 MB of memory meanwhile (base: keys and values of six
-#: layers for 1,500 frames, float32); beyond eight little time is left to save.
-TOGETHER = 8
 #: Geometric mean of a packed clip's word probabilities below which it is asked alone: it may
 #: be in another language than its window. Measured: 8 foreign sentences heard as English score
 #: 0.14 to 0.39; of 70 English ones in their own language one scores below 0.69 (0.58).
@@ -134,6 +131,7 @@ class Whisper:
         self._options = WhisperOptions.model_validate(settings.options)
         self._cache = cache
         self._model: Any = None
+        self._at_once = 1  # windows; until the first is encoded nobody knows how large they are
 
     def capabilities(self) -> Capabilities:
         s, known = self._settings, self._pinned
@@ -272,9 +270,11 @@ class Whisper:
         return bool(len(tokens.ids) >= self._model.max_length // 2)
 
     def _hear(self, sounds: Sequence[_Sound]) -> list[Heard]:
-        """What the model says of windows that want the same, in order; TOGETHER at a time."""
-        batches = (sounds[at : at + TOGETHER] for at in range(0, len(sounds), TOGETHER))
-        return [heard for batch in batches for heard in self._heard(batch)]
+        """What the model says of windows that want the same, in order."""
+        found: list[Heard] = []
+        while len(found) < len(sounds):
+            found += self._heard(sounds[len(found) : len(found) + self._at_once])
+        return found
 
     def _heard(self, sounds: Sequence[_Sound]) -> list[Heard]:
         """Encode once, then detect and decode on the same encoding, as is wanted.
@@ -285,12 +285,12 @@ class Whisper:
         """
         began = time.monotonic()
         self.load()
-        from gpu_service.engines.whisper_model import joined
+        from gpu_service.engines.whisper_model import at_once, joined
 
         wanted = sounds[0].wanted
         features = [self._model.feature_extractor(s.samples) for s in sounds]
         encoded = [self._model.encode(_thirty_seconds(f, self._model)) for f in features]
-        every = joined(encoded)
+        every, self._at_once = joined(encoded), at_once(encoded[0])
         languages = self._languages(every, wanted.language)
         begun = self._begun(every, [language for language, _ in languages], wanted)
         shared_s = (time.monotonic() - began) / len(sounds)

@@ -13,6 +13,13 @@ from faster_whisper.transcribe import TranscriptionOptions
 
 #: Frames of the encoding a second (30 s are 1,500).
 FRAMES_PER_S = 50
+#: Windows decoded at once at most: beyond eight little time is left to save.
+TOGETHER = 8
+#: Bytes that what the decoder keeps of them may take: eight windows of base on a CPU, of large on a
+#: GPU.
+ROOM_BYTES = {"cpu": 300_000_000, "cuda": 2_000_000_000}
+#: Layers of the decoder by width. Source: Whisper paper, table 1; distilled models have fewer.
+LAYERS = {384: 4, 512: 6, 768: 12, 1024: 24, 1280: 32}
 
 
 class NoticingModel(WhisperModel):  # type: ignore[misc]  # it publishes no types
@@ -87,6 +94,18 @@ class _Begun:
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         begun, self.begun = self.begun, None
         return self._model.generate(*args, **kwargs) if begun is None else [begun]
+
+
+def at_once(encoded: StorageView) -> int:
+    """How many windows like this one may be decoded at once: their keys and values have room.
+
+    Of each window a decoder keeps two vectors for every frame and layer: 37 MB for base in
+    float32, and the process grew by as much (37 MB a window, up to eight).
+    """
+    _, frames, width = (int(n) for n in encoded.shape)
+    size = 4 if encoded.dtype == DataType.float32 else 2
+    kept = 2 * LAYERS.get(width, max(LAYERS.values())) * frames * width * size
+    return max(1, min(TOGETHER, ROOM_BYTES[encoded.device] // kept))
 
 
 def joined(encoded: Sequence[StorageView]) -> StorageView:

@@ -172,6 +172,25 @@ def test_windows_decoded_together_are_heard_as_each_alone(
     assert [a.words[-1].end_s for a in together] == [a.words[-1].end_s for a in alone]
 
 
+@pytest.mark.parametrize(
+    ("width", "layers", "windows"), [(512, 6, 8), (768, 12, 2), (1024, 24, 1), (1280, 32, 1)]
+)
+def test_so_many_windows_are_decoded_together_as_have_room(
+    width: int, layers: int, windows: int
+) -> None:
+    """37 MB a window of base, 111 of small; a model of no known width counts as large."""
+    from ctranslate2 import StorageView
+
+    from gpu_service.engines.whisper_model import LAYERS, ROOM_BYTES, at_once
+
+    encoded = StorageView.from_array(np.zeros((1, 1500, width), np.float32))
+
+    assert at_once(encoded) == windows
+    assert LAYERS[width] == layers
+    assert windows == 1 or windows * 2 * layers * 1500 * width * 4 <= ROOM_BYTES["cpu"]
+    assert at_once(StorageView.from_array(np.zeros((1, 1500, 999), np.float32))) == 1
+
+
 def test_windows_decoded_together_are_each_in_their_own_language(engine: Engine) -> None:
     spanish = pronounced(
         "Los niños juegan en el jardín. La casa de mi abuela está cerca del mar. "
