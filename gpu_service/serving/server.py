@@ -31,7 +31,7 @@ from shared.domain.sound import MAX_SEGMENT_S, SAMPLE_RATE
 from shared.errors import OUTAGE, BreakerOpen, EngineDied, EngineUnavailable, OutOfMemory
 
 #: Windows of audio in a batch of an engine whose pace is not known yet: four take Whisper base
-#: about 5 s on two cores. No batch is bounded more tightly for the sake of time, or a machine
+#: about 4 s on two cores. No batch is bounded more tightly for the sake of time, or a machine
 #: that is slow because it is busy would pack worse and be slower still.
 BUDGET_WINDOWS = 4
 #: Seconds a batch of a faster engine may take: more would keep later callers waiting.

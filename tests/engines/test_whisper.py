@@ -12,6 +12,7 @@ import pytest
 from gpu_service.engines import whisper
 from gpu_service.engines.engine import Clip, Engine, Samples
 from gpu_service.engines.registry import DEFAULTS, EngineSettings, build
+from gpu_service.engines.whisper import Whisper
 from gpu_service.hearing.segmentation import cut
 from gpu_service.hearing.voice_activity import VoiceActivity
 from gpu_service.weights.pinned import BASE_DIGESTS, TINY_EN_REVISION, whisper_base
@@ -203,6 +204,25 @@ def test_windows_decoded_together_are_each_in_their_own_language(engine: Engine)
 
     assert [answer.language for answer in answers] == ["en", "es", "en"]
     assert answers[1].text == by_itself.text
+
+
+def test_windows_of_two_tenants_are_never_decoded_together(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Whisper("whisper", DEFAULTS["whisper"], cache=cache)
+    transcribe(engine, clip(said(*SPOKEN[0])))  # now it knows how large a window is
+    begin, together = engine._model.begin, []
+
+    def noted(encoded: object, prompts: list[list[int]], options: object) -> object:
+        together.append(len(prompts))
+        return begin(encoded, prompts, options)
+
+    monkeypatch.setattr(engine._model, "begin", noted)
+
+    transcribe(engine, clip(lecture(0), "a"), clip(lecture(4), "b"))
+    assert together == []
+    transcribe(engine, clip(lecture(0), "a"), clip(lecture(2), "b"), clip(lecture(4), "a"))
+    assert together == [2]
 
 
 def test_a_window_that_repeats_itself_is_tried_again_without_its_neighbours(
