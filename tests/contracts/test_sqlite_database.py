@@ -1,6 +1,8 @@
 """What the file itself promises: migrations, backups, and kind words when it cannot."""
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 
@@ -30,6 +32,22 @@ def test_opening_brings_the_schema_up_to_date_once(tmp_path):
     Database(tmp_path / "s.db")
 
     assert version(tmp_path / "s.db") == len(MIGRATIONS)
+
+
+def test_many_may_open_a_new_file_at_once(tmp_path):
+    """SQLite refuses all but one of those who begin its log in the same moment."""
+    for n in range(40):
+        meeting = threading.Barrier(8)
+
+        def opened(path=tmp_path / f"{n}.db", meeting=meeting):
+            meeting.wait()
+            Database(path).close()
+
+        with ThreadPoolExecutor(8) as pool:
+            for one in [pool.submit(opened) for _ in range(8)]:
+                one.result()
+
+        assert version(tmp_path / f"{n}.db") == len(MIGRATIONS)
 
 
 def test_a_newer_file_is_refused_and_left_alone(tmp_path):

@@ -177,8 +177,7 @@ class Commits:
                 db.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-                if not busy or time.monotonic() > give_up:
+                if not is_busy(error) or time.monotonic() > give_up:
                     raise
                 time.sleep(POLL_S)
 
@@ -218,6 +217,11 @@ class Commits:
                     db.execute("ROLLBACK")
                 error = error or StoreUnavailable(detail="the commit was interrupted")
             commit.settle(error)
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another connection holds what was asked for: asking again may help."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _still_open(db: sqlite3.Connection) -> None:

@@ -153,19 +153,9 @@ class SqliteJobs:
         with self._db.write() as db:
             held(db, lease)
             _over(db, rid)
-            db.execute(
-                "UPDATE recordings SET result = ?, seconds = ?, language = ?, confidence = ?,"
-                " review = ?, answer_key = ?, compress_us = ?, progress = 1, error_code = NULL,"
-                " error_message = NULL, error_engine = NULL WHERE id = ?",
-                (
-                    *(outcome.result, outcome.seconds, outcome.language, outcome.confidence),
-                    *(int(outcome.review), outcome.answer_key),
-                    outcome.compress_at and to_us(outcome.compress_at),
-                    rid,
-                ),
-            )
             lay_passages(db, lease.recording, outcome.passages)
-            seq = _move(db, lease.recording, Moved(State.DONE, now, lease.worker, "heard"))
+            line = Moved(State.DONE, now, lease.worker, "heard")
+            seq = _move(db, lease.recording, line, **_came_out(outcome))
             put_out(db, [announcement(lease.recording, "done", now, seq), *effects])
             return _known(db, rid)
 
@@ -312,14 +302,28 @@ def _known(db: Connection, recording_id: str) -> Recording:
     return found
 
 
-def _move(db: Connection, known: Recording, line: Moved) -> int:
+def _came_out(outcome: Outcome) -> dict[str, object]:
+    """The columns of a recording that was heard."""
+    return {
+        "result": outcome.result,
+        "seconds": outcome.seconds,
+        "language": outcome.language,
+        "confidence": outcome.confidence,
+        "review": int(outcome.review),
+        "answer_key": outcome.answer_key,
+        "compress_us": outcome.compress_at and to_us(outcome.compress_at),
+        "progress": 1,
+        "error_code": None,
+        "error_message": None,
+        "error_engine": None,
+    }
+
+
+def _move(db: Connection, known: Recording, line: Moved, **changes: object) -> int:
     row = db.execute("SELECT state FROM recordings WHERE id = ?", (known.id,)).fetchone()
     check(State(row["state"]), line.state)
-    db.execute(
-        "UPDATE recordings SET state = ?, updated_us = ? WHERE id = ?",
-        (line.state.value, to_us(line.at), known.id),
-    )
-    return remember(db, known.id, line)
+    at = to_us(line.at)
+    return remember(db, known.id, line, state=line.state.value, updated_us=at, **changes)
 
 
 def _discard(db: Connection, recording_id: str, actor: str, why: str, now: datetime) -> None:
@@ -386,6 +390,8 @@ def _failed(
 
 def lay_passages(db: Connection, of: Recording, passages: Sequence[Passage]) -> None:
     """For search; `passage_places` says where they lie, so that they can be found and erased."""
+    if not passages:
+        return
     newest = db.execute("SELECT rowid FROM passages ORDER BY rowid DESC LIMIT 1").fetchone()
     last = newest["rowid"] if newest else 0
     db.executemany(

@@ -130,8 +130,11 @@ def fetch_recording(db: Connection, recording_id: str) -> Recording | None:
     return recording(row) if row else None
 
 
-def remember(db: Connection, recording_id: str, line: Moved) -> int:
-    """Add a line to the recording's history, chained to the one before; its number, from 1."""
+def remember(db: Connection, recording_id: str, line: Moved, **changes: object) -> int:
+    """Add a line to the recording's history, chained to the one before; its number, from 1.
+
+    `changes` are the recording's columns that change with it: written once, not row by row.
+    """
     known = db.execute(
         "SELECT tenant, moves, head FROM recordings WHERE id = ?", (recording_id,)
     ).fetchone()
@@ -148,9 +151,11 @@ def remember(db: Connection, recording_id: str, line: Moved) -> int:
             *(error.engine, link.salt, link.commitment, link.head),
         ),
     )
+    columns = {"moves": link.seq, "head": link.head, **changes}
+    names = ", ".join(f"{name} = ?" for name in columns)
     db.execute(
-        "UPDATE recordings SET moves = ?, head = ? WHERE id = ?",
-        (link.seq, link.head, recording_id),
+        f"UPDATE recordings SET {names} WHERE id = ?",  # noqa: S608  # our own words
+        (*columns.values(), recording_id),
     )
     await_seal(db, known["tenant"], Leaf(Kind.HISTORY, recording_id, link.seq, link.head or ""))
     return link.seq
