@@ -91,7 +91,9 @@ class SqliteUploads:
         at: datetime,
     ) -> UploadedObject:
         known = json.dumps(dict(sorted(metadata.items())))
-        with self._kept(spool, digest) as db:
+        with self._db.write() as db:
+            # Under the store's lock: nobody erases the same content between file and row.
+            self._keep(spool, digest)
             generation = db.execute(_NEXT, (name, DELETED)).fetchone()[0]
             db.execute(
                 "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -149,7 +151,8 @@ class SqliteUploads:
         try:
             with full_disk_said():
                 digest, size = _copy(content, aside, None)
-                with self._kept(aside, digest) as db:
+                with self._db.write() as db:
+                    self._keep(aside, digest)
                     made = db.execute(
                         "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                         (*place, size, upload.content_type, known, made_us, digest),
@@ -158,22 +161,12 @@ class SqliteUploads:
             aside.unlink(missing_ok=True)
         return made.rowcount == 1
 
-    @contextmanager
-    def _kept(self, spool: Path, digest: str) -> Iterator[Connection]:
-        """One commit with the bytes in their place; what it was told lasts when it returns.
-
-        The folder is synced behind the commit, for nobody else could write meanwhile. A power cut
-        in between may leave rows without their bytes: of an upload that nobody was told is taken.
-        """
+    def _keep(self, spool: Path, digest: str) -> None:
         place = self._place(digest)
         place.parent.mkdir(exist_ok=True)
-        with self._db.write() as db:
-            # Under the store's lock: nobody erases the same content between file and row.
-            if not place.exists():
-                spool.replace(place)
-            yield db
-        # Also where the bytes were there: whoever put them may not have come so far.
-        _sync_folder(place.parent)
+        if not place.exists():
+            spool.replace(place)
+            _sync_folder(place.parent)
 
     def _place(self, digest: str) -> Path:
         return self._root / digest[:2] / digest[2:]
