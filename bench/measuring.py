@@ -54,5 +54,5 @@ def goal(what: str, reached: float, wanted: float, *, at_most: bool = False) -> 
     """Print one ratio beside its goal; True if it is met."""
     met = reached <= wanted if at_most else reached >= wanted
     sign = "<=" if at_most else ">="
-    print(f"  {'ok  ' if met else 'MISS'} {what}: {reached:.3g} (goal {sign} {wanted})")
+    print(f"  {'ok  ' if met else 'MISS'} {what}: {reached:,.3f} (goal {sign} {wanted})")
     return met

@@ -290,7 +290,8 @@ class Whisper:
         wanted = sounds[0].wanted
         features = [self._model.feature_extractor(s.samples) for s in sounds]
         encoded = [self._model.encode(_thirty_seconds(f, self._model)) for f in features]
-        every, self._at_once = joined(encoded), at_once(encoded[0])
+        every = joined(encoded)
+        self._at_once = at_once(encoded[0], self._options.beam_size)
         languages = self._languages(every, wanted.language)
         begun = self._begun(every, [language for language, _ in languages], wanted)
         shared_s = (time.monotonic() - began) / len(sounds)

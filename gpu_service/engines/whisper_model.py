@@ -15,11 +15,14 @@ from faster_whisper.transcribe import TranscriptionOptions
 FRAMES_PER_S = 50
 #: Windows decoded at once at most: beyond eight little time is left to save.
 TOGETHER = 8
-#: Bytes that what the decoder keeps of them may take: eight windows of base on a CPU, of large on a
-#: GPU.
-ROOM_BYTES = {"cpu": 300_000_000, "cuda": 2_000_000_000}
-#: Layers of the decoder by width. Source: Whisper paper, table 1; distilled models have fewer.
+#: Bytes that what the decoder keeps of them may take. On a GPU less than `batch_memory_mb` (1,000),
+#: for what an engine takes there is measured with one window.
+ROOM_BYTES = {"cpu": 400_000_000, "cuda": 800_000_000}
+#: Layers of the decoder by width. Source: Whisper paper, table 1. Distilled and turbo models have
+#: 2 or 4, which nothing here tells; they count as the model they were made of.
 LAYERS = {384: 4, 512: 6, 768: 12, 1024: 24, 1280: 32}
+#: Tokens of one hypothesis at most. Source: Whisper's `n_text_ctx`.
+TOKENS = 448
 
 
 class NoticingModel(WhisperModel):  # type: ignore[misc]  # it publishes no types
@@ -73,7 +76,10 @@ class NoticingModel(WhisperModel):  # type: ignore[misc]  # it publishes no type
         `begun` is what `begin` gave for the first window; what follows it is decoded here.
         """
         self.no_speech, self.model.begun = None, begun
-        return list(super().generate_segments(*args, **kwargs))
+        try:
+            return list(super().generate_segments(*args, **kwargs))
+        finally:
+            self.model.begun = None  # a window too short to decode asks for nothing
 
     def generate_with_fallback(self, *args: Any, **kwargs: Any) -> Any:
         decoded = super().generate_with_fallback(*args, **kwargs)
@@ -96,20 +102,21 @@ class _Begun:
         return self._model.generate(*args, **kwargs) if begun is None else [begun]
 
 
-def at_once(encoded: StorageView) -> int:
+def at_once(encoded: StorageView, beam_size: int = 1) -> int:
     """How many windows like this one may be decoded at once: their keys and values have room.
 
-    Of each window a decoder keeps two vectors for every frame and layer: 37 MB for base in
-    float32, and the process grew by as much (37 MB a window, up to eight).
+    Of each window a decoder keeps two vectors a layer for every frame and every token of every
+    hypothesis: 48 MB for base in float32, greedy. The process grew by 37 MB a window, of 18 s.
     """
     _, frames, width = (int(n) for n in encoded.shape)
     size = 4 if encoded.dtype == DataType.float32 else 2
-    kept = 2 * LAYERS.get(width, max(LAYERS.values())) * frames * width * size
+    layers = LAYERS.get(width, max(LAYERS.values()))
+    kept = 2 * layers * (frames + beam_size * TOKENS) * width * size
     return max(1, min(TOGETHER, ROOM_BYTES[encoded.device] // kept))
 
 
 def joined(encoded: Sequence[StorageView]) -> StorageView:
-    """Encodings as one batch, where and as they are: (n_windows, n_frames, width).
+    """Encodings as one batch: (n_windows, n_frames, width), of several on the CPU.
 
     On a CPU windows are encoded one by one all the same: together they take longer (9 windows
     5.2 s instead of 3.0), for what a layer hands to the next no longer fits its cache.
@@ -120,7 +127,7 @@ def joined(encoded: Sequence[StorageView]) -> StorageView:
 
 
 def stretch(encoded: StorageView, start_s: float, end_s: float) -> StorageView:
-    """The frames of start_s..end_s, where and as the encoding is: (1, n_frames, width)."""
+    """The frames of start_s..end_s, on the CPU: (1, n_frames, width)."""
     first, last = (round(t * FRAMES_PER_S) for t in (start_s, end_s))
     return _like(encoded, _floats(encoded)[:, first:last])
 
@@ -130,5 +137,6 @@ def _floats(encoded: StorageView) -> Any:
 
 
 def _like(encoded: StorageView, frames: Any) -> StorageView:
-    view = StorageView.from_array(np.ascontiguousarray(frames))
-    return view.to(encoded.dtype).to_device(Device.__members__[encoded.device])
+    """Of the same type. CTranslate2 moves it to its model's GPU, whichever that is (`encode`'s
+    `to_cpu` is for this)."""
+    return StorageView.from_array(np.ascontiguousarray(frames)).to(encoded.dtype)

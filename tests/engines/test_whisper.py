@@ -2,9 +2,11 @@
 
 import math
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,8 +42,8 @@ SPOKEN = [(text, VOICES[i % len(VOICES)]) for i, text in enumerate(SENTENCES)]
 
 
 @pytest.fixture(scope="module")
-def engine(cache: Path) -> Engine:
-    made = build("whisper", DEFAULTS["whisper"], cache=cache)
+def engine(cache: Path) -> Whisper:
+    made = Whisper("whisper", DEFAULTS["whisper"], cache=cache)
     made.load()
     made.load()
     return made
@@ -155,9 +157,34 @@ def lecture(first: int) -> Samples:
     return np.concatenate([said(*spoken) for spoken in SPOKEN[first : first + 4]])
 
 
+class Noting:
+    """CTranslate2's model, and how many windows it was asked for at once, with which beam."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.asked: list[tuple[int, int]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def generate(self, encoded: Any, prompts: list[list[int]], **how: Any) -> Any:
+        self.asked.append((len(prompts), how["beam_size"]))
+        return self._model.generate(encoded, prompts, **how)
+
+
+@pytest.fixture
+def noting(engine: Whisper) -> Iterator[Noting]:
+    """What `engine` asks its model for from here on; it knows by now how large a window is."""
+    transcribe(engine, clip(said(*SPOKEN[0])))
+    begun = engine._model.model
+    begun._model = note = Noting(begun._model)
+    yield note
+    begun._model = note._model
+
+
 @pytest.mark.parametrize("prompt", [None, "About trains, bridges and grandmothers."])
 def test_windows_decoded_together_are_heard_as_each_alone(
-    engine: Engine, prompt: str | None
+    engine: Whisper, noting: Noting, prompt: str | None
 ) -> None:
     """GOALS A5 of int8: the same text, and log-probabilities that differ by rounding."""
     clips = [replace(clip(lecture(n)), prompt=prompt) for n in (0, 3, 5, 8)]
@@ -165,6 +192,10 @@ def test_windows_decoded_together_are_heard_as_each_alone(
     together = transcribe(engine, *clips)
     alone = [transcribe(engine, one)[0] for one in clips]
 
+    first, *others = noting.asked  # more than four: one goes on behind an early end
+    assert first == (4, 1)
+    assert set(others) == {(1, 1)}
+    assert len(others) >= 4
     logs = [[a.signals["mean_logprob"] for a in found] for found in (together, alone)]
     change = np.abs(np.subtract(*logs)).max()
     print(f"largest change of a mean log-probability {change:.5f}")
@@ -173,66 +204,72 @@ def test_windows_decoded_together_are_heard_as_each_alone(
     assert [a.words[-1].end_s for a in together] == [a.words[-1].end_s for a in alone]
 
 
+def test_windows_of_several_wishes_or_throws_of_the_dice_are_decoded_one_by_one(
+    engine: Whisper, noting: Noting
+) -> None:
+    first, second = clip(lecture(0)), clip(lecture(4))
+
+    transcribe(engine, first, replace(second, prompt="Bridges."))
+    transcribe(engine, replace(first, temperature=0.1), replace(second, temperature=0.1))
+
+    assert {windows for windows, _ in noting.asked} == {1}
+
+
 @pytest.mark.parametrize(
-    ("width", "layers", "windows"), [(512, 6, 8), (768, 12, 2), (1024, 24, 1), (1280, 32, 1)]
+    ("width", "beam_size", "windows"),
+    [(512, 1, 8), (512, 5, 4), (768, 1, 2), (1024, 1, 1), (1280, 1, 1), (999, 1, 1)],
 )
 def test_so_many_windows_are_decoded_together_as_have_room(
-    width: int, layers: int, windows: int
+    width: int, beam_size: int, windows: int
 ) -> None:
-    """37 MB a window of base, 111 of small; a model of no known width counts as large."""
+    """48 MB a window of base, 92 with a beam of 5, 144 of small; an unknown width is large."""
     from ctranslate2 import StorageView
 
-    from gpu_service.engines.whisper_model import LAYERS, ROOM_BYTES, at_once
+    from gpu_service.engines.whisper_model import at_once
 
     encoded = StorageView.from_array(np.zeros((1, 1500, width), np.float32))
 
-    assert at_once(encoded) == windows
-    assert LAYERS[width] == layers
-    assert windows == 1 or windows * 2 * layers * 1500 * width * 4 <= ROOM_BYTES["cpu"]
-    assert at_once(StorageView.from_array(np.zeros((1, 1500, 999), np.float32))) == 1
+    assert at_once(encoded, beam_size) == windows
 
 
-def test_windows_decoded_together_are_each_in_their_own_language(engine: Engine) -> None:
+def test_windows_decoded_together_are_each_in_their_own_language(
+    engine: Whisper, noting: Noting
+) -> None:
     spanish = pronounced(
         "Los niños juegan en el jardín. La casa de mi abuela está cerca del mar. "
-        "El tren de Madrid llega a las ocho de la noche. Mañana vamos a comprar pan y queso.",
+        "El tren de Madrid llega a las ocho de la noche. Mañana vamos a comprar pan y queso. "
+        "Mi hermano trabaja en una escuela pequeña. Los pájaros cantan por la mañana.",
         "es",
     )
     (by_itself,) = transcribe(engine, clip(spanish))
 
     answers = transcribe(engine, clip(lecture(0)), clip(spanish), clip(lecture(4)))
 
+    assert (3, 1) in noting.asked
     assert [answer.language for answer in answers] == ["en", "es", "en"]
     assert answers[1].text == by_itself.text
 
 
-def test_windows_of_two_tenants_are_never_decoded_together(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = Whisper("whisper", DEFAULTS["whisper"], cache=cache)
-    transcribe(engine, clip(said(*SPOKEN[0])))  # now it knows how large a window is
-    begin, together = engine._model.begin, []
-
-    def noted(encoded: object, prompts: list[list[int]], options: object) -> object:
-        together.append(len(prompts))
-        return begin(encoded, prompts, options)
-
-    monkeypatch.setattr(engine._model, "begin", noted)
-
+def test_windows_of_two_tenants_are_never_decoded_together(engine: Whisper, noting: Noting) -> None:
     transcribe(engine, clip(lecture(0), "a"), clip(lecture(4), "b"))
-    assert together == []
+    assert noting.asked == [(1, 1), (1, 1)]
+
     transcribe(engine, clip(lecture(0), "a"), clip(lecture(2), "b"), clip(lecture(4), "a"))
-    assert together == [2]
+    assert sorted(noting.asked[2:]) == [(1, 1), (2, 1)]
 
 
 def test_a_window_that_repeats_itself_is_tried_again_without_its_neighbours(
-    engine: Engine,
+    engine: Whisper, noting: Noting
 ) -> None:
     clips = [clip(lecture(0), language="en"), clip(chant(), language="en")]
 
     told, chanted = transcribe(engine, *clips)
 
+    assert noting.asked[0] == (2, 1)
+    assert (1, 5) in noting.asked  # decoded anew, not what was begun
+    (by_itself,) = transcribe(engine, clips[1])
     assert whisper.REPETITION in chanted.cautions
+    assert chanted.text == by_itself.text
     assert told.cautions == ()
 
 
