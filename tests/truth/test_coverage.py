@@ -4,11 +4,13 @@ import pytest
 
 from truth.coverage import (
     LEAST_COVERAGE,
+    LEAST_RIGHT,
     WINDOW_S,
     Listened,
     carrier,
     found,
     listened,
+    lost,
     measured,
     own_words,
 )
@@ -17,8 +19,10 @@ LONGEST_S = 10_800
 
 
 def check(one: Listened) -> None:
-    missed = [text for text, hit in zip(one.texts, found(one.texts), strict=True) if not hit]
-    assert not missed
+    misheard = [text for text, hit in zip(one.texts, found(one.texts), strict=True) if not hit]
+    print(f"misheard: {misheard}")
+    assert lost(one.texts) == []
+    assert len(misheard) <= (1 - LEAST_RIGHT) * len(one.texts)
     assert len(one.texts) == one.length_s / WINDOW_S
     assert one.coverage >= LEAST_COVERAGE
 
@@ -31,6 +35,13 @@ def test_a_window_is_found_by_both_its_words_only() -> None:
     texts = [carrier(0), carrier(2), carrier(2).replace("blue", "new")]
 
     assert found(texts) == [True, False, False]
+
+
+def test_a_window_is_lost_where_its_words_are_missing_not_where_they_are_misheard() -> None:
+    misheard = carrier(0).replace("red", "read")
+
+    assert lost([carrier(0), misheard, carrier(2)]) == []
+    assert lost(["", carrier(1).split(".")[0]]) == ["", carrier(1).split(".")[0]]
 
 
 def test_what_was_kept_reaches_the_goal() -> None:
