@@ -171,15 +171,7 @@ class Commits:
         if self._level != level:
             db.execute(f"PRAGMA synchronous={level}")
             self._level = level
-        give_up = time.monotonic() + self._busy_s()
-        while True:
-            try:
-                db.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                if not is_busy(error) or time.monotonic() > give_up:
-                    raise
-                time.sleep(POLL_S)
+        patiently(db, "BEGIN IMMEDIATE", self._busy_s())
 
     def _undo(self, db: sqlite3.Connection, commit: _Commit, error: BaseException) -> bool:
         """Undo this turn; False if all of the commit is undone with it (by a full disk, say)."""
@@ -219,9 +211,18 @@ class Commits:
             commit.settle(error)
 
 
-def is_busy(error: sqlite3.Error) -> bool:
-    """Whether another connection holds what was asked for: asking again may help."""
-    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+def patiently(db: sqlite3.Connection, statement: str, within_s: float) -> None:
+    """Ask again, every POLL_S, as long as another connection holds what is asked for."""
+    give_up = time.monotonic() + within_s
+    while True:
+        try:
+            db.execute(statement)
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > give_up:
+                raise
+            time.sleep(POLL_S)
 
 
 def _still_open(db: sqlite3.Connection) -> None:

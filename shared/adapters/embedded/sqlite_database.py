@@ -2,14 +2,13 @@
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
 from shared.adapters.embedded.schema import MIGRATIONS
-from shared.adapters.embedded.sqlite_commits import FULL, NORMAL, POLL_S, Commits, is_busy
+from shared.adapters.embedded.sqlite_commits import FULL, NORMAL, Commits, patiently
 from shared.domain.moments import from_us as from_us
 from shared.domain.moments import to_us as to_us
 from shared.errors import DiskFull, InvalidSettings, StoreUnavailable
@@ -141,24 +140,12 @@ def _connected(path: str) -> sqlite3.Connection:
         cached_statements=256,
     )
     db.row_factory = sqlite3.Row
-    _begin_log(db)
+    # Where several open a new file at once, SQLite does not wait for whoever begins its log
+    # ("database is locked", whatever the timeout).
+    patiently(db, "PRAGMA journal_mode=WAL", BUSY_MS / 1000)
     for pragma in ("synchronous=FULL", "secure_delete=ON"):
         db.execute(f"PRAGMA {pragma}")
     return db
-
-
-def _begin_log(db: sqlite3.Connection) -> None:
-    """WAL, asked for until it is there: where several open a new file at once, SQLite does not
-    wait for whoever changes it ("database is locked", whatever the timeout)."""
-    give_up = time.monotonic() + BUSY_MS / 1000
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if not is_busy(error) or time.monotonic() > give_up:
-                raise
-            time.sleep(POLL_S)
 
 
 def _writer(path: str) -> sqlite3.Connection:
