@@ -61,7 +61,7 @@ def embedded(settings: Settings) -> Parts:
         chains=SqliteChains(db),
         seals=FileSeals(settings.home),
         retention=SqliteRetention(db),
-        sweeper=FileSweeper(settings.home),
+        sweeper=FileSweeper(settings.home, uploads.clear),
         webhooks=SqliteWebhooks(db),
         deliveries=SqliteDeliveries(db),
         now=clock,

@@ -144,7 +144,7 @@ class Retiring:
             bookmarks,
             self.erase,
             erasures,
-            FileSweeper(home),
+            FileSweeper(home, self.uploads.clear),
             self.shelves,
             lambda: self.at,
         )

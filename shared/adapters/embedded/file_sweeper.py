@@ -1,8 +1,11 @@
 """Implements `Sweeper` in HOME/tmp."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+
+from shared.errors import StoreUnavailable
 
 
 class FileSweeper:
@@ -12,16 +15,17 @@ class FileSweeper:
     longer (`gateway.sessions.KEPT`).
     """
 
-    def __init__(self, home: Path) -> None:
-        self._folder = home / "tmp"
+    def __init__(self, home: Path, clear: Callable[[Path], None]) -> None:
+        """`clear` removes a file, with what a killed upload had laid of it elsewhere."""
+        self._folder, self._clear = home / "tmp", clear
 
     def sweep(self, before: datetime) -> int:
-        return sum(_removed(path, before.timestamp()) for path in self._folder.rglob("*"))
+        return sum(self._swept(path, before.timestamp()) for path in self._folder.rglob("*"))
 
-
-def _removed(path: Path, before_s: float) -> bool:
-    with suppress(OSError):  # gone already, or not ours to remove: the next sweep tells
-        if path.is_file() and not path.is_symlink() and path.stat().st_mtime < before_s:
-            path.unlink()
-            return True
-    return False
+    def _swept(self, path: Path, before_s: float) -> bool:
+        # Gone already, or not ours to remove, or the store is busy: the next sweep tells.
+        with suppress(OSError, StoreUnavailable):
+            if path.is_file() and not path.is_symlink() and path.stat().st_mtime < before_s:
+                self._clear(path)
+                return True
+        return False

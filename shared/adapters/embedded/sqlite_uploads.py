@@ -21,7 +21,7 @@ from shared.adapters.embedded.disk import full_disk_said
 from shared.adapters.embedded.sqlite_database import Database, from_us, to_us
 from shared.domain.names import ARCHIVE
 from shared.domain.recording import UploadedObject
-from shared.errors import AudioTooLarge, NotFound, UnderHold
+from shared.errors import AudioTooLarge, EarwitnessError, NotFound, UnderHold
 from shared.ports import Fetched
 
 BUCKET = "uploads"
@@ -72,13 +72,9 @@ class SqliteUploads:
         at: datetime,
         max_bytes: int | None = None,
     ) -> UploadedObject:
-        spool = self._tmp / f"upload-{uuid4().hex}"
-        try:
-            with full_disk_said():
-                digest, size = _copy(content, spool, max_bytes)
-                return self._announced(spool, digest, size, name, content_type, metadata, at)
-        finally:
-            spool.unlink(missing_ok=True)
+        with self._spool() as spool:
+            digest, size = _copy(content, spool, max_bytes)
+            return self._announced(spool, digest, size, name, content_type, metadata, at)
 
     def _announced(
         self,
@@ -91,9 +87,7 @@ class SqliteUploads:
         at: datetime,
     ) -> UploadedObject:
         known = json.dumps(dict(sorted(metadata.items())))
-        with self._db.write() as db:
-            # Under the store's lock: nobody erases the same content between file and row.
-            self._keep(spool, digest)
+        with self._kept(spool, digest) as db:
             generation = db.execute(_NEXT, (name, DELETED)).fetchone()[0]
             db.execute(
                 "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -146,27 +140,60 @@ class SqliteUploads:
         place = (upload.name, upload.generation)
         if self._row(*place) is not None:
             return False
-        aside = self._tmp / f"{spool}-{uuid4().hex}"
         known, made_us = json.dumps(dict(upload.metadata)), to_us(upload.created_at)
-        try:
-            with full_disk_said():
-                digest, size = _copy(content, aside, None)
-                with self._db.write() as db:
-                    self._keep(aside, digest)
-                    made = db.execute(
-                        "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                        (*place, size, upload.content_type, known, made_us, digest),
-                    )
-        finally:
-            aside.unlink(missing_ok=True)
+        with self._spool(spool) as aside:
+            digest, size = _copy(content, aside, None)
+            with self._kept(aside, digest) as db:
+                made = db.execute(
+                    "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    (*place, size, upload.content_type, known, made_us, digest),
+                )
         return made.rowcount == 1
 
-    def _keep(self, spool: Path, digest: str) -> None:
+    @contextmanager
+    def _spool(self, called: str = "upload") -> Iterator[Path]:
+        """Where a copy is made; it is gone afterwards."""
+        spool = self._tmp / f"{called}-{uuid4().hex}"
+        try:
+            with full_disk_said():
+                yield spool
+        except BaseException:
+            with suppress(EarwitnessError):  # then the sweeper clears it
+                self.clear(spool)
+            raise
+        spool.unlink(missing_ok=True)
+
+    def clear(self, spool: Path) -> None:
+        """Remove a copy, and with it the bytes that were laid for an object there never was.
+
+        Raises:
+            StoreUnavailable: both are still there; repeating will help.
+        """
+        with suppress(FileNotFoundError):
+            if spool.stat().st_nlink > 1:
+                with spool.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                with self._db.write() as db:
+                    self._forget(db, digest, objects=0)
+            spool.unlink()
+
+    @contextmanager
+    def _kept(self, spool: Path, digest: str) -> Iterator[Connection]:
+        """One commit with the bytes in their place, for good.
+
+        They are laid there before the lock that all writers wait for; under it nobody erases the
+        same content, so there it is seen that they still are.
+        """
         place = self._place(digest)
         place.parent.mkdir(exist_ok=True)
-        if not place.exists():
-            spool.replace(place)
-            _sync_folder(place.parent)
+        with suppress(OSError):  # they are there, or the file system has no links
+            os.link(spool, place)
+        _sync_folder(place.parent)  # whoever laid them may not have come so far
+        with self._db.write() as db:
+            if not place.exists():
+                spool.replace(place)
+                _sync_folder(place.parent)
+            yield db
 
     def _place(self, digest: str) -> Path:
         return self._root / digest[:2] / digest[2:]
@@ -229,14 +256,15 @@ class SqliteUploads:
             if db.execute(hold, key).fetchone():
                 raise UnderHold
             if (row := _row_of(db, name, generation)) is not None:
-                self._forget(db, row["sha256"])
+                # Before the row goes: so long it alone has these bytes.
+                self._forget(db, row["sha256"], objects=1)
             db.execute("DELETE FROM objects WHERE name = ? AND generation = ?", key)
             go_on_behind(db, generation)
 
-    def _forget(self, db: Connection, digest: str) -> None:
-        """Called before the row goes: so long one object alone has these bytes."""
+    def _forget(self, db: Connection, digest: str, *, objects: int) -> None:
+        """Remove the bytes if so many objects have them."""
         same = "SELECT count(*) FROM objects WHERE sha256 = ?"
-        if db.execute(same, (digest,)).fetchone()[0] == 1:
+        if db.execute(same, (digest,)).fetchone()[0] == objects:
             place = self._place(digest)
             place.unlink(missing_ok=True)
             _sync_folder(place.parent)
