@@ -82,8 +82,8 @@ class World:
     def erase(self, recording_id: str) -> None:
         """The tombstone of an erasure, without all that it is for."""
         with self.db.write() as db:
-            db.execute("UPDATE recordings SET state = 'erased' WHERE id = ?", (recording_id,))
-            remember(db, recording_id, Moved(State.ERASED, NOW, "cli", "asked"))
+            line = Moved(State.ERASED, NOW, "cli", "asked")
+            remember(db, recording_id, line, state=line.state.value, erased=1)
 
     def filled(self, recordings: int = 4, rounds: int = 3) -> "World":
         """So many recordings and twice as many actions, sealed in so many rounds."""

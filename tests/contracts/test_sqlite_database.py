@@ -276,3 +276,24 @@ def test_what_was_heard_before_there_was_an_archive_is_looked_at_once_if_it_may_
 
     assert [one.id for one in found] == ["unknown", "wav"]
     assert retention.compressible(NOW + timedelta(days=30, microseconds=-1)) == []
+
+
+def test_what_was_erased_before_the_indexes_knew_of_it_does_not_end(tmp_path):
+    before = next(n for n, step in enumerate(MIGRATIONS) if "COLUMN erased" in step)
+    with closing(sqlite3.connect(tmp_path / "s.db")) as db:
+        for step in MIGRATIONS[:before]:
+            db.executescript(step)
+        for id in ("done", "erased"):
+            db.execute(
+                "INSERT INTO recordings (id, tenant, bucket, name, path, generation, size_bytes,"
+                " content_type, state, tier, wishes, received_us, updated_us, kept_until_us)"
+                " VALUES (?, 'acme', 'uploads', ?, 'a', 1, 1, '', ?, 'free', '{}', 0, 0, 0)",
+                (id, id, id),
+            )
+        db.execute(f"PRAGMA user_version = {before}")
+        db.commit()
+
+    retention = SqliteRetention(Database(tmp_path / "s.db"))
+
+    for which in ({}, {"unannounced": True}, {"tenant": "acme"}):
+        assert [one.id for one in retention.ending(NOW, **which)] == ["done"]

@@ -473,4 +473,25 @@ MIGRATIONS: tuple[str, ...] = (
         WHERE clear_us IS NOT NULL AND hold_us IS NULL AND state = 'done';
     CREATE INDEX recordings_archived ON recordings (name) WHERE archived_us IS NOT NULL;
     """,
+    # An index that names the state is written anew by every move; these three need only know
+    # whether a recording is erased, and the other two whether there is something to do.
+    """
+    ALTER TABLE recordings ADD COLUMN erased INTEGER NOT NULL DEFAULT 0;
+    UPDATE recordings SET erased = 1 WHERE state = 'erased';
+    DROP INDEX recordings_due;
+    CREATE INDEX recordings_due ON recordings (kept_until_us, id)
+        WHERE erased = 0 AND hold_us IS NULL;
+    DROP INDEX recordings_unannounced;
+    CREATE INDEX recordings_unannounced ON recordings (kept_until_us, id)
+        WHERE erased = 0 AND hold_us IS NULL AND announced_us IS NULL;
+    DROP INDEX recordings_ending;
+    CREATE INDEX recordings_ending ON recordings (tenant, kept_until_us, id)
+        WHERE erased = 0 AND hold_us IS NULL;
+    DROP INDEX recordings_to_compress;
+    CREATE INDEX recordings_to_compress ON recordings (compress_us, id)
+        WHERE compress_us IS NOT NULL AND hold_us IS NULL;
+    DROP INDEX recordings_to_clear;
+    CREATE INDEX recordings_to_clear ON recordings (clear_us, id)
+        WHERE clear_us IS NOT NULL AND hold_us IS NULL;
+    """,
 )

@@ -295,12 +295,9 @@ def _fence(db: Connection, known: Recording, erasure: Erasure, now: datetime) ->
         " WHERE recording_id = ?",
         (known.id,),
     )
-    db.execute(
-        "UPDATE recordings SET state = 'erased', deferred_until_us = NULL, updated_us = ?"
-        " WHERE id = ?",
-        (to_us(now), known.id),
-    )
-    remember(db, known.id, Moved(State.ERASED, now, erasure.actor, reason(erasure.cause)))
+    line = Moved(State.ERASED, now, erasure.actor, reason(erasure.cause))
+    state = {"state": line.state.value, "erased": 1, "deferred_until_us": None}
+    remember(db, known.id, line, updated_us=to_us(now), **state)
 
 
 def _announce(db: Connection, recording_id: str, at: datetime) -> None:

@@ -155,9 +155,9 @@ class SqliteJobs:
             _over(db, rid)
             lay_passages(db, lease.recording, outcome.passages)
             line = Moved(State.DONE, now, lease.worker, "heard")
-            seq = _move(db, lease.recording, line, **_came_out(outcome))
-            put_out(db, [announcement(lease.recording, "done", now, seq), *effects])
-            return _known(db, rid)
+            row = _moved(db, lease.recording, line, **_came_out(outcome))
+            put_out(db, [announcement(lease.recording, "done", now, row["moves"]), *effects])
+            return recording(row)
 
     def replay(self, recording_id: str, actor: str, now: datetime) -> Recording:
         with self._db.write() as db:
@@ -273,15 +273,11 @@ class SqliteJobs:
 
 
 def _leased(db: Connection, row: Row, worker: str, now: datetime, until: datetime) -> Lease:
-    changed = db.execute(
-        "UPDATE recordings SET state = 'processing', attempts = ?, updated_us = ? WHERE id = ?"
-        " RETURNING *",
-        (row["attempts"], to_us(now), row["recording_id"]),
-    ).fetchone()
-    reason = f"attempt {row['attempts']}"
-    line = Moved(State.PROCESSING, now, worker, reason, attempt=row["attempts"])
-    remember(db, row["recording_id"], line)
-    return Lease(recording(changed), row["token"], worker, until, row["attempts"])
+    rid, attempt = row["recording_id"], row["attempts"]
+    line = Moved(State.PROCESSING, now, worker, f"attempt {attempt}", attempt=attempt)
+    state = {"state": line.state.value, "attempts": attempt}
+    changed = remember(db, rid, line, updated_us=to_us(now), **state)
+    return Lease(recording(changed), row["token"], worker, until, attempt)
 
 
 def held(db: Connection, lease: Lease) -> Row:
@@ -319,7 +315,13 @@ def _came_out(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _move(db: Connection, known: Recording, line: Moved, **changes: object) -> int:
+def _move(db: Connection, known: Recording, line: Moved) -> int:
+    """The number of the line in its history."""
+    seq: int = _moved(db, known, line)["moves"]
+    return seq
+
+
+def _moved(db: Connection, known: Recording, line: Moved, **changes: object) -> Row:
     row = db.execute("SELECT state FROM recordings WHERE id = ?", (known.id,)).fetchone()
     check(State(row["state"]), line.state)
     at = to_us(line.at)

@@ -30,13 +30,11 @@ class SqliteOutbox:
                 "DELETE FROM outbox WHERE event_id = ?", [(m.event_id,) for m in messages]
             )
             for rung in (m for m in messages if m.topic in _TICKETS):
-                moved = db.execute(
-                    "UPDATE recordings SET state = 'queued', updated_us = ?"
-                    " WHERE id = ? AND state = 'received'",
-                    (to_us(now), rung.recording_id),
-                )
-                if moved.rowcount:
-                    lane = str(rung.body["lane"])
-                    reason = f"rang for lane {lane}"
+                known = db.execute(
+                    "SELECT state FROM recordings WHERE id = ?", (rung.recording_id,)
+                ).fetchone()
+                if known and known["state"] == State.RECEIVED:
+                    reason = f"rang for lane {rung.body['lane']}"
                     line = Moved(State.QUEUED, now, "outbox", reason)
-                    remember(db, rung.recording_id, line)
+                    state = line.state.value
+                    remember(db, rung.recording_id, line, state=state, updated_us=to_us(now))

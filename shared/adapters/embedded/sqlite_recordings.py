@@ -8,13 +8,11 @@ from sqlite3 import Connection, Row
 from shared.adapters.embedded.sqlite_database import Database, to_us
 from shared.adapters.embedded.sqlite_erasures import erased_before, is_being_erased
 from shared.adapters.embedded.sqlite_rows import (
-    INSERT_RECORDING,
+    begin,
     fetch_recording,
     moved,
     put_out,
     recording,
-    recording_row,
-    remember,
 )
 from shared.adapters.embedded.sqlite_tenants import ledger, write_ledger
 from shared.domain.erasures import AGAIN, CONTENT_GONE, TENANT_GOES
@@ -194,7 +192,8 @@ def _create(db: Connection, draft: Recording, placed: Placement, said: str) -> R
         deferred_until=placed.deferred_until,
         error=placed.over,
     )
-    db.execute(INSERT_RECORDING, recording_row(made))
+    line = Moved(made.state, made.received_at, "intake", placed.reason + said)
+    seq = begin(db, made, line)
     db.execute(
         "INSERT INTO jobs (recording_id, lane, state, start_tag, rung_us) VALUES (?, ?, ?, ?, ?)",
         (
@@ -203,8 +202,6 @@ def _create(db: Connection, draft: Recording, placed: Placement, said: str) -> R
         ),
     )
     write_ledger(db, made.tenant, placed.ledger)
-    line = Moved(made.state, made.received_at, "intake", placed.reason + said)
-    seq = remember(db, made.id, line)
     effects = [announcement(made, made.state.value, made.received_at, seq)] if late else []
     put_out(db, effects or [ticket(made.id, placed.lane, seq, made.trace)])
     return made
@@ -212,8 +209,7 @@ def _create(db: Connection, draft: Recording, placed: Placement, said: str) -> R
 
 def _refuse(db: Connection, draft: Recording, cause: Failure) -> Recording:
     made = replace(draft, state=State.REJECTED, error=cause)
-    db.execute(INSERT_RECORDING, recording_row(made))
     line = Moved(made.state, made.received_at, "intake", cause.code, cause)
-    seq = remember(db, made.id, line)
+    seq = begin(db, made, line)
     put_out(db, [announcement(made, "rejected", made.received_at, seq)])
     return made

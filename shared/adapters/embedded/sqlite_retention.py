@@ -57,7 +57,7 @@ class SqliteRetention:
         after: tuple[datetime, str] | None = None,
         limit: int = 100,
     ) -> list[Recording]:
-        where, values = ["state <> 'erased' AND hold_us IS NULL"], list[object]()
+        where, values = ["erased = 0 AND hold_us IS NULL"], list[object]()
         if unannounced:
             where.append("announced_us IS NULL")
         if tenant is not None:
@@ -86,6 +86,10 @@ class SqliteRetention:
         return [recording(row) for row in rows]
 
     def settle(self, recording_id: str, rules: Rules, now: Times) -> Recording | None:
+        with self._db.read() as db:
+            known = fetch_recording(db, recording_id)
+        if known is None or change(known, settled(known, rules, now)) is None:
+            return known  # most of a walk through all: without the lock that writers wait for
         with self._db.write() as db:
             known = fetch_recording(db, recording_id)
             return known and _keep(db, known, settled(known, rules, now), ACTOR, now.latest)
@@ -182,7 +186,7 @@ def _keep(
     )
     if changed.reason is None:
         return after
-    seq = remember(db, after.id, Moved(after.state, at, actor, changed.reason))
+    seq = remember(db, after.id, Moved(after.state, at, actor, changed.reason))["moves"]
     if changed.kind is not None:
         put_out(db, [announcement(after, changed.kind, at, seq)])
     return after

@@ -2,14 +2,14 @@
 
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from sqlite3 import Connection, Row
 
 import msgspec
 
 from shared.adapters.embedded.sqlite_database import from_us, to_us
-from shared.domain.audit import SALT_BYTES, Kind, Leaf, linked
+from shared.domain.audit import SALT_BYTES, Kind, Leaf, Link, linked
 from shared.domain.lanes import Lane
 from shared.domain.recording import Archived, Failure, Hold, Message, Moved, Recording, Topic
 from shared.domain.states import State
@@ -21,12 +21,16 @@ _COLUMNS = (  # noqa: SIM905  # reads as the table does
     " received_us updated_us kept_until_us seconds deferred_until_us error_code error_message"
     " review attempts progress language confidence result error_engine trace"
     " subject announced_us extended_us hold_reason hold_actor hold_us uploaded_us"
-    " compress_us clear_us archived_name archived_generation archived_bytes archived_us"
+    " compress_us clear_us archived_name archived_generation archived_bytes archived_us erased"
 ).split()
-INSERT_RECORDING = (
-    f"INSERT INTO recordings ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  # fixed names
-    " ON CONFLICT (id) DO NOTHING"
-)
+
+
+def _insert(columns: Sequence[str]) -> str:
+    return f"INSERT INTO recordings ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  # fixed names
+
+
+INSERT_RECORDING = _insert(_COLUMNS)
+_BEGIN_RECORDING = _insert((*_COLUMNS, "moves", "head"))
 
 
 def recording_row(r: Recording) -> tuple[object, ...]:
@@ -44,7 +48,7 @@ def recording_row(r: Recording) -> tuple[object, ...]:
         r.extended_until and to_us(r.extended_until),
         *((r.hold.reason, r.hold.actor, to_us(r.hold.at)) if r.hold else (None, None, None)),
         r.uploaded_at and to_us(r.uploaded_at),
-        *form_row(r),
+        *(*form_row(r), int(r.state is State.ERASED)),
     )
 
 
@@ -130,17 +134,34 @@ def fetch_recording(db: Connection, recording_id: str) -> Recording | None:
     return recording(row) if row else None
 
 
-def remember(db: Connection, recording_id: str, line: Moved, **changes: object) -> int:
-    """Add a line to the recording's history, chained to the one before; its number, from 1.
+def begin(db: Connection, made: Recording, line: Moved) -> int:
+    """Create the recording with the first line of its history; returns the line's number."""
+    link = linked(made.id, 1, line, None, secrets.token_bytes(SALT_BYTES))
+    db.execute(_BEGIN_RECORDING, (*recording_row(made), link.seq, link.head))
+    _remember(db, made.id, made.tenant, link)
+    return link.seq
 
-    `changes` are the recording's columns that change with it: written once, not row by row.
+
+def remember(db: Connection, recording_id: str, line: Moved, **changes: object) -> Row:
+    """Add a line to the recording's history, chained to the one before; the recording's row then.
+
+    `changes` are its columns that change with it: written once, not row by row.
     """
-    known = db.execute(
-        "SELECT tenant, moves, head FROM recordings WHERE id = ?", (recording_id,)
+    known = db.execute("SELECT moves, head FROM recordings WHERE id = ?", (recording_id,))
+    moves, head = known.fetchone()
+    link = linked(recording_id, moves + 1, line, head, secrets.token_bytes(SALT_BYTES))
+    columns = {"moves": link.seq, "head": link.head, **changes}
+    names = ", ".join(f"{name} = ?" for name in columns)
+    row: Row = db.execute(
+        f"UPDATE recordings SET {names} WHERE id = ? RETURNING *",  # noqa: S608  # our own words
+        (*columns.values(), recording_id),
     ).fetchone()
-    salt = secrets.token_bytes(SALT_BYTES)
-    link = linked(recording_id, known["moves"] + 1, line, known["head"], salt)
-    error = line.error or Failure("", "")
+    _remember(db, recording_id, row["tenant"], link)
+    return row
+
+
+def _remember(db: Connection, recording_id: str, tenant: str, link: Link) -> None:
+    line, error = link.line, link.line.error or Failure("", "")
     db.execute(
         "INSERT INTO history (recording_id, seq, state, at_us, actor, reason, attempt,"
         " error_code, error_message, error_engine, salt, commitment, head)"
@@ -151,14 +172,7 @@ def remember(db: Connection, recording_id: str, line: Moved, **changes: object) 
             *(error.engine, link.salt, link.commitment, link.head),
         ),
     )
-    columns = {"moves": link.seq, "head": link.head, **changes}
-    names = ", ".join(f"{name} = ?" for name in columns)
-    db.execute(
-        f"UPDATE recordings SET {names} WHERE id = ?",  # noqa: S608  # our own words
-        (*columns.values(), recording_id),
-    )
-    await_seal(db, known["tenant"], Leaf(Kind.HISTORY, recording_id, link.seq, link.head or ""))
-    return link.seq
+    await_seal(db, tenant, Leaf(Kind.HISTORY, recording_id, link.seq, link.head or ""))
 
 
 def await_seal(db: Connection, tenant: str, leaf: Leaf) -> None:
