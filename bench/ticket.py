@@ -20,8 +20,8 @@ from google.pubsub_v1.types import PushConfig
 
 from local.emulated.emulators import PROJECT, PubSub, running
 from local.emulated.relay import Relay
-from local.posts import Posts
 from local.push_keys import PushKeys
+from shared.adapters.embedded.posts import Posts
 from shared.adapters.gcp import pubsub_clients, pubsub_topics
 from shared.adapters.gcp.pubsub_publisher import PubSubPublisher
 from shared.domain.lanes import Lane

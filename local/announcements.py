@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 
+from local.backlog import wait_s
 from local.broker import event_push
 from local.cloud_events import PubsubMessage, rfc3339
-from local.posts import Posts, wait_s
+from shared.adapters.embedded.posts import Posts
 from shared.adapters.embedded.sqlite_announcements import Announced, SqliteAnnouncements
 from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
 from shared.adapters.embedded.sqlite_database import Database

@@ -6,9 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from local.posts import wait_s
-
 T = TypeVar("T")
+#: Seconds to wait before the second delivery, and the longest wait; it doubles in between.
+#: Locally a neighbour that died is back within a second or two; the cloud's 10 s would be felt.
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 10.0
+
+
+def wait_s(attempts: int) -> float:
+    """Seconds to wait after `attempts` (from 1) failed deliveries."""
+    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempts - 1, 30))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from local.backlog import Backlog, Waiting
+from local.backlog import Backlog, Waiting, wait_s
 from local.cloud_events import PubsubMessage, message_published, rfc3339
-from local.posts import Posts, wait_s
 from local.push_keys import PushKeys
+from shared.adapters.embedded.posts import Posts
 from shared.errors import InvalidRequest, NotFound
 from shared.ports import Clock
 

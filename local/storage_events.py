@@ -8,8 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 
+from local.backlog import wait_s
 from local.cloud_events import storage_finalized
-from local.posts import Posts, wait_s
+from shared.adapters.embedded.posts import Posts
 from shared.adapters.embedded.sqlite_database import Database
 from shared.adapters.embedded.sqlite_uploads import PendingEvent, SqliteUploads
 from shared.domain.recording import UploadedObject
@@ -27,6 +28,9 @@ STORE_REST_S = 1.0
 AT_ONCE = 8
 #: Seconds an intake may take. Longer, and the event is delivered again, which is harmless.
 TIMEOUT_S = 60.0
+#: Delivered events that are forgotten in one commit; fewer, if nothing else is on its way. Those
+#: that a killed process did not forget are delivered again.
+FORGOTTEN_AT_ONCE = 8
 
 #: Delivers one event; True confirms it.
 Deliver = Callable[[UploadedObject], bool]
@@ -58,7 +62,8 @@ class StorageEvents:
         self._uploads, self._db, self._deliver, self._monotonic = uploads, db, deliver, monotonic
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="storage-event")
         self._answers: SimpleQueue[tuple[int, bool]] = SimpleQueue()
-        self._flying: set[int] = set()
+        self._flying: set[int] = set()  #: on their way, or delivered and not forgotten yet
+        self._delivered: list[int] = []
         self._failed: dict[int, tuple[int, float]] = {}  # id -> failures, not before
         self._hurried = threading.Event()
         self._wake = threading.Event()
@@ -101,22 +106,22 @@ class StorageEvents:
             self._pool.submit(self._carry, pending)
 
     def _settle(self) -> None:
-        delivered = []
         while True:
             try:
                 id, confirmed = self._answers.get_nowait()
             except Empty:
                 break
             if confirmed:
-                delivered.append(id)
+                self._delivered.append(id)
             else:
                 self._postpone(id)
-        if delivered:
-            self._forget(delivered)
+        if len(self._delivered) >= min(FORGOTTEN_AT_ONCE, len(self._flying)) > 0:
+            self._forget()
 
-    def _forget(self, ids: list[int]) -> None:
+    def _forget(self) -> None:
         """In one commit. If that fails they are delivered again, which intake takes in its
         stride."""
+        ids, self._delivered = self._delivered, []
         try:
             self._uploads.event_sent(*ids)
         finally:

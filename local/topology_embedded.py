@@ -6,12 +6,12 @@ from local.announcements import AnnouncementEvents, announcement_push
 from local.broker import PUSH_TIMEOUT_S, Broker, Subscription, event_push, ticket_push
 from local.herald import News, Unread
 from local.inbox import SeenDrops
-from local.posts import Posts
 from local.push_keys import PushKeys
 from local.storage_events import TIMEOUT_S, StorageEvents, upload_push
 from local.ticks import TOPIC as TICKS
 from local.ticks import Ticks, into_broker, listeners, topic_of
 from local.topology import FUNCTIONS, SERVICE, Ports, url
+from shared.adapters.embedded.posts import Posts
 from shared.adapters.embedded.sqlite_announcements import SqliteAnnouncements
 from shared.adapters.embedded.sqlite_database import Database
 from shared.adapters.embedded.sqlite_uploads import SqliteUploads

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from local.posts import Posts
 from local.push_keys import PushKeys
+from shared.adapters.embedded.posts import Posts
 
 log = logging.getLogger("earwitness.relay")
 

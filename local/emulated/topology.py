@@ -27,12 +27,12 @@ from local.emulated.relay import Relay
 from local.herald import News
 from local.inbox import SeenDrops
 from local.ports import some_free
-from local.posts import Posts
 from local.push_keys import PushKeys
 from local.storage_events import TIMEOUT_S, upload_push
 from local.supervisor import Supervisor
 from local.ticks import Ticks
 from local.topology import Ports, url
+from shared.adapters.embedded.posts import Posts
 from shared.adapters.embedded.sqlite_database import Database
 from shared.domain.tenants import DEMO, Tier
 from shared.errors import EarwitnessError, EmulatorStopped, PartNotStarted

@@ -9,9 +9,9 @@ from google.cloud import storage
 from local.cloud_events import storage_finalized
 from local.emulated.bridges import Bridge, MeasurementRows, ObjectEvents
 from local.emulated.emulators import PROJECT, Storage, running
-from local.posts import Posts
 from local.storage_events import upload_push
 from shared import wiring
+from shared.adapters.embedded.posts import Posts
 from shared.adapters.gcp import pubsub_clients, pubsub_topics
 from shared.adapters.gcp.bigquery_measurements import TABLE
 from shared.adapters.gcp.pubsub_arrivals import PubSubArrivals

@@ -64,7 +64,7 @@ def test_a_broker_started_anew_on_the_same_port_is_found(db):
     with RecordingBroker() as broker:
         publisher = LocalPublisher(db, broker.url)
         publisher.publish([ticket("r1", Lane.LOW, 1)])
-        publisher._local.http.sock.close()  # what a restart does to a kept connection
+        publisher._posts.close()  # what a restart does to a kept connection
 
         publisher.publish([ticket("r2", Lane.LOW, 1)])
 

@@ -8,8 +8,9 @@ import pytest
 
 from local import announcements
 from local.announcements import MARK, MOST_TRIES, NOTED_EVERY, PAGE, AnnouncementEvents
-from local.posts import Posts, wait_s
+from local.backlog import wait_s
 from shared.adapters.embedded.local_publisher import LocalPublisher
+from shared.adapters.embedded.posts import Posts
 from shared.adapters.embedded.sqlite_bookmarks import SqliteBookmarks
 from shared.adapters.embedded.sqlite_database import Database
 from shared.adapters.embedded.sqlite_webhooks import SqliteWebhooks

@@ -2,8 +2,7 @@
 
 import pytest
 
-from local.backlog import Backlog, Waiting
-from local.posts import LONGEST_WAIT_S, wait_s
+from local.backlog import LONGEST_WAIT_S, Backlog, Waiting, wait_s
 
 
 @pytest.mark.parametrize(

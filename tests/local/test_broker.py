@@ -20,10 +20,10 @@ from local.broker import (
     event_push,
     ticket_push,
 )
-from local.posts import Posts
 from local.push_keys import PushKeys
 from local.ticks import Ticks, into_broker
 from shared.adapters.embedded.local_publisher import LocalPublisher
+from shared.adapters.embedded.posts import Posts
 from shared.adapters.embedded.sqlite_database import Database
 from shared.domain.lanes import Lane
 from shared.domain.messages import ticket

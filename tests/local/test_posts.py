@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from local.posts import Posts
+from shared.adapters.embedded.posts import Posts
 from tests.local.receiver import Receiver
 
 
@@ -28,6 +28,20 @@ def test_connection_closed_by_the_other_side_is_replaced():
 
     assert status == 204
     assert [receiver.take().body for _ in range(3)] == [b"1", b"2", b"2"]
+
+
+def test_head_and_body_leave_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        posts = Posts(lambda: f"http://127.0.0.1:{listening.getsockname()[1]}", 5)
+        sender = threading.Thread(target=posts.send, args=("/a/", {}, b"body"))
+        sender.start()
+        heard, _ = listening.accept()
+        first = heard.recv(1 << 16)
+        heard.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        sender.join()
+        heard.close()
+
+    assert first.startswith(b"POST /a/ ") and first.endswith(b"\r\n\r\nbody")
 
 
 def test_neighbour_that_moved_is_found(receiver):

@@ -13,8 +13,8 @@ from gpu_service.main import create_app
 from gpu_service.slots import Slots
 from local import push_keys
 from local.emulated.relay import MAX_BYTES, Relay
-from local.posts import Posts
 from local.push_keys import PushKeys
+from shared.adapters.embedded.posts import Posts
 from shared.settings import load
 from shared.wiring import clock
 from tests.journeys.running import until

@@ -8,8 +8,8 @@ import pytest
 from cloudevents.http import from_http
 
 from functions.events import uploaded_object
-from local.posts import Posts
-from local.storage_events import AT_ONCE, StorageEvents, upload_push
+from local.storage_events import AT_ONCE, FORGOTTEN_AT_ONCE, StorageEvents, upload_push
+from shared.adapters.embedded.posts import Posts
 from shared.adapters.embedded.sqlite_database import Database
 from shared.adapters.embedded.sqlite_uploads import SqliteUploads
 from tests.builders import NOW
@@ -155,6 +155,20 @@ def test_event_is_sent_once_while_its_answer_is_awaited(carriers, uploads):
 
     until(lambda: not uploads.events(), carrier.step)
     assert len(function.got) == 1
+
+
+def test_delivered_events_are_forgotten_together_but_wait_for_no_more_than_a_few(carriers, uploads):
+    answer = threading.Event()
+    carrier = carriers(lambda u: answer.wait(PATIENCE_S) if "slow" in u.name else True)
+    put(uploads, "slow.wav", *(f"{n}.wav" for n in range(FORGOTTEN_AT_ONCE - 1)))
+    until(lambda: len(carrier._delivered) == FORGOTTEN_AT_ONCE - 1, carrier.step)
+    assert len(uploads.events()) == FORGOTTEN_AT_ONCE
+
+    put(uploads, "more.wav")
+    until(lambda: len(uploads.events()) == 1, carrier.step)
+
+    answer.set()
+    until(lambda: not uploads.events(), carrier.step)
 
 
 def test_started_it_notices_uploads_of_other_connections(carriers, uploads, tmp_path):
