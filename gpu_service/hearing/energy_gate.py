@@ -54,7 +54,7 @@ class EnergyGate:
     def result(self) -> list[Span]:
         """Loud stretches in seconds, sorted and apart, of whole frames. More may be added."""
         levels = np.frombuffer(bytes(self._levels), np.uint8)
-        if not levels.size:
+        if len(levels) * FRAME_S < SHORTEST_S:
             return []
         floor = max(float(np.quantile(levels, NOISE_SHARE)), SILENT_DBFS - FLOOR_DBFS)
         loud = np.flatnonzero(levels >= floor + MARGIN_DB)
