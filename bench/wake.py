@@ -40,7 +40,7 @@ def backlog(parts: wiring.Parts) -> None:
     for pending in iter(lambda: parts.uploads.events(1000), []):  # type: ignore[attr-defined]
         for one in pending:
             flow(one.event)
-        parts.uploads.event_sent(*(one.id for one in pending))  # type: ignore[attr-defined]
+        parts.uploads.event_sent(*pending)  # type: ignore[attr-defined]
 
 
 def urgent(parts: wiring.Parts) -> tuple[list[float], float]:

@@ -107,10 +107,9 @@ def server(app: FastAPI, host: str, port: int) -> uvicorn.Server:
         port=port,
         log_config=None,
         access_log=False,
-        # Nobody asks whose address it was, or reads these; each costs both sides something.
+        # Nobody asks whose address it was, or which server this is.
         proxy_headers=False,
         server_header=False,
-        date_header=False,
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=75,
         ws_max_size=MAX_FRAME,

@@ -243,5 +243,5 @@ def _sweep(folder: Path, now_s: float) -> None:
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
-            else:
+            elif entry.lstat().st_nlink == 1:  # else it was laid, and `retire` clears both
                 entry.unlink()

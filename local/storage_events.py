@@ -28,8 +28,8 @@ STORE_REST_S = 1.0
 AT_ONCE = 8
 #: Seconds an intake may take. Longer, and the event is delivered again, which is harmless.
 TIMEOUT_S = 60.0
-#: Delivered events that are forgotten in one commit; fewer, if nothing else is on its way. Those
-#: that a killed process did not forget are delivered again.
+#: Delivered events wait for so many to be forgotten in one commit, or until nothing else is on its
+#: way. Whatever is not forgotten when the process ends is delivered again.
 FORGOTTEN_AT_ONCE = 8
 
 #: Delivers one event; True confirms it.
@@ -61,9 +61,9 @@ class StorageEvents:
     ) -> None:
         self._uploads, self._db, self._deliver, self._monotonic = uploads, db, deliver, monotonic
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="storage-event")
-        self._answers: SimpleQueue[tuple[int, bool]] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[PendingEvent, bool]] = SimpleQueue()
         self._flying: set[int] = set()  #: on their way, or delivered and not forgotten yet
-        self._delivered: list[int] = []
+        self._delivered: list[PendingEvent] = []
         self._failed: dict[int, tuple[int, float]] = {}  # id -> failures, not before
         self._hurried = threading.Event()
         self._wake = threading.Event()
@@ -108,26 +108,26 @@ class StorageEvents:
     def _settle(self) -> None:
         while True:
             try:
-                id, confirmed = self._answers.get_nowait()
+                pending, confirmed = self._answers.get_nowait()
             except Empty:
                 break
             if confirmed:
-                self._delivered.append(id)
+                self._delivered.append(pending)
             else:
-                self._postpone(id)
+                self._postpone(pending.id)
         if len(self._delivered) >= min(FORGOTTEN_AT_ONCE, len(self._flying)) > 0:
             self._forget()
 
     def _forget(self) -> None:
         """In one commit. If that fails they are delivered again, which intake takes in its
         stride."""
-        ids, self._delivered = self._delivered, []
+        sent, self._delivered = self._delivered, []
         try:
-            self._uploads.event_sent(*ids)
+            self._uploads.event_sent(*sent)
         finally:
-            self._flying.difference_update(ids)
-            for id in ids:
-                self._failed.pop(id, None)
+            for pending in sent:
+                self._flying.discard(pending.id)
+                self._failed.pop(pending.id, None)
 
     def _postpone(self, id: int) -> None:
         failures = self._failed.get(id, (0, 0.0))[0] + 1
@@ -154,7 +154,7 @@ class StorageEvents:
             log.debug("no answer to a storage event: %r", error)
         except Exception:  # `step` waits for an answer, whatever happened
             log.exception("a storage event could not be sent; it is tried again")
-        self._answers.put((pending.id, confirmed))
+        self._answers.put((pending, confirmed))
         self._wake.set()
 
     def _run(self) -> None:

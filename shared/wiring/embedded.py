@@ -56,7 +56,7 @@ def embedded(settings: Settings) -> Parts:
         imports=SqliteImports(db, uploads),
         signer=HomeSigner(settings.home / "keys"),
         erasures=SqliteErasures(db),
-        leftovers=FileLeftovers(settings.home),
+        leftovers=FileLeftovers(settings.home, uploads.clear),
         actions=SqliteActions(db),
         chains=SqliteChains(db),
         seals=FileSeals(settings.home),

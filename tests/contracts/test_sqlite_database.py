@@ -297,3 +297,14 @@ def test_what_was_erased_before_the_indexes_knew_of_it_does_not_end(tmp_path):
 
     for which in ({}, {"unannounced": True}, {"tenant": "acme"}):
         assert [one.id for one in retention.ending(NOW, **which)] == ["done"]
+
+
+@pytest.mark.parametrize("asked", ["compressible", "clearable"])
+def test_what_is_due_in_the_archive_is_found_without_looking_at_what_is_not(tmp_path, asked):
+    db, seen = Database(tmp_path / "s.db"), []
+    db.connection().set_trace_callback(seen.append)
+
+    getattr(SqliteRetention(db), asked)(NOW)
+
+    [plan] = db.connection().execute(f"EXPLAIN QUERY PLAN {seen[0]}").fetchall()
+    assert "USING INDEX recordings_to_" in plan["detail"]

@@ -121,13 +121,30 @@ def test_the_same_content_deleted_in_between_is_laid_again(db, uploads, tmp_path
     assert files(tmp_path, "tmp") == []
 
 
-def test_a_file_system_without_links_will_do(uploads, tmp_path, monkeypatch):
+def test_a_file_system_without_links_will_do(db, uploads, tmp_path, monkeypatch):
     def refused(*_):
         raise PermissionError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", refused)
 
-    made = put(uploads)
+    db.failing = 1
+    with pytest.raises(StoreUnavailable):
+        put(uploads)
+    assert files(tmp_path, "uploads") == files(tmp_path, "tmp") == []
 
-    assert heard(uploads, made) == b"sound"
+    assert heard(uploads, put(uploads)) == b"sound"
     assert files(tmp_path, "tmp") == []
+
+
+def test_an_event_delivered_late_does_not_take_another_ones_place(db, uploads):
+    put(uploads, name="uploads/acme/a.wav")
+    [first] = uploads.events()
+    with db.write() as c:
+        c.execute("DELETE FROM storage_events")  # as its erasure does
+    put(uploads, b"another", name="uploads/acme/b.wav")
+    [second] = uploads.events()
+    assert second.id == first.id
+
+    uploads.event_sent(first)
+
+    assert uploads.events() == [second]

@@ -116,7 +116,7 @@ def main(home: str, broker: str, when: str, effect: str, what: str = "hear") -> 
 def _from_upload_to_ack(parts: wiring.Parts, fate: Fate) -> None:
     [pending] = parts.uploads.events()  # type: ignore[attr-defined]  # the embedded adapter's own
     wiring.intake(parts)(pending.event)
-    fate.around("ack event", parts.uploads.event_sent)(pending.id)  # type: ignore[attr-defined]
+    fate.around("ack event", parts.uploads.event_sent)(pending)  # type: ignore[attr-defined]
     hear(parts)
     fate.around("ack ticket", lambda: None)()
 

@@ -123,7 +123,7 @@ class Retiring:
             uploads=port(self.uploads),
             results=port(FileResults(home)),
             temporary=FileResults(home / "tmp"),
-            leftovers=FileLeftovers(home),
+            leftovers=FileLeftovers(home, self.uploads.clear),
             erasures=erasures,
             retention=self.retention,
             signer=HomeSigner(home / "keys"),

@@ -92,7 +92,7 @@ class House:
             uploads=self.uploads,
             results=self.store.results,
             temporary=FileResults(folder / "tmp"),
-            leftovers=FileLeftovers(folder),
+            leftovers=FileLeftovers(folder, self.uploads.clear),
             erasures=self.store.erasures,
             retention=self.retention,
             signer=HomeSigner(folder / "keys"),
@@ -590,6 +590,21 @@ def test_what_a_kill_left_on_the_way_into_the_archive_goes_with_the_erasure(hous
     house.erase.run(house.erase.ask(id, "cli", house.at), house.at)
 
     assert [one.name for one in tmp.glob("shelving-*")] == [f"shelving-{'0' * 32}-1"]
+
+
+def test_what_a_kill_had_laid_in_the_archive_goes_with_the_erasure_too(house):
+    id, content = house.hears(), b"fLaC and a sound"
+    digest = hashlib.sha256(content).hexdigest()
+    copy, laid = house.folder / "tmp" / f"shelving-{id}-1", house.folder / "uploads" / digest[:2]
+    copy.write_bytes(content)
+    os.utime(copy, (0, 0))
+    laid.mkdir(exist_ok=True)
+    os.link(copy, laid / digest[2:])
+
+    house.erase.run(house.erase.ask(id, "cli", house.at), house.at)
+
+    assert not copy.exists()
+    assert not (laid / digest[2:]).exists()
 
 
 def test_its_flac_is_known_as_erased_when_it_comes_again(house):

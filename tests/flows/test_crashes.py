@@ -68,7 +68,7 @@ def recover(home, broker):
     parts = parts_of(home, broker.url)
     for pending in parts.uploads.events():
         wiring.intake(parts)(pending.event)
-        parts.uploads.event_sent(pending.id)
+        parts.uploads.event_sent(pending)
     later = datetime.now(UTC) + timedelta(hours=1)
     parts.jobs.take_back(later)
     wiring.reconcile(parts)()

@@ -43,7 +43,7 @@ def erase(store, tmp_path):
         uploads=store.uploads,
         results=store.results,
         temporary=FileResults(tmp_path / "tmp"),
-        leftovers=FileLeftovers(tmp_path),
+        leftovers=FileLeftovers(tmp_path, store.uploads.clear),
         erasures=store.erasures,
         retention=store.retention,
         signer=HomeSigner(tmp_path / "keys"),

@@ -302,7 +302,9 @@ class TestArrivals:
 def erased(store, id):
     """As the store will hold a recording that was erased: the row stays, as a tombstone."""
     with store.jobs._db.write() as db:
-        db.execute("UPDATE recordings SET state = 'erased', result = NULL WHERE id = ?", (id,))
+        db.execute(
+            "UPDATE recordings SET state = 'erased', erased = 1, result = NULL WHERE id = ?", (id,)
+        )
         db.execute("UPDATE jobs SET state = 'over' WHERE recording_id = ?", (id,))
 
 

@@ -260,12 +260,12 @@ def deliver(store) -> None:
     """What local/ and the function do: each announced upload becomes a recording."""
     parts = store.parts
     for pending in parts.uploads.events():
-        parts.uploads.event_sent(pending.id)
+        parts.uploads.event_sent(pending)
         wiring.intake(parts)(pending.event)
 
 
 def only_new_uploads(store) -> None:
-    store.parts.uploads.event_sent(*[pending.id for pending in store.parts.uploads.events()])
+    store.parts.uploads.event_sent(*store.parts.uploads.events())
 
 
 def wav(path, seconds=1.0):

@@ -324,13 +324,15 @@ def test_what_killed_ones_have_left_in_tmp_is_swept_and_what_is_in_use_stays(tmp
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "old-folder").mkdir()
     (tmp_path / "old-folder" / "x").write_bytes(b"x")
-    for name in ("old-file", "old-folder"):
+    (tmp_path / "upload-laid").write_bytes(b"x")  # an upload's, killed before there was a row
+    os.link(tmp_path / "upload-laid", tmp_path.parent / f"{tmp_path.name}-its-place")
+    for name in ("old-file", "old-folder", "upload-laid"):
         os.utime(tmp_path / name, (0, 0))
 
     _sweep(tmp_path, clock().timestamp())
     _sweep(tmp_path / "none", 0.0)
 
-    assert [p.name for p in tmp_path.iterdir()] == ["new-file"]
+    assert {p.name for p in tmp_path.iterdir()} == {"new-file", "upload-laid"}
 
 
 def test_no_port_for_the_page_is_said():

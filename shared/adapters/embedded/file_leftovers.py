@@ -18,24 +18,24 @@ BLOCK = 1 << 20
 
 
 class FileLeftovers:
-    def __init__(self, home: Path) -> None:
-        self._folder = home / "tmp"
+    def __init__(self, home: Path, clear: Callable[[Path], None]) -> None:
+        """`clear` removes a file, with what a killed upload had laid of it elsewhere."""
+        self._folder, self._clear = home / "tmp", clear
 
     def remove(self, size_bytes: int, read: Callable[[int, int], bytes], before: datetime) -> int:
         idle_s = (before - IDLE).timestamp()
         found = [one for one in self._folder.glob("upload-*") if _idle(one, idle_s, size_bytes)]
-        return _unlinked([one for one in found if _begins(one, read)])
+        return self._cleared([one for one in found if _begins(one, read)])
 
     def remove_shelving(self, recording_id: str, before: datetime) -> int:
         idle_s = (before - IDLE).timestamp()
         found = self._folder.glob(f"{SHELVING}-{recording_id}-*")
-        return _unlinked([one for one in found if _idle(one, idle_s)])
+        return self._cleared([one for one in found if _idle(one, idle_s)])
 
-
-def _unlinked(found: list[Path]) -> int:
-    for one in found:
-        one.unlink(missing_ok=True)
-    return len(found)
+    def _cleared(self, found: list[Path]) -> int:
+        for one in found:
+            self._clear(one)
+        return len(found)
 
 
 def _idle(path: Path, idle_s: float, most_bytes: float = math.inf) -> bool:

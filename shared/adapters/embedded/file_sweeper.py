@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from shared.errors import StoreUnavailable
+from shared.errors import EarwitnessError
 
 
 class FileSweeper:
@@ -24,7 +24,7 @@ class FileSweeper:
 
     def _swept(self, path: Path, before_s: float) -> bool:
         # Gone already, or not ours to remove, or the store is busy: the next sweep tells.
-        with suppress(OSError, StoreUnavailable):
+        with suppress(OSError, EarwitnessError):
             if path.is_file() and not path.is_symlink() and path.stat().st_mtime < before_s:
                 self._clear(path)
                 return True

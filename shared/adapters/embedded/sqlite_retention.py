@@ -120,7 +120,8 @@ class SqliteRetention:
     def _due(self, column: str, by: datetime, limit: int) -> list[Recording]:
         query = (
             f"SELECT * FROM recordings WHERE {column} IS NOT NULL AND hold_us IS NULL"  # noqa: S608  # fixed words
-            f" AND state = 'done' AND {column} <= ? ORDER BY {column}, id LIMIT ?"
+            # `+`, or SQLite goes through all that is done instead of what is due.
+            f" AND +state = 'done' AND {column} <= ? ORDER BY {column}, id LIMIT ?"
         )
         with self._db.read() as db:
             return [recording(row) for row in db.execute(query, (to_us(by), limit))]

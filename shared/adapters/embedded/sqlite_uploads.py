@@ -158,42 +158,51 @@ class SqliteUploads:
             with full_disk_said():
                 yield spool
         except BaseException:
-            with suppress(EarwitnessError):  # then the sweeper clears it
-                self.clear(spool)
+            with suppress(FileNotFoundError):
+                if spool.stat().st_nlink == 1:  # else what was laid could not be cleared now
+                    spool.unlink()
             raise
         spool.unlink(missing_ok=True)
-
-    def clear(self, spool: Path) -> None:
-        """Remove a copy, and with it the bytes that were laid for an object there never was.
-
-        Raises:
-            StoreUnavailable: both are still there; repeating will help.
-        """
-        with suppress(FileNotFoundError):
-            if spool.stat().st_nlink > 1:
-                with spool.open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-                with self._db.write() as db:
-                    self._forget(db, digest, objects=0)
-            spool.unlink()
 
     @contextmanager
     def _kept(self, spool: Path, digest: str) -> Iterator[Connection]:
         """One commit with the bytes in their place, for good.
 
         They are laid there before the lock that all writers wait for; under it nobody erases the
-        same content, so there it is seen that they still are.
+        same content, so there it is seen that they still are. If there is no commit they are
+        cleared; those of a killed process are known by their second link, in tmp.
         """
         place = self._place(digest)
         place.parent.mkdir(exist_ok=True)
         with suppress(OSError):  # they are there, or the file system has no links
             os.link(spool, place)
         _sync_folder(place.parent)  # whoever laid them may not have come so far
-        with self._db.write() as db:
-            if not place.exists():
-                spool.replace(place)
-                _sync_folder(place.parent)
-            yield db
+        try:
+            with self._db.write() as db:
+                if not place.exists():
+                    _lay(spool, place)
+                yield db
+        except BaseException:
+            with suppress(EarwitnessError):  # then whoever sweeps tmp clears it
+                self.clear(spool, digest)
+            raise
+
+    def clear(self, spool: Path, digest: str | None = None) -> None:
+        """Remove a copy, and with it the bytes that were laid for an object there never was.
+
+        `digest` is read from the copy unless it is given.
+
+        Raises:
+            StoreUnavailable, DiskFull: both are still there; repeating will help.
+        """
+        with suppress(FileNotFoundError):
+            if digest is None and spool.stat().st_nlink > 1:
+                with spool.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest is not None:
+            with self._db.write() as db:
+                self._forget(db, digest, objects=0)
+        spool.unlink(missing_ok=True)
 
     def _place(self, digest: str) -> Path:
         return self._root / digest[:2] / digest[2:]
@@ -279,10 +288,16 @@ class SqliteUploads:
             ).fetchall()
         return [PendingEvent(row["id"], uploaded(row)) for row in rows]
 
-    def event_sent(self, *ids: int) -> None:
-        """Forget delivered events; forgetting twice does nothing."""
+    def event_sent(self, *sent: PendingEvent) -> None:
+        """Forget delivered events; forgetting twice does nothing.
+
+        By the object, too: the number of the newest is given again once an erasure took its event.
+        """
         with self._db.write(durable=False) as db:  # undone, they are delivered again
-            db.executemany("DELETE FROM storage_events WHERE id = ?", [(i,) for i in ids])
+            db.executemany(
+                "DELETE FROM storage_events WHERE id = ? AND name = ? AND generation = ?",
+                [(one.id, one.event.name, one.event.generation) for one in sent],
+            )
 
     def _row(self, name: str, generation: int) -> Row | None:
         with self._db.read() as db:
@@ -299,6 +314,14 @@ def _row_of(db: Connection, name: str, generation: int) -> Row | None:
         "SELECT * FROM objects WHERE name = ? AND generation = ?", (name, generation)
     ).fetchone()
     return row
+
+
+def _lay(spool: Path, place: Path) -> None:
+    try:
+        os.link(spool, place)
+    except OSError:  # the file system has no links: killed now, nobody knows what was laid
+        spool.replace(place)
+    _sync_folder(place.parent)
 
 
 def _copy(content: IO[bytes], to: Path, max_bytes: int | None) -> tuple[str, int]:
