@@ -122,7 +122,8 @@ class VoiceActivity:
     def _finish(self) -> None:
         """Judge what is left, the last window filled up with silence: a short clip in one go."""
         if self._rest.size:
-            self._judge(np.pad(self._rest, (0, -self._rest.size % WINDOW)))
+            silence = np.zeros(-self._rest.size % WINDOW, np.float32)
+            self._judge(np.concatenate([self._rest, silence]))
             self._rest = self._rest[:0]
 
     def _judge(self, sound: Block) -> None:

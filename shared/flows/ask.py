@@ -29,11 +29,11 @@ class Ask:
 
     policy: Policy = field(default_factory=Policy)
     calibrations: Calibrations = field(default_factory=Calibrations)
+    #: Names how answers are judged: what was judged otherwise is judged anew.
+    key: str = field(init=False)
 
-    @property
-    def key(self) -> str:
-        """Names how answers are judged: what was judged otherwise is judged anew."""
-        return f"{self.policy.key}-{self.calibrations.key}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.policy.key}-{self.calibrations.key}")
 
     def __call__(
         self,
