@@ -121,6 +121,19 @@ def test_the_same_content_deleted_in_between_is_laid_again(db, uploads, tmp_path
     assert files(tmp_path, "tmp") == []
 
 
+def test_of_what_is_laid_second_under_a_name_nothing_is_left(db, uploads, tmp_path):
+    upload = put(uploads)
+    uploads.delete(upload.name, upload.generation)
+    neighbour = SqliteUploads(Database(db.path), tmp_path)
+    db.before = lambda: neighbour.lay(upload, io.BytesIO(b"first"))
+
+    assert uploads.lay(upload, io.BytesIO(b"second")) is False
+
+    assert heard(uploads, upload) == b"first"
+    assert len(files(tmp_path, "uploads")) == 1
+    assert files(tmp_path, "tmp") == []
+
+
 def test_a_file_system_without_links_will_do(db, uploads, tmp_path, monkeypatch):
     def refused(*_):
         raise PermissionError(errno.EPERM, "no links here")

@@ -148,6 +148,8 @@ class SqliteUploads:
                     "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                     (*place, size, upload.content_type, known, made_us, digest),
                 )
+                if made.rowcount == 0:  # another came first, maybe with other bytes
+                    self._forget(db, digest, objects=0)
         return made.rowcount == 1
 
     @contextmanager
